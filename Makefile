@@ -7,8 +7,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FITS)' 2>/dev/null && { echo $$p; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Much of a test is waiting for a disk, and some take a hundred times as long as others.
-PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(2 * (os.cpu_count() or 1))') --dist worksteal
+# One more than there are cores, for some tests wait for a process; each collects all tests anew. Some take a
+# hundred times as long as others.
+PYTEST := $(BIN)/python -m pytest -n $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))') --dist worksteal
 
 # What `make coverage` holds to all of its lines and branches.
 COVERED := batch_share/leadsquared/protocol.py,batch_share/leadsquared/pacing.py,batch_share/ledger/*,batch_share/sending/*,batch_share/planning/*,batch_share/jobs/*
@@ -93,7 +94,7 @@ format: $(VENV)/.tested  ## Format the code
 	@$(BIN)/ruff format .
 
 samples: $(VENV)/.installed  ## Make the sample sheets again
-	@$(BIN)/python -m batch_share.sandbox.sheets samples
+	@$(BIN)/python tests/make_samples.py samples
 
 reference: $(VENV)/.tested  ## Write the README's list of commands and options anew
 	@$(BIN)/python tests/readme_reference.py

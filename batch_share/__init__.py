@@ -4,7 +4,7 @@ The way of a row, from its sheet to a shared lead, each step in the module that 
 
     sheet.reader        its cells as text, with the row number that a spreadsheet shows
     sheet.rows          what they ask for, made canonical; or every reason why it can't be sent: invalid
-    planning.lookup     the lead and the user that it names are asked for; planning.directory says who is meant
+    planning.directory  the lead and the user that it names are asked for: who is meant
     planning.intake     into the ledger, known by what it asks for: pending, or skipped if that was done before
     jobs.job            shown and agreed to; then calls are made, each paced, noted first, settled when answered
     sending.sender      posting: its intent is committed, then sending.steps posts the user's activity: posted
@@ -58,13 +58,12 @@ if TYPE_CHECKING:
     from batch_share.jobs.watch import SheetOutcome
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import KnownRun
+    from batch_share.ledger.records import Alike, Changes, Occasion, ToShare, Waiting
     from batch_share.ledger.states import State
-    from batch_share.ledger.statistics import Alike, Changes, Occasion, ToShare, Waiting
     from batch_share.library import BatchShare, Job
     from batch_share.planning.access import Access, KnownShare
     from batch_share.planning.already_shared import KnownRuns
-    from batch_share.planning.look import Look, LookColumn
-    from batch_share.planning.overview import Overview, PlanFiles
+    from batch_share.planning.overview import Look, LookColumn, Overview, PlanFiles
     from batch_share.planning.plan import Approval, SheetOptions
     from batch_share.results.answers import LedgerRow, Page
     from batch_share.results.failed_sheet import FailedSheet
@@ -170,7 +169,7 @@ _ELSEWHERE: Final = {
     "Approval": "planning.plan",
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
-    "Changes": "ledger.statistics",
+    "Changes": "ledger.records",
     "Cost": "sending.cost",
     "Doubt": "sending.onlookers",
     "Ending": "jobs.job",
@@ -186,9 +185,9 @@ _ELSEWHERE: Final = {
     "LedgerName": "ledger.files",
     "LedgerRow": "results.answers",
     "Level": "jobs.check_up",
-    "Look": "planning.look",
-    "LookColumn": "planning.look",
-    "Occasion": "ledger.statistics",
+    "Look": "planning.overview",
+    "LookColumn": "planning.overview",
+    "Occasion": "ledger.records",
     "Outage": "sending.onlookers",
     "Outlook": "sending.onlookers",
     "Overview": "planning.overview",
@@ -204,12 +203,12 @@ _ELSEWHERE: Final = {
     "SheetMapping": "sheet.mapping",
     "SheetOptions": "planning.plan",
     "SheetOutcome": "jobs.watch",
-    "Alike": "ledger.statistics",
+    "Alike": "ledger.records",
     "State": "ledger.states",
     "Summary": "results.summary",
     "Sweep": "jobs.purge",
-    "ToShare": "ledger.statistics",
-    "Waiting": "ledger.statistics",
+    "ToShare": "ledger.records",
+    "Waiting": "ledger.records",
     "Watcher": "sending.onlookers",
     "check_sheet_file": "sheet.reader",
     "load_settings": "settings",

@@ -116,7 +116,8 @@ class Wrong(ValueError):
 __version__: Final = "0.1.0"
 
 ROWS_NAMED: Final = 3
-"""Of rows that have something in common, the first ones, by whose numbers people find them."""
+"""Of rows that have something in common, the first ones, by whose numbers people find them: more make no line
+that is read."""
 
 _RATE = re.compile(r"\s*([0-9]{1,6})\s*/\s*([0-9]{0,6}(?:\.[0-9]{1,3})?)\s*(ms|s|m)\s*", re.IGNORECASE)
 _TIME = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*(ms|s|m|h)?\s*", re.IGNORECASE)
@@ -157,11 +158,6 @@ class Rate:
     def per_second(self) -> float:
         """Calls per second in the long run."""
         return self.limit / self.period
-
-    @property
-    def spacing(self) -> float:
-        """Seconds between two calls that are spread evenly."""
-        return self.period / self.limit
 
     def __str__(self) -> str:
         return f"{self.limit}/{self.period:g}s"

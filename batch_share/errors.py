@@ -33,7 +33,7 @@ holds a key.
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ class BatchShareError(Exception):
 
     sent_before = 0
     row: int | None = None
-    hint = "See to what is said here, and try again: nothing is sent twice."
+    hint = "Fix what is described here, and try again: nothing is sent twice."
 
     def __init__(self, words: str, *, problem: str = "", hint: str = "") -> None:
         super().__init__(words)
@@ -149,9 +149,9 @@ class OfAnotherSheet(LedgerError):
     def __init__(self, ledger: object, named: str, sheet: str) -> None:
         super().__init__(
             ledger,
-            f"it is of the sheet {named}, and holds no row that is in {sheet} and asks for the same: "
-            f"give {sheet} a ledger of its own (without --ledger it has one)",
-            problem=f"The ledger is of the sheet {named}, and holds none of the rows of {sheet}.",
+            f"it belongs to the sheet {named}, and holds no row of {sheet} that asks for the same: "
+            f"give {sheet} a ledger of its own (leave out --ledger)",
+            problem=f"The ledger belongs to the sheet {named}, and holds none of the rows of {sheet}.",
             hint=f"Give {sheet} a ledger of its own.",
         )
         self.named = named
@@ -188,12 +188,11 @@ class Unreachable(BatchShareError):
 
     def __init__(self, host: str, tries: int, words: str) -> None:
         how, when = (f" in {tries} tries", "it can be reached") if tries > 1 else ("", "that is fixed")
+        why = f"could not be reached{how}: {sentence(words)} Nothing was sent for the rows that are left"
         super().__init__(
-            f"{host} could not be reached{how}: {sentence(words)} Nothing was sent for the rows that are left; run "
-            f"the same command again when {when}.",
-            problem=f"LeadSquared could not be reached{how}: {sentence(words)} Nothing was sent for the rows that "
-            "are left.",
-            hint=f"Go on when {when}.",
+            f"{host} {why}; run the same command again when {when}.",
+            problem=f"LeadSquared {why}.",
+            hint=f"Resume when {when}.",
         )
         self.host = host
         self.tries = tries
@@ -209,9 +208,9 @@ class NotAnswered(BatchShareError):
             "rows became unknown."
         )
         super().__init__(
-            f"{problem} Run the same command again when LeadSquared is well; it repeats nothing.",
+            f"{problem} Run the same command again when LeadSquared has recovered; nothing is repeated.",
             problem=problem,
-            hint="Go on when LeadSquared is well: nothing is repeated.",
+            hint="Resume when LeadSquared has recovered: nothing is repeated.",
         )
         self.calls = calls
         self.words = words
@@ -228,7 +227,7 @@ class DailyLimitReached(BatchShareError):
             f"{problem} What was sent is in the ledger; run the same command again tomorrow (the day ends at "
             "midnight UTC).",
             problem=problem,
-            hint="Go on tomorrow (the day ends at midnight UTC): nothing is repeated.",
+            hint="Resume tomorrow (the day ends at midnight UTC): nothing is repeated.",
         )
         self.limit = limit
         self.made = made
@@ -241,11 +240,11 @@ class StillThrottled(BatchShareError):
         problem = (
             f"For {seconds / 60:.0f} minutes LeadSquared refused every call as one too many: {sentence(words)}"
         )
-        others = "Other programs may be using the account's calls, or those of the day are spent"
+        others = "Other programs may be using the account's calls, or today's are used up"
         super().__init__(
-            f"{problem} {others}; run the same command again later, it repeats nothing.",
+            f"{problem} {others}; run the same command again later: nothing is repeated.",
             problem=problem,
-            hint=f"{others}. Go on later: nothing is repeated.",
+            hint=f"{others}. Resume later: nothing is repeated.",
         )
         self.seconds = seconds
         self.words = words
@@ -260,12 +259,12 @@ class AccountClosed(BatchShareError):
     def __init__(self, until: datetime, words: str = "") -> None:
         then = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
         why = f": {sentence(words)}" if words else ", as it told an earlier run."
-        problem = f"LeadSquared wants no call of this account until {then}{why}"
+        problem = f"LeadSquared takes no calls of this account until {then}{why}"
         super().__init__(
-            f"{problem} What was sent is in the ledger; run the same command again then, it repeats nothing. "
-            "With --rate 25/5s (or --force) it calls before that all the same.",
+            f"{problem} What was sent is in the ledger; run the same command again then: nothing is repeated. "
+            "With --rate 25/5s (or --force) it calls before then anyway.",
             problem=problem,
-            hint="Go on then: nothing is repeated.",
+            hint="Resume then: nothing is repeated.",
         )
         self.until = until
         self.words = words
@@ -290,7 +289,7 @@ class NoSuchApi(BatchShareError):
         super().__init__(
             f"{host} has no API {path}: {why}, and batch_share can't do without it. Check that the host is your "
             "region's, and run the same command again.",
-            problem=f"The host that is set has not one of the APIs that sharing is made of: {why}.",
+            problem=f"The host that is set lacks one of the APIs that sharing needs: {why}.",
             hint="Check that the host is your region's, and try again.",
         )
         self.host = host
@@ -320,7 +319,7 @@ class NotConfirmed(BatchShareError):
     """A run was shown, and not agreed to: nothing was sent."""
 
     def __init__(self, words: str = "Nothing was sent: the run was not confirmed.") -> None:
-        super().__init__(words, hint="Confirm it, if it is what you want to be sent.")
+        super().__init__(words, hint="Confirm it if this is what you want to send.")
 
 
 class TooManyRows(BatchShareError):
@@ -394,15 +393,14 @@ class TooManyFailures(BatchShareError):
         stopped = "the run stopped before more did"
         if accepted is not None:
             stopped = (
-                f"the run stopped; LeadSquared says only after it has accepted a row whether it can be shared, and "
+                f"the run stopped; LeadSquared says whether a row can be shared only after accepting it, and "
                 f"{accepted:,} were accepted by then"
             )
         problem = f"{rows:,} rows failed {how}, so {stopped}. The last: {sentence(reason)}"
         super().__init__(
-            f"{problem} The rows that are left stay as they are: fix the cause, then `batch-share resume` goes on "
-            "with them.",
+            f"{problem} The remaining rows are untouched: fix the cause, then send them with `batch-share resume`.",
             problem=problem,
-            hint="Fix the cause, then go on with the rows that are left: they stay as they are.",
+            hint="Fix the cause, then send the remaining rows: they are untouched.",
         )
         self.rows = rows
         self.reason = reason
@@ -416,19 +414,20 @@ class CanaryFailed(BatchShareError):
     def __init__(self, rows: int, states: dict[str, int], sheet_row: int, reason: str, ledger: str) -> None:
         named = shlex.quote(ledger)
         counted = ", ".join(f"{count:,} {state}" for state, count in states.items())
-        super().__init__(
-            f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: {sentence(reason)} "
-            "The rest was not sent, and with --canary is not until this row is fixed in the sheet, left out, or "
-            f"tried again: `batch-share retry {named}` (`batch-share follow-up {named}` asks again for accepted "
-            "rows). Without --canary all of it is.",
-            problem=f"The canary of {rows:,} rows did not all get shared: {counted}. Row {sheet_row}: "
-            f"{sentence(reason)} The rest was not sent.",
-            hint="Fix the row, leave it out or try it again; accepted rows are asked about by following up.",
+        problem = (
+            f"Not all of the {rows:,} canary rows were shared: {counted}. Row {sheet_row}: {sentence(reason)} "
+            "The rest was not sent"
         )
-        self.row = sheet_row
+        super().__init__(
+            f"{problem}, and with --canary won't be until this row is fixed in the sheet, left out or tried again: "
+            f"`batch-share retry {named}` (`batch-share follow-up {named}` checks accepted rows again). Without "
+            "--canary the rest is sent.",
+            problem=f"{problem}.",
+            hint="Fix the row, leave it out or try it again; following up checks accepted rows.",
+        )
+        self.row = self.sheet_row = sheet_row
         self.rows = rows
         self.states = states
-        self.sheet_row = sheet_row
         self.reason = reason
 
 
@@ -440,10 +439,10 @@ class OwnerNotVerified(BatchShareError):
     """
 
     def __init__(self, activity_id: str, expected: str, found: str, *, is_anothers: bool = False) -> None:
-        problem = (
-            f"LeadSquared {_shown(activity_id, found)}, so it is not certain that leads would be shared with the "
-            "right user."
-        )
+        shown = f"does not show who owns activity {activity_id}"
+        if found:
+            shown = f"shows the owner of activity {activity_id} as {found!r}, which can't be compared"
+        problem = f"LeadSquared {shown}, so it is not certain that leads would be shared with the right user."
         look = f"Look at it in LeadSquared: if its owner is {expected}, run again"
         typed, hint = f"{look} with --trust-owner.", f"{look} and trust the owner."
         if is_anothers:
@@ -459,7 +458,8 @@ class OwnerNotVerified(BatchShareError):
         self.is_anothers = is_anothers
 
 
-def _shown(activity_id: str, found: str) -> str:
-    if found:
-        return f"shows the owner of activity {activity_id} as {found!r}, which can't be compared"
-    return f"does not show who owns activity {activity_id}"
+PASSING: Final = (Unreachable, NotAnswered, StillThrottled, AccountClosed, DailyLimitReached, LedgerLocked)
+"""What is not the sheet's fault, and may be over when it is tried again."""
+
+NEEDS_A_YES: Final = (NotConfirmed, TooManyRows, TooManyForUser, TooManyRevokes)
+"""What may be right as it is, which only a person can say."""

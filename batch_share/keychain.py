@@ -7,17 +7,12 @@ What its backends raise is never passed on: it may hold what was to be kept.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, cast
 
 from batch_share.errors import BatchShareError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import ModuleType
-
     from pydantic import SecretStr
-
-T = TypeVar("T")
 
 SERVICE: Final = "batch-share"
 """What the entries are found under, in the system's own keyring program too."""
@@ -45,26 +40,26 @@ class KeychainError(BatchShareError):
 def keep(host: str, access_key: SecretStr, secret_key: SecretStr) -> None:
     """Keep the keys of a host, and that it was the last. Raises KeychainError."""
     kept = json.dumps(dict(zip(_NAMES, (key.get_secret_value() for key in (access_key, secret_key)), strict=True)))
-    _ask(lambda keyring: keyring.set_password(SERVICE, host, kept))
-    if _ask(lambda keyring: keyring.get_password(SERVICE, host)) != kept:
-        raise KeychainError("The system's keyring took the keys and did not keep them")
-    _write_hosts([*(each for each in hosts() if each != host), host])
+    _ask("set_password", host, kept)
+    if _ask("get_password", host) != kept:
+        raise KeychainError("The system's keyring accepted the keys but did not store them")
+    _ask("set_password", _HOSTS, json.dumps([*(each for each in hosts() if each != host), host]))
 
 
 def forget(host: str) -> bool:
     """Remove the keys of a host; whether there were any. Raises KeychainError."""
-    had = _ask(lambda keyring: keyring.get_password(SERVICE, host)) is not None
+    had = _ask("get_password", host) is not None
     if had:
-        _ask(lambda keyring: keyring.delete_password(SERVICE, host))
+        _ask("delete_password", host)
     known = hosts()
     if host in known:
-        _write_hosts([each for each in known if each != host])
+        _ask("set_password", _HOSTS, json.dumps([each for each in known if each != host]))
     return had
 
 
 def hosts() -> list[str]:
     """The hosts whose keys are kept, the latest login last. Raises KeychainError."""
-    found = _json(_ask(lambda keyring: keyring.get_password(SERVICE, _HOSTS)))
+    found = _json(_ask("get_password", _HOSTS))
     return [host for host in found if isinstance(host, str)] if isinstance(found, list) else []
 
 
@@ -72,7 +67,7 @@ def find(host: str | None) -> dict[str, str]:
     """Host and keys by the names of their settings: of `host`, else of the last login. Nothing on any trouble."""
     try:
         named = host or next(reversed(hosts()), None)
-        found = _json(_ask(lambda keyring: keyring.get_password(SERVICE, named))) if named else None
+        found = _json(_ask("get_password", named)) if named else None
     except KeychainError:
         return {}
     if named is None or not isinstance(found, dict):
@@ -90,10 +85,6 @@ def trouble() -> str:
     return ""
 
 
-def _write_hosts(known: list[str]) -> None:
-    _ask(lambda keyring: keyring.set_password(SERVICE, _HOSTS, json.dumps(known)))
-
-
 def _json(text: str | None) -> object:
     try:
         return json.loads(text or "null")
@@ -101,20 +92,20 @@ def _json(text: str | None) -> object:
         return None
 
 
-def _ask(question: Callable[[ModuleType], T]) -> T:
-    """Raises KeychainError with nothing of the error behind it: a backend may raise and quote anything."""
+def _ask(what: str, *of: str) -> str | None:
+    """What a function of `keyring` says of our service.
+
+    Raises KeychainError with nothing of the error behind it: a backend may raise and quote anything.
+    """
     try:
         import keyring  # noqa: PLC0415 - only now: see above
 
-        return question(keyring)
+        return cast("str | None", getattr(keyring, what)(SERVICE, *of))
     except Exception as error:
-        reason = _reason(type(error).__name__)
-    raise KeychainError(reason)
-
-
-def _reason(kind: str) -> str:
+        kind = type(error).__name__
+    reason = f"The system's keyring can't be used ({kind})"
     if kind == "NoKeyringError":
-        return "This machine has no keyring that keys could be kept in"
+        reason = "This machine has no keyring to store keys in"
     if kind in {"KeyringLocked", "InitError"}:
-        return f"The system's keyring is locked, or can't be opened ({kind})"
-    return f"The system's keyring can't be used ({kind})"
+        reason = f"The system's keyring is locked, or can't be opened ({kind})"
+    raise KeychainError(reason)

@@ -12,9 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
@@ -25,11 +23,10 @@ from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.purge import delete, find_old
-from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
-from batch_share.jobs.run import FollowUp, Reconcile, Resume, RunSheet
+from batch_share.jobs.run import FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
 from batch_share.jobs.verify import Verification, Verified
-from batch_share.jobs.watch import SETTLE, Arrivals, Folders, SheetOutcome, Watch
+from batch_share.jobs.watch import SETTLE, Inbox, SheetOutcome, Watch
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
@@ -37,15 +34,14 @@ from batch_share.planning.already_shared import (
     forget_job,
     known_runs,
     ledger_meant,
-    note_move,
 )
 from batch_share.planning.intake import SheetJob, show_sheet
-from batch_share.planning.look import look_at
+from batch_share.planning.overview import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
 from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
 from batch_share.results.report import ROWS_REPORTED
-from batch_share.sending.log_events import stopped_by
+from batch_share.sending.onlookers import log_error
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
 
@@ -68,13 +64,11 @@ if TYPE_CHECKING:
     from batch_share.jobs.check_up import Finding
     from batch_share.jobs.job import Kind
     from batch_share.jobs.purge import Sweep
-    from batch_share.jobs.watch import Case
     from batch_share.ledger.known import KnownRun
     from batch_share.ledger.states import State
     from batch_share.planning.access import Access
     from batch_share.planning.already_shared import KnownRuns
-    from batch_share.planning.look import Look
-    from batch_share.planning.overview import Overview, PlanFiles
+    from batch_share.planning.overview import Look, Overview, PlanFiles
     from batch_share.results.answers import Page
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import Summary
@@ -168,7 +162,7 @@ class Job(Generic[T]):
         try:
             return await work(self._course)
         except BatchShareError as error:
-            stopped_by(error)
+            log_error(error)
             raise
         finally:
             self._last = self._course.progress(self.id)
@@ -230,15 +224,14 @@ class BatchShare:
     ) -> None:
         self.stop()
         try:
-            await self._all_over()
+            for job in self._jobs:
+                await job.over()
         except asyncio.CancelledError:
             for job in self._jobs:
                 job.cut()
-            await self._all_over()
+            for job in self._jobs:
+                await job.over()
             raise
-
-    async def _all_over(self) -> None:
-        await asyncio.gather(*(job.over() for job in self._jobs))
 
     def stop(self) -> None:
         """Stop all jobs that go on, as `Job.stop` does, and every watch."""
@@ -268,9 +261,9 @@ class BatchShare:
         targets = files.named(path, named, self.settings) if files is not None else ()
         if online:
             job = self._begin("plan", named, lambda course: show(self._watcher, named, course))
-            seen, _ = await self._ending(job)
+            seen = await self._ending(job)
         else:
-            seen, _ = await show(None, named)
+            seen = await show(None, named)
         await seen.write(*targets)
         return seen
 
@@ -291,8 +284,27 @@ class BatchShare:
         none of these, TypeError for what the kind is not told. All else is raised by `await job`.
         """
         settings = self.settings
-        meant = file if kind == "run" else self._ledger(file)
-        made = _made(kind, meant, options, reported, settings)
+        if kind not in _TAKES:
+            raise ValueError(f"a job is one of {', '.join(_TAKES)}, not {kind!r}")
+        is_strange = options is not None and kind != "run"
+        strange = sorted({*reported} - _TAKES[kind]) or ["options"] * is_strange
+        if strange:  # never passed over: what was meant for a few rows would be done to all
+            raise TypeError(f"{kind} is not told {', '.join(strange)}")
+        made: Kind
+        if kind == "run":
+            if isinstance(file, LedgerName):
+                raise TypeError("a run is of a sheet, not of a ledger")
+            made = RunSheet(_sheet_job(file, options, reported.get("ledger"), reported.get("approved"), settings))
+        elif kind == "resume":
+            ledger = self._ledger(file)
+            made = Reconcile(ledger) if reported.get("only_unknown") else Resume(ledger)
+        elif kind == "retry":
+            wanted = Wanted(reported.get("reason"), reported.get("everything", False))
+            made = RetryFailed(self._ledger(file), wanted)
+        elif kind == "revoke":
+            made = Revoke(self._ledger(file), reported.get("rows"), reported.get("user"))
+        else:
+            made = FollowUp(self._ledger(file))
 
         async def work(course: Course) -> Ending:
             try:
@@ -364,38 +376,19 @@ class BatchShare:
         settings, stop = self.settings, Stop()
         settings.account()
         check_options(settings)
-        places, how = Folders(_file("folder", folder)), options or SheetOptions.of(settings)
-        unlimited = settings.model_copy(update={"max_rows": None, "max_per_user": None})
-        trouble = on_trouble or (lambda _: None)
+        inbox = Inbox(_file("folder", folder), settle)
 
-        async def work(case: Case) -> SheetOutcome:
-            mine, watcher = unlimited if case.is_agreed else settings, _AsksForSheet(self._watcher, case.is_agreed)
-            job: Kind = RunSheet(SheetJob(case.sheet, case.ledger, how))
-            try:
-                if await outputs.is_agreed_to(case.ledger):
-                    if (at_rest := await outputs.nothing_due(case.ledger)) is not None:
-                        return SheetOutcome(case.sheet, Ending(at_rest))
-                    # Not run: with other options than it was taken in with, the same rows would be other ones.
-                    job = Resume(case.ledger)
-                make = partial(do, job, mine, watcher)
-                ending = await self._ending(self._begin("run", case.ledger, make))
-            except BatchShareError as error:
-                # Of what a person ends before its first call nobody knows what would have become: it stays.
-                return SheetOutcome(case.sheet, error, interrupted=stop.asked)
-            if ending.interrupted:
-                stop.ask()
-            return SheetOutcome(case.sheet, ending, ending.interrupted)
+        async def run(job: Kind, its_settings: Settings, agreed: bool) -> Ending:
+            watcher = _AsksForSheet(self._watcher, agreed)
+            return await self._ending(self._begin("run", job.ledger, partial(do, job, its_settings, watcher)))
 
-        def moved(before: Case, after: Case) -> None:
-            if after.ledger.exists():
-                note_move(settings, before.ledger, after.ledger, trouble)
-
-        arrivals = Arrivals(places.inbox, time.monotonic, settle)
-        watch = Watch(arrivals, places, work, moved, trouble, stop.sleep, lambda: stop.asked)
+        watch = Watch(
+            inbox, settings, options or SheetOptions.of(settings), run, stop, on_trouble or (lambda _: None)
+        )
         self._watches.append(stop)
         try:
-            with places.locked():
-                async for outcome in watch.once() if once else watch.forever(every):
+            with inbox.locked():
+                async for outcome in watch.outcomes(every, once=once):
                     yield outcome
         finally:
             self._watches.remove(stop)
@@ -489,9 +482,7 @@ class BatchShare:
         if not online:
             return await who_has_access(settings, user, lead, minutes)
 
-        def look(course: Course) -> Coroutine[Any, Any, Access]:
-            return who_has_access(settings, user, lead, minutes, self._watcher, course)
-
+        look = partial(who_has_access, settings, user, lead, minutes, self._watcher)
         return await self._ending(self._begin("access", None, look))
 
     def ledger_of(self, named: Name) -> LedgerName:
@@ -559,16 +550,25 @@ class BatchShare:
             check_target(self.settings.notify)
 
     async def notify(
-        self, command: str, file: Name, ended: Ending | BatchShareError | None, *, ledger: LedgerLike | None = None
+        self,
+        command: str,
+        file: Name,
+        ended: Ending | BatchShareError | SheetOutcome | None,
+        *,
+        ledger: LedgerLike | None = None,
     ) -> str | None:
         """Tell whoever the setting `notify` names how a command on a file ended; None: it was cut off.
 
-        It is told counts and the names of files; where there is no Ending those of the `ledger`, if that has any.
+        It is told counts and the names of files; where there is no Ending those of the `ledger`, if that has any;
+        of a sheet that a watch holds, also where to move it.
         Returns a sentence that says why it could not be told; None if it was, or if nobody is named.
         """
         path = _file("file", file)
         its_ledger = _ledger(ledger) if ledger is not None else LedgerName.of(path)
-        return await outputs.notify(self.settings, command, path, ended, its_ledger)
+        release = ""
+        if isinstance(ended, SheetOutcome):
+            its_ledger, release, ended = ended.ledger, ended.release, ended.ended
+        return await outputs.notify(self.settings, command, path, ended, its_ledger, release)
 
     async def check_keys(self) -> None:
         """Ask LeadSquared whose the keys are. Raises AccessDenied, BatchShareError if they can't share."""
@@ -607,27 +607,6 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
 """What each kind of job can be told."""
 
 
-def _made(
-    kind: str, file: LedgerLike, options: SheetOptions | None, reported: JobOptions, settings: Settings
-) -> Kind:
-    """Raises ValueError, TypeError, SettingsError as `BatchShare.start`."""
-    if kind not in _TAKES:
-        raise ValueError(f"a job is one of {', '.join(_TAKES)}, not {kind!r}")
-    strange = sorted({*reported} - _TAKES[kind]) or (["options"] if options is not None and kind != "run" else [])
-    if strange:  # never passed over: what was meant for a few rows would be done to all
-        raise TypeError(f"{kind} is not told {', '.join(strange)}")
-    if kind == "run":
-        if isinstance(file, LedgerName):
-            raise TypeError("a run is of a sheet, not of a ledger")
-        return RunSheet(_sheet_job(file, options, reported.get("ledger"), reported.get("approved"), settings))
-    ledger = _ledger(file)
-    if kind == "resume":
-        return Reconcile(ledger) if reported.get("only_unknown") else Resume(ledger)
-    if kind == "retry":
-        return RetryFailed(ledger, Wanted(reported.get("reason"), reported.get("everything", False)))
-    return Revoke(ledger, reported.get("rows"), reported.get("user")) if kind == "revoke" else FollowUp(ledger)
-
-
 def _sheet_job(
     sheet: Name,
     options: SheetOptions | None,
@@ -653,26 +632,26 @@ def _file(argument: str, name: Name) -> Path:
     return Path(name)
 
 
-@dataclass(frozen=True, slots=True)
 class _Asks:
     """The Watcher of a program: no questions but those that it wants to be asked."""
 
-    agrees: Callable[[Preview], bool | Awaitable[bool]] | None
+    def __init__(self, agrees: Callable[[Preview], bool | Awaitable[bool]] | None) -> None:
+        self._agrees = agrees
 
     def foresee(self, outlook: Outlook) -> None:
         """Its progress tells."""
 
+    def wait_turn(self, process: int | None) -> None:
+        """Its progress tells."""
+
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
-        if self.agrees is not None:
-            return self.agrees(preview)
+        if self._agrees is not None:
+            return self._agrees(preview)
         preview.check_revokes()
         return True
 
     def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - a program answers by its settings
         return False
-
-    def wait_turn(self, process: int | None) -> None:
-        """Its progress tells."""
 
     def watch(
         self,
@@ -682,29 +661,18 @@ class _Asks:
         return nullcontext()
 
 
-@dataclass(frozen=True, slots=True)
 class _AsksForSheet:
-    """The Watcher of a sheet in a watched folder: what nobody has `agreed` to is held."""
+    """The Watcher of a sheet in a watched folder: as the `others`, but what nobody has `agreed` to is held."""
 
-    others: Watcher
-    agreed: bool
-
-    def foresee(self, outlook: Outlook) -> None:
-        self.others.foresee(outlook)
+    def __init__(self, others: Watcher, agreed: bool) -> None:
+        self._others, self._agreed = others, agreed
+        self.foresee, self.wait_turn, self.watch = others.foresee, others.wait_turn, others.watch
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
-        return self.agreed or self.others.agree(preview)
+        return self._agreed or self._others.agree(preview)
 
     def is_sure(self, doubt: Doubt) -> bool:
-        if not (self.agreed or self.others.is_sure(doubt)):
+        if not (self._agreed or self._others.is_sure(doubt)):
             nothing = "Nothing was sent, for nobody could be asked:"
             raise NotConfirmed(" ".join([*doubt.reported, nothing, doubt.question]))
         return True
-
-    def wait_turn(self, process: int | None) -> None:
-        self.others.wait_turn(process)
-
-    def watch(
-        self, progress: Callable[[], Progress], stop: Callable[[], None]
-    ) -> AbstractAsyncContextManager[None]:
-        return self.others.watch(progress, stop)

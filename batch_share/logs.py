@@ -86,8 +86,10 @@ log: Final[structlog.stdlib.BoundLogger] = structlog.wrap_logger(
 
 FILE_NAME: Final = "batch-share.log"
 MAX_BYTES: Final = 5_000_000
+"""Of one file: what an editor still opens at once."""
+
 FILES: Final = 5
-"""With the one that is written now."""
+"""With the one that is written now: a debug log of about 100,000 calls."""
 
 _CONTEXT_FIELDS: Final = {"command", "ledger", "account", "run"}
 
@@ -112,7 +114,7 @@ class LogFile(RotatingFileHandler):
         """Logging's own would print a traceback for every line."""
         if not self._is_reported:
             self._is_reported = True
-            self._tell(f"The log {self.baseFilename} can't be written any more; the work goes on without it.")
+            self._tell(f"The log {self.baseFilename} can no longer be written; the work continues without it.")
 
 
 class LineHandler(logging.Handler):
@@ -183,9 +185,8 @@ def _in_order(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDi
 def _readable(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     reported = {name: value for name, value in event.items() if name not in _CONTEXT_FIELDS}
     time, level, what = reported.pop("time"), reported.pop("level"), reported.pop("event")
-    fields = " ".join(f"{name}={_value(value)}" for name, value in reported.items())
-    return f"{time[11:19]}Z {level:<7} {what} {fields}".rstrip()
-
-
-def _value(value: object) -> str:
-    return value if isinstance(value, str) and value.isalnum() else json.dumps(value, default=str)
+    fields = "".join(
+        f" {name}={value if isinstance(value, str) and value.isalnum() else json.dumps(value, default=str)}"
+        for name, value in reported.items()
+    )
+    return f"{time[11:19]}Z {level:<7} {what}{fields}".rstrip()

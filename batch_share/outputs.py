@@ -28,7 +28,7 @@ DATABASE_MAGIC: Final = b"SQLite format 3\0"
 """How every ledger in a file begins, and every other database of SQLite."""
 
 _LIST: Final = "written"
-_STEP: Final = 1 << 20
+_STEP: Final = 1 << 20  # bytes read at a time: more is no quicker
 
 
 def digest_of(file: Path) -> str:
@@ -128,27 +128,25 @@ class Named:
         """Raises SettingsError if something is there that is not ours, nor known by these digests."""
         if not os.path.lexists(self.target):
             return
+        why = "is there, and is nothing that batch_share wrote, or was changed since"
+        listed: Container[str] = ()
+        with suppress(OSError):
+            listed = {*(self.folder / _LIST).read_text(encoding="ascii", errors="replace").split()}
         try:
-            why = self._why_kept(ours)
+            if any(each.exists() and self.target.exists() and each.samefile(self.target) for each in self.spared):
+                why = "is the sheet itself"
+            elif is_database(self.target):
+                why = "is a ledger, or another database"
+            elif (digest := digest_of(self.target)) and (digest in ours or digest in listed):
+                return
         except OSError as error:
             why = f"is there, and can't be looked at ({error.strerror})"
-        if why is not None:
-            raise SettingsError(
-                self.option,
-                f"{self.target} {why}: name another file",
-                problem=f"{self.target.name} {why}.",
-                hint="Name another file.",
-            )
-
-    def _why_kept(self, ours: Container[str]) -> str | None:
-        if any(each.exists() and self.target.exists() and each.samefile(self.target) for each in self.spared):
-            return "is the sheet itself"
-        if is_database(self.target):
-            return "is a ledger, or another database"
-        digest = digest_of(self.target)
-        if digest and (digest in ours or digest in self._listed()):
-            return None
-        return "is there, and is nothing that batch_share wrote, or was changed since"
+        raise SettingsError(
+            self.option,
+            f"{self.target} {why}: name another file",
+            problem=f"{self.target.name} {why}.",
+            hint="Name another file.",
+        )
 
     @contextmanager
     def written(self, ours: Container[str] = ()) -> Iterator[Path]:
@@ -157,7 +155,10 @@ class Named:
         try:
             with temporary_for(self.target) as temporary:
                 yield temporary
-                self._note(digest_of(temporary))  # first: whatever is cut off then, the file is known as ours
+                with suppress(OSError):  # first: whatever is cut off then, the file is known as ours
+                    self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    with open(self.folder / _LIST, "a", encoding="ascii", opener=private) as out:
+                        out.write(f"{digest_of(temporary)}\n")
                 temporary.replace(self.target)
         except OSError as error:
             raise SettingsError(
@@ -165,17 +166,6 @@ class Named:
                 f"{self.target} can't be written ({error.strerror})",
                 problem=f"{self.target.name} can't be written ({error.strerror}).",
             ) from None
-
-    def _listed(self) -> Container[str]:
-        with suppress(OSError):
-            return {*(self.folder / _LIST).read_text(encoding="ascii", errors="replace").split()}
-        return ()
-
-    def _note(self, digest: str) -> None:
-        with suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with open(self.folder / _LIST, "a", encoding="ascii", opener=private) as out:
-                out.write(f"{digest}\n")
 
 
 def check_apart(ledger: Path, *named: Named | None) -> None:
@@ -228,7 +218,19 @@ def written_in(facts: Mapping[str, str]) -> list[Written]:
     """What a ledger with these facts notes of what was written of it, oldest first."""
     if WRITTEN in facts:
         return [Written(*each) for each in json.loads(facts[WRITTEN])]
-    return [*_noted_before(facts)]
+    # Before there was a list, the last failed sheet was noted, and the results by their size and time.
+    found = []
+    if failed := facts.get(_FAILED_SHEET):
+        noted = json.loads(failed)
+        found.append(Written(Output.FAILED, Path(noted["path"]).name, noted["file"], noted["rows"]))
+    stamp = json.loads(facts.get(RESULTS) or "[]")
+    if len(stamp) == _STAMP:
+        _, path, _, size, written_at = stamp
+        with suppress(OSError):
+            there = Path(path).stat()
+            if (there.st_size, there.st_mtime_ns) == (size, written_at):
+                found.append(Written(Output.RESULTS, Path(path).name, digest_of(Path(path))))
+    return found
 
 
 def with_written(before: Sequence[Written], new: Written, there: str) -> list[Written]:
@@ -240,18 +242,3 @@ def with_written(before: Sequence[Written], new: Written, there: str) -> list[Wr
 def as_fact(written: Sequence[Written]) -> str:
     """The list as the fact has it."""
     return json.dumps([astuple(each) for each in written])
-
-
-def _noted_before(facts: Mapping[str, str]) -> Iterator[Written]:
-    """Before there was a list, the last failed sheet was noted, and the results by their size and time."""
-    if failed := facts.get(_FAILED_SHEET):
-        noted = json.loads(failed)
-        yield Written(Output.FAILED, Path(noted["path"]).name, noted["file"], noted["rows"])
-    stamp = json.loads(facts.get(RESULTS) or "[]")
-    if len(stamp) == _STAMP:
-        _, path, _, size, written_at = stamp
-        file = Path(path)
-        with suppress(OSError):
-            found = file.stat()
-            if (found.st_size, found.st_mtime_ns) == (size, written_at):
-                yield Written(Output.RESULTS, file.name, digest_of(file))

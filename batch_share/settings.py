@@ -21,9 +21,11 @@ import re
 import shlex
 import stat
 import tomllib
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 import dotenv
 import platformdirs
@@ -52,10 +54,9 @@ from pydantic_settings import (
 from batch_share import keychain
 from batch_share.common import Order, Rate, minutes_text, parse_duration, parse_seconds, seconds_text
 from batch_share.errors import SettingsError, check_not_empty, first_of, is_blank
-from batch_share.proxy import parse_proxy, split_url, without_user
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from collections.abc import Set as AbstractSet
 
     from pydantic.fields import FieldInfo
@@ -80,9 +81,17 @@ def file_sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSett
         raise SettingsError(
             "BATCH_SHARE_CONFIG", f"there is no file {here}", problem="There is no such settings file."
         )
+    text, fault = _read(Path(ENV_FILE))
+    env_file = EnvSettingsSource(settings_cls)
+    env_file.env_vars = filled(
+        {name.lower(): value for name, value in dotenv.dotenv_values(stream=io.StringIO(text)).items()}
+    )
+    prefix = str(settings_cls.model_config["env_prefix"]).lower()
+    ours = {name.removeprefix(prefix).partition("__")[0] for name in env_file.env_vars if name.startswith(prefix)}
+    _check_counts(ENV_FILE, ours & settings_cls.model_fields.keys(), fault, may_allow_host=False)
     is_own = bool(named) or here.resolve() == users.resolve()
     return {
-        ENV_FILE: _env_source(settings_cls),
+        ENV_FILE: env_file,
         str(here): _toml_source(settings_cls, here, may_allow_host=is_own),
         str(users): _toml_source(settings_cls, users, may_allow_host=True),
     }
@@ -108,20 +117,15 @@ def refuse_allow_host(place: str) -> None:
     )
 
 
-def _env_source(settings_cls: type[BaseSettings]) -> EnvSettingsSource:
-    text, fault = _read(Path(ENV_FILE))
-    found = dotenv.dotenv_values(stream=io.StringIO(text))
-    source = EnvSettingsSource(settings_cls)
-    source.env_vars = filled({name.lower(): value for name, value in found.items()})
-    prefix = str(settings_cls.model_config["env_prefix"]).lower()
-    ours = {name.removeprefix(prefix).partition("__")[0] for name in source.env_vars if name.startswith(prefix)}
-    _check_counts(ENV_FILE, ours & settings_cls.model_fields.keys(), fault, may_allow_host=False)
-    return source
-
-
 def _toml_source(settings_cls: type[BaseSettings], file: Path, *, may_allow_host: bool) -> InitSettingsSource:
     text, fault = _read(file)
-    values = _parse_toml(file, text)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:  # its message says where; it quotes no value, but names: is one a key?
+        words = re.sub(r" ?\(?'.*'\)?", "", str(error), flags=re.DOTALL)
+        raise SettingsError(
+            str(file), f"is not valid TOML ({words})", problem=f"The settings file is not valid TOML ({words})."
+        ) from None
     source = InitSettingsSource(settings_cls, filled(values))
     known = source.init_kwargs.keys() & settings_cls.model_fields.keys()
     _check_counts(str(file), known, fault, may_allow_host=may_allow_host)
@@ -133,16 +137,6 @@ def _toml_source(settings_cls: type[BaseSettings], file: Path, *, may_allow_host
             problem=f"The settings file names a setting that there is not: {unknown[0]!r}.",
         )
     return source
-
-
-def _parse_toml(file: Path, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:  # its message says where; it quotes no value, but names: is one a key?
-        words = re.sub(r" ?\(?'.*'\)?", "", str(error), flags=re.DOTALL)
-        raise SettingsError(
-            str(file), f"is not valid TOML ({words})", problem=f"The settings file is not valid TOML ({words})."
-        ) from None
 
 
 def _check_counts(file: str, names: AbstractSet[str], fault: str, *, may_allow_host: bool) -> None:
@@ -162,7 +156,11 @@ def _read(file: Path) -> tuple[str, str]:
 
     Judged is what was opened: a name could be given to another file meanwhile. Raises SettingsError.
     """
-    if not _is_there(file):
+    try:
+        mode = file.stat().st_mode
+    except OSError:  # a home that may not be searched has none
+        return "", ""
+    if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):  # a pipe, too, as keepers of secrets make one
         return "", ""
     try:
         with file.open("rb") as opened:
@@ -179,34 +177,21 @@ def _read(file: Path) -> tuple[str, str]:
         ) from None
 
 
-def _is_there(file: Path) -> bool:
-    """Also a pipe, as keepers of secrets make one. A folder is none; a home that may not be searched has none."""
-    try:
-        mode = file.stat().st_mode
-    except OSError:
-        return False
-    return stat.S_ISREG(mode) or stat.S_ISFIFO(mode)
-
-
 def _fault(file: Path, opened: os.stat_result) -> str:
     """Why it may hold what another person wrote, and the line that fixes it; nothing if it is its user's alone."""
     if not _MODES_TELL:
         return ""
     ours = {os.geteuid(), 0}
     chown = "chown" if os.geteuid() == 0 else "sudo chown"
-    links = [shlex.quote(str(link)) for link in _links(file) if link.lstat().st_uid not in ours]
-    fixes = [f"{chown} -h $(id -un) {link}" for link in links]
+    fixes, link = [], file
+    while link.is_symlink():  # whoever owns one says which file is read
+        if link.lstat().st_uid not in ours:
+            fixes.append(f"{chown} -h $(id -un) {shlex.quote(str(link))}")
+        link = link.parent / link.readlink()
     fixes += [f"{chown} $(id -un) {shlex.quote(str(file))}"] if opened.st_uid not in ours else []
     why = "it is another user's" if fixes else "others can write it"
     fixes += [f"chmod go-w {shlex.quote(str(file))}"] if opened.st_mode & _OTHERS_WRITE else []
-    return f"{why}: look at what it says, then `{' && '.join(fixes)}`" if fixes else ""
-
-
-def _links(file: Path) -> Iterator[Path]:
-    """The links that lead to a file: whoever owns one says which file is read."""
-    while file.is_symlink():
-        yield file
-        file = file.parent / file.readlink()
+    return f"{why}: check what it says, then `{' && '.join(fixes)}`" if fixes else ""
 
 
 DEFAULT_RATE: Final = Rate(25, 5.0)
@@ -216,7 +201,8 @@ DEFAULT_BULK_RATE: Final = Rate(1, 5.0)
 """What every plan has at least: https://apidocs.leadsquared.com/rate-limits/"""
 
 SHORTEST_GRACE: Final = 5.0
-"""Seconds of grace below which reads that lag behind writes make doubles."""
+"""Seconds of grace below which reads that lag behind writes make doubles: no page says how long they may, and less
+than one period of calls is hardly a wait."""
 
 PRIVATE: Final = {
     "allow_host",
@@ -245,8 +231,11 @@ _KEY: Final = re.compile(r"[!-~]*")
 
 def parse_host(text: object) -> str:
     """A host as a base URL: https://, or http:// on this machine only. Raises ValueError; it quotes no value."""
-    parts = _split(text)
-    if parts is None or not parts.hostname or parts.query or parts.fragment:
+    given = text.strip() if isinstance(text, str) else ""
+    parts = split_url(given if "://" in given else f"https://{given}")
+    # Nothing but a host and a port: whatever else it is may hold a key.
+    is_host = parts is not None and _NETLOC.fullmatch(parts.netloc.lower())
+    if parts is None or not is_host or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(
             "write only the host, such as https://api-in21.leadsquared.com; keys have settings of their own"
         )
@@ -255,17 +244,6 @@ def parse_host(text: object) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
         raise ValueError("use https:// (plain http is only for a sandbox on this machine)")
     return f"{parts.scheme}://{parts.netloc.lower()}"
-
-
-def _split(text: object) -> SplitResult | None:
-    """The parts of a URL of nothing but a host and a port, None if it is none: it may hold a key."""
-    given = text.strip() if isinstance(text, str) else ""
-    try:
-        parts = urlsplit(given if "://" in given else f"https://{given}")
-        _ = parts.port  # raises when out of range
-    except ValueError:
-        return None
-    return parts if _NETLOC.fullmatch(parts.netloc.lower()) else None
 
 
 def _is_loopback(host: str) -> bool:
@@ -332,6 +310,41 @@ def parse_notify(value: object) -> object:
     return text
 
 
+def parse_proxy(value: object) -> object:
+    """A proxy's URL, None for `none`. Raises ValueError; it quotes no value, which may hold a password."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.lower() in {"", "none"}:
+        return None
+    text = text if "://" in text else f"http://{text}"
+    parts = split_url(text)
+    if parts is None or not parts.hostname or parts.path.rstrip("/") or parts.query or parts.fragment:
+        raise ValueError(
+            "is not the URL of a proxy, such as http://proxy.example.com:3128 (in user and password, write special "
+            "characters as %40 and the like)"
+        )
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError("only http:// and https:// proxies can be used")
+    return text.rstrip("/")
+
+
+def split_url(text: str) -> SplitResult | None:
+    """The parts of an address; None if it is none, or has blanks or unseen characters in it."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises when out of range
+    except ValueError:
+        return None
+    return parts if text.isprintable() and " " not in text else None
+
+
+def without_user(url: str) -> str:
+    """The URL of a proxy as it may be shown."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
 RateSetting = Annotated[Rate | None, NoDecode, BeforeValidator(_rate), PlainSerializer(_rate_text)]
 _Time = Annotated[float, BeforeValidator(_seconds), PlainSerializer(seconds_text)]
@@ -373,23 +386,24 @@ class SheetLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # Excel's own limits where it has any; else far above every honest sheet, and below what takes a machine down.
     file_mb: PositiveInt = 200
     unpacked_mb: PositiveInt = 1000
-    ratio: PositiveInt = 200
+    ratio: PositiveInt = 200  # a bomb's is a thousand, the most that deflate can do
     entries: PositiveInt = 5000
     rows: PositiveInt = 1_048_576
-    columns: PositiveInt = 1000
+    columns: PositiveInt = 1000  # Excel's 16,384 in every row would be more than the memory
     cell_characters: PositiveInt = 32_767
     memory_mb: PositiveInt = 2000
     seconds: PositiveInt = 120
 
 
 ENOUGH: Final = 50
-"""Rows that must be sent before a percentage of them, as `stop_at` is, says anything."""
+"""Rows that must be sent before a percentage of them, as `stop_at` is, says anything: of these one is 2 %."""
 
 
 class Settings(BaseSettings):
-    """Everything that can be set; `setting_texts` says what each is for.
+    """Everything that can be set; `cli.options` says what each is for.
 
     Durations of waits are in seconds; text such as `10m` is understood.
     """
@@ -427,15 +441,15 @@ class Settings(BaseSettings):
     bulk_rate: RateSetting = DEFAULT_BULK_RATE
     share_batch: Annotated[int, Field(ge=1, le=25)] | None = Field(None, examples=[10])
     workers: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, examples=[6])
-    wait: Seconds = 600.0
+    wait: Seconds = 600.0  # as long as people sit before a screen: what is left, the next follow-up asks for
     follow_up: bool = True
     trust_owner: bool = False
     trust_ids: bool = False
     trust_marker: bool = False
     on_unknown: Literal["settle", "park"] = "settle"
-    grace: Seconds = 60.0
-    answer_timeout: Timeout = 60.0
-    keep_answers: Renewal = 1440
+    grace: Seconds = 60.0  # no page says how long, and only unknown rows wait for it
+    answer_timeout: Timeout = 60.0  # what takes longer is as good as lost
+    keep_answers: Renewal = 1440  # a day: who left yesterday is looked up today
     marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""
     allow_duplicates: bool = False
     renew: Renewal = 0
@@ -445,9 +459,9 @@ class Settings(BaseSettings):
     daily_limit: PositiveInt | None = Field(None, examples=[100_000])
     max_rows: PositiveInt | None = Field(None, examples=[500])
     max_per_user: PositiveInt | None = Field(None, examples=[50])
-    max_revokes: Annotated[int, Field(ge=0)] = 0
+    max_revokes: Annotated[int, Field(ge=0)] = 0  # nobody loses access unless somebody says so
     canary: PositiveInt | None = Field(None, examples=[5])
-    stop_after_failures: Annotated[int, Field(ge=0)] = 10
+    stop_after_failures: Annotated[int, Field(ge=0)] = 10  # no coincidence any more, and few to send again
     stop_at: Percent | None = Field(None, examples=["5%"])
     notify: Notify | None = Field(None, examples=["told.jsonl"])
     proxy: ProxyUrl = Field(None, examples=["http://proxy.example.com:3128"])
@@ -517,9 +531,14 @@ class Settings(BaseSettings):
         """Host and keys. Raises SettingsError naming the first that is missing."""
         for name in ("host", "access_key", "secret_key"):
             if not getattr(self, name):
+                why = keychain.trouble()  # if it has them, why the keyring could not tell
+                or_else = (
+                    f" ({why[0].lower()}{why[1:]})" if why else ", or let `batch-share login` store host and keys"
+                )
                 raise SettingsError(
                     name,
-                    _not_set(name),
+                    f"is not set. Set BATCH_SHARE_{name.upper()} in the environment, in .env or in "
+                    f"{DEFAULT_FILE}{or_else}",
                     problem=f"The setting {name} is not set.",
                     hint="Set host, access key and secret key of the LeadSquared account.",
                 )
@@ -529,20 +548,16 @@ class Settings(BaseSettings):
         return self.host, self.access_key, self.secret_key
 
 
-def _not_set(name: str) -> str:
-    """What to do about a setting that no account is without; why the keyring, if it has it, could not tell."""
-    why = keychain.trouble()
-    return f"is not set. Set BATCH_SHARE_{name.upper()} in the environment, in .env or in {DEFAULT_FILE}" + (
-        f" ({why[0].lower()}{why[1:]})" if why else ", or let `batch-share login` keep host and keys"
-    )
-
-
 def load_settings(**flags: object) -> Settings:
     """The settings in force; `flags` that are None were not given. Raises SettingsError, never quoting a value."""
     try:
         settings = Settings(**{name: value for name, value in flags.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
-        refused = _refusal(error)
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        words = fault["msg"].removeprefix("Value error, ").partition(", unable to")[0]
+        for pydantics, ours in _WORDS.items():
+            words = words.replace(pydantics, ours)
+        refused = SettingsError(".".join(map(str, fault["loc"])) or "settings", words)
     except SettingsError as error:
         refused = SettingsError(error.setting, error.wrong, problem=error.problem, hint=error.hint)
     else:
@@ -553,15 +568,12 @@ def load_settings(**flags: object) -> Settings:
     raise refused
 
 
-def _refusal(error: ValidationError) -> SettingsError:
-    fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    name = ".".join(map(str, fault["loc"])) or "settings"
-    problem = (
-        fault["msg"].removeprefix("Value error, ").replace("Input should", "should").partition(", unable to")[0]
-    )
-    return SettingsError(
-        name, problem.replace("a valid integer", "a whole number").replace("a valid boolean", "true or false")
-    )
+_WORDS: Final = {
+    "Input should": "should",
+    "a valid integer": "a whole number",
+    "a valid boolean": "true or false",
+}
+"""How people say what pydantic says."""
 
 
 def origins() -> dict[str, str]:
@@ -575,7 +587,12 @@ def origins() -> dict[str, str]:
     for place, source in sources.items():
         values = {name: value for name, value in source().items() if name in Settings.model_fields}
         known = values | known
-        found = dict.fromkeys(_leaves(values), place) | found
+        leaves = [
+            f"{name}.{part}" if part else name
+            for name, value in values.items()
+            for part in (value if isinstance(value, dict) else [""])
+        ]
+        found = dict.fromkeys(leaves, place) | found
     return found
 
 
@@ -584,14 +601,6 @@ def _sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSettings
     environment = EnvSettingsSource(settings_cls)
     environment.env_vars = filled(environment.env_vars)
     return {"environment": environment, **file_sources(settings_cls)}
-
-
-def _leaves(values: dict[str, Any]) -> list[str]:
-    return [
-        f"{name}.{part}" if part else name
-        for name, value in values.items()
-        for part in (value if isinstance(value, dict) else [""])
-    ]
 
 
 class _KeyringSource(PydanticBaseSettingsSource):
@@ -615,3 +624,51 @@ def _kept(known: dict[str, Any]) -> dict[str, Any]:
     except ValueError:  # whoever checks the settings says so
         return {}
     return keychain.find(host)
+
+
+PROXY_VARIABLE: Final = "HTTPS_PROXY"
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """The proxy that calls go through, and the setting or variable that names it; its password is a secret.
+
+    LeadSquared's keys go through it only inside TLS, so it has to pass on CONNECT; to a host without TLS no call is
+    sent through one. As text it is without user and password.
+    """
+
+    url: SecretStr = field(repr=False)
+    origin: str
+
+    def __str__(self) -> str:
+        return without_user(self.url.get_secret_value())
+
+
+def proxy_for(host: str, setting: SecretStr | None) -> Proxy | None:
+    """The proxy for calls to the base URL `host`; None: they go there straight. Raises SettingsError.
+
+    A host on this machine without TLS is never called through the environment's.
+    """
+    target = urlsplit(host)
+    if setting is not None:
+        if target.scheme != "https":
+            raise SettingsError(
+                "proxy",
+                "keys go through a proxy only inside TLS, and the host is plain http: take the proxy away (`none`) "
+                "for a host on this machine",
+                problem="Keys go through a proxy only inside TLS, and the host is plain http.",
+                hint="Take the proxy away for a host on this machine.",
+            )
+        return Proxy(setting, "the setting proxy")
+    found = getproxies_environment()
+    if target.scheme != "https" or "https" not in found:
+        return None
+    if proxy_bypass_environment(f"{target.hostname}:{target.port or 443}", found):
+        return None
+    try:
+        url = parse_proxy(found["https"])
+    except ValueError as error:
+        problem = SettingsError(PROXY_VARIABLE, str(error))
+    else:
+        return Proxy(SecretStr(url), PROXY_VARIABLE) if isinstance(url, str) else None
+    raise problem

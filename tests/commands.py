@@ -5,7 +5,9 @@ A command takes a second to start, nearly all of it for imports, and the tests r
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import gc
 import json
 import os
 import signal
@@ -69,12 +71,32 @@ class Commands(ForkServer):
         self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], seconds: float
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, as if a shell had started it. Raises AssertionError if it takes longer."""
-        out, err = Path(self.files.name, "out"), Path(self.files.name, "err")
-        job = {"arguments": list(arguments), "folder": str(folder), "env": dict(env), "seconds": seconds}
-        self.ask(job | {"out": str(out), "err": str(err)})
+        self.start(arguments, folder, env, seconds)
+        return self.ended(arguments, seconds)
+
+    def start(
+        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], seconds: float, terminal: str = ""
+    ) -> None:
+        """Start a command; on a terminal, if one is named, but for its standard output."""
+        files = {"in": terminal or os.devnull, "out": str(self._out), "err": terminal or str(self._err)}
+        self.ask(
+            {"arguments": list(arguments), "folder": str(folder), "env": dict(env), "seconds": seconds} | files
+        )
+
+    def ended(self, arguments: Sequence[str], seconds: float) -> subprocess.CompletedProcess[str]:
+        """What became of the command that was started."""
         code = self.number()
         assert code != -signal.SIGALRM, f"it did not end in {seconds:g} s: {arguments}"
-        return subprocess.CompletedProcess(["batch-share", *arguments], code, out.read_text(), err.read_text())
+        out, err = (file.read_text() if file.exists() else "" for file in (self._out, self._err))
+        return subprocess.CompletedProcess(["batch-share", *arguments], code, out, err)
+
+    @property
+    def _out(self) -> Path:
+        return Path(self.files.name, "out")
+
+    @property
+    def _err(self) -> Path:
+        return Path(self.files.name, "err")
 
     def end(self) -> None:
         """End the process, and what its commands printed."""
@@ -95,9 +117,10 @@ def _serve() -> None:
     import batch_share.cli.screen
     import batch_share.cli.work
     import batch_share.jobs.run
-    import batch_share.results.tables
+    import batch_share.results.writing
     import batch_share.sheet.workbook
 
+    prepare()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
@@ -105,6 +128,24 @@ def _serve() -> None:
             batch_share.cli.app.main()
         _, status = os.waitpid(child, 0)
         tell(os.waitstatus_to_exitcode(status))
+
+
+def prepare() -> None:
+    """Do before any fork what each would do again: the statements of a job are compiled, its modules imported."""
+    from compiled import share_compiled
+    from trial import trial
+
+    async def jobs(folder: Path) -> None:
+        async with trial(folder, rows=2) as it:
+            await it.run()
+            await it.follow_up()
+            await it.revoke()
+
+    share_compiled()
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(jobs(Path(folder)))
+    gc.collect()
+    gc.freeze()
 
 
 def tell(number: int) -> None:
@@ -121,11 +162,14 @@ def become(job: dict[str, Any]) -> None:
     if job["env"].get("PYTHONWARNINGS") == "error":
         warnings.simplefilter("error")
     os.chdir(job["folder"])
-    new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND  # both may be the same file
-    files = os.open(os.devnull, os.O_RDONLY), os.open(job["out"], new, 0o600), os.open(job["err"], new, 0o600)
+    new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOCTTY  # both may be the same file
+    read = os.open(job.get("in", os.devnull), os.O_RDONLY | os.O_NOCTTY)
+    files = read, os.open(job["out"], new, 0o600), os.open(job["err"], new, 0o600)
     for target, source in enumerate(files):
         os.dup2(source, target)
         os.close(source)
+    if os.isatty(2):  # these were made of what they were in the process that forks: a file or a pipe
+        sys.stdin, sys.stderr = os.fdopen(0), os.fdopen(2, "w", buffering=1)
     signal.alarm(int(job["seconds"]))
 
 

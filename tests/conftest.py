@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from compiled import share_compiled
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # for the processes that tests start, too
 
+MEMORY, ROOM = "/dev/shm", 2_000_000_000
+if Path(MEMORY).is_dir():  # what tests write lasts for a moment, and syncing it to a disk takes most of their time
+    _file_system = os.statvfs(MEMORY)
+    if _file_system.f_bavail * _file_system.f_frsize > ROOM and not _file_system.f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
+
 EVERY = {
     "integration": int(os.environ.get("EVERY", "0")) or 10,
-    "crash": 1 if os.environ.get("KILLS") or os.environ.get("SOAK") else 3,
+    "crash": 1 if os.environ.get("KILLS") or os.environ.get("SOAK") else 6,
 }
 """Of each test of these folders, every so manieth case is run by `make test`; all by `make faults` and `crash`."""
+
+share_compiled()
+settings.register_profile("here", deadline=None)  # a busy machine is no bug
+settings.load_profile("here")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,8 +16,7 @@ from batch_share.leadsquared.client import (
     CONNECTION_LOST,
     NO_ANSWER,
 )
-from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import Answer, Lost, NotSent
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -61,7 +60,7 @@ class DirectClient:
     async def send(self, call: Call) -> Answer | NotSent | Lost:
         """Send `call` once. Never raises for what the sandbox does."""
         sandbox = self._sandbox
-        if sandbox.is_away:
+        if sandbox.clock.time() < sandbox.back_at:
             return NotSent("no connection: Connection refused")
         began = sandbox.clock.time()
         arrived, refused = sandbox.arrive(call.method, call.path, call.query, self._headers)

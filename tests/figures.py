@@ -41,9 +41,9 @@ FLOORS: Final = (
     {"sandbox"},
     {"sheet", "ledger", "leadsquared"},
     {"settings"},
-    {"keychain", "proxy"},
+    {"keychain"},
     {"logs"},
-    {"outputs", "common", "setting_texts"},
+    {"outputs", "common"},
     {"errors"},
 )
 """The parts of the package, the uppermost first: an import from a lower one to a higher one goes upward."""

@@ -10,14 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands import ForkServer, become, tell
+from commands import ForkServer, become, prepare, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 KILLED = -9
 _HERE = Path(__file__)
-_DEADLINE = 60.0
+_DEADLINE = 300.0
 
 
 class Forks(ForkServer):
@@ -63,6 +63,7 @@ def _serve() -> None:
 
     vars(polls)["FIRST_PATIENCE"] = 0.0  # the sandbox of these tests processes at once
 
+    prepare()
     for line in sys.stdin:
         job = json.loads(line)
         child = os.fork()

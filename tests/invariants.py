@@ -21,7 +21,7 @@ def check_never_twice(it: Trial) -> None:
     """At any time, also just after a crash: no row has two activities, and no effect was without an intent."""
     markers = Counter(marker for activity in it.sandbox.account.visible() for marker in markers_in(activity.note))
     assert not [marker for marker, count in markers.items() if count > 1], "a row has two activities"
-    assert markers.total() == it.sandbox.account.activity_count(), "an activity without a marker"
+    assert markers.total() == len(it.sandbox.account.activities), "an activity without a marker"
     if it.ledger.is_file() and it.query("SELECT name FROM sqlite_master WHERE name = 'rows'"):
         _check_intents(it)
         _check_states(it)
@@ -46,14 +46,14 @@ def _check_states(it: Trial) -> None:
     for state, activity, request in it.rows("state", "activity_id", "request_id"):
         assert state in set(State)
         if state in {"accepted", "shared"}:
-            served = it.sandbox.account.shares.request(request)
+            served = it.sandbox.account.requests.get(request)
             assert served is not None, "a request Id that the server never gave"
             assert activity in [grant.activity.id for grant in served.grants]
 
 
 def check_what_stands(it: Trial) -> None:
     """Once all is processed: what is told to be shared is, and what is told to be revoked is not."""
-    live = {grant.activity.id for grant in it.sandbox.account.shares.live()}
+    live = {grant.activity.id for grant in it.sandbox.account.live_shares()}
     for state, activity in it.rows("state", "activity_id"):
         assert state != "shared" or activity in live, "a share that is told to stand does not"
         assert state not in {"ending", "revoked"} or activity not in live, "a share that was revoked stands"
@@ -63,7 +63,7 @@ def check_all_shared(it: Trial, rows: list[list[str]]) -> None:
     """At the end: every row shared once, by one activity, and told so under its own cells."""
     check_never_twice(it)
     assert it.query("SELECT state, count(*) FROM rows GROUP BY 1") == [("shared", len(rows))]
-    assert it.sandbox.account.activity_count() == len(rows)
+    assert len(it.sandbox.account.activities) == len(rows)
     live = it.sandbox.report()["live_shares"]["shares"]
     assert sorted((share["lead"], share["user"]) for share in live) == sorted((row[1], row[2]) for row in rows)
     with (it.folder / "leads.results.csv").open(encoding="utf-8-sig", newline="") as file:
@@ -78,7 +78,7 @@ def check_all_revoked(it: Trial, rows: list[list[str]]) -> None:
     check_never_twice(it)
     assert it.query("SELECT state, count(*) FROM rows GROUP BY 1") == [("revoked", len(rows))]
     assert it.sandbox.report()["live_shares"]["count"] == 0
-    assert it.sandbox.account.activity_count() == len(rows)
+    assert len(it.sandbox.account.activities) == len(rows)
     assert Counter(call["outcome"] for call in it.sent(SHARE)) == {"done": len(rows)}
     with (it.folder / "leads.results.csv").open(encoding="utf-8-sig", newline="") as file:
         _, *reported = csv.reader(file)

@@ -17,7 +17,7 @@ from trial import BULK, CREATE, DROPPED, REVOKE, SHARE
 
 from batch_share.ledger.states import Stage, State
 from batch_share.ledger.store import Ledger
-from batch_share.results import answers, tables
+from batch_share.results import answers, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,13 +105,18 @@ def _arm_settle(step: Stage, hit: Callable[[], None], *, before: bool) -> None:
 
 def _arm_put_back(hit: Callable[[], None]) -> None:
     """After rows were chosen to be tried again or revoked, before any call."""
-    put_back = Ledger._put_back
+    try_again, undo = Ledger.try_again, Ledger.undo
 
-    async def dies(self: Ledger, *rest: Any) -> None:
-        await put_back(self, *rest)
+    async def dies_trying_again(self: Ledger, *rest: Any) -> None:
+        await try_again(self, *rest)
         hit()
 
-    Ledger._put_back = dies  # type: ignore[method-assign, assignment]
+    async def dies_undoing(self: Ledger, *rest: Any) -> None:
+        await undo(self, *rest)
+        hit()
+
+    Ledger.try_again = dies_trying_again  # type: ignore[method-assign, assignment]
+    Ledger.undo = dies_undoing  # type: ignore[method-assign, assignment]
 
 
 def _arm_commit(hit: Callable[[], None]) -> None:
@@ -138,7 +143,7 @@ def _arm_status(hit: Callable[[], None]) -> None:
 
 def _arm_results(number: int) -> None:
     """While they are written, before they are renamed, or after: there is but one file."""
-    write, replace = tables.write_csv, Path.replace
+    write, replace = writing.write_csv, Path.replace
 
     async def dies_writing(*arguments: Any) -> None:
         if number == 1:

@@ -17,6 +17,7 @@ import sys
 from collections import Counter
 from contextlib import redirect_stdout
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 TESTS: Final = {
-    "batch_share.leadsquared.protocol": "tests/unit/leadsquared/test_protocol.py",
-    "batch_share.leadsquared.pacing": "tests/unit/leadsquared/test_pacing.py",
-    "batch_share.ledger.states": "tests/unit/ledger/test_states.py",
+    "batch_share.leadsquared.protocol": (
+        "tests/unit/leadsquared/test_protocol.py",
+        "tests/unit/leadsquared/test_bulk.py",
+    ),
+    "batch_share.leadsquared.pacing": ("tests/unit/leadsquared/test_pacing.py",),
+    "batch_share.ledger.states": ("tests/unit/ledger/test_states.py",),
 }
 PATIENCE: Final = 120
 """Seconds that the tests of one mutant may take; more is a mutant that hangs, and was noticed."""
@@ -164,7 +168,7 @@ def _blocks(function: ast.AST) -> Iterator[list[ast.stmt]]:
 def _warm_up() -> None:
     """Import what every child needs."""
     with redirect_stdout(StringIO()):
-        if pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *TESTS.values()]) != 0:
+        if pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *chain(*TESTS.values())]) != 0:
             raise SystemExit("the tests can't be collected")
 
 
@@ -185,7 +189,7 @@ def _run_tests(module: str, mutant: CodeType) -> int:
     os.dup2(quiet, 2)
     try:
         _put_in_place(module, mutant)
-        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", TESTS[module]]))
+        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *TESTS[module]]))
     except BaseException:  # a module that can't even be imported
         return 1
 

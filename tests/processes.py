@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -25,10 +26,13 @@ from batch_share.sandbox import Sandbox, SandboxOptions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from trial import Wrapper
+
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
 FAST = "500/1s"
-_DEADLINE = 60.0
+DEADLINE = 300.0
+"""Seconds after which something hangs; a busy machine is far quicker."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,12 @@ class Shell:
 
     def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, in a process that is forked: what it has imported was imported before."""
-        return commands().run(arguments, self.folder, {**self.env, **env}, _DEADLINE)
+        return commands().run(arguments, self.folder, {**self.env, **env}, DEADLINE)
 
     def run_alone(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end in a process that nobody has prepared, as a person's shell does."""
         with self.start(*arguments, **env) as process:
-            out, err = process.communicate(timeout=_DEADLINE)
+            out, err = process.communicate(timeout=DEADLINE)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def at_terminal(self, answer: str, *arguments: str) -> tuple[int, str, str]:
@@ -74,20 +78,17 @@ class Shell:
         """
         ours, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (24, 80))
-        command = [sys.executable, "-m", "batch_share", *arguments]
-        shown = b""
-        with subprocess.Popen(
-            command, cwd=self.folder, env=self.env, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True
-        ) as process:
-            os.close(theirs)
-            with contextlib.suppress(OSError):  # Linux says so where macOS says nothing: the other end is closed
-                while said := os.read(ours, 4096):
-                    shown += said
-                    if b"(y/N)" in said:
-                        os.write(ours, f"{answer}\n".encode())
-            out, _ = process.communicate(timeout=_DEADLINE)
+        forks, shown = commands(), b""
+        forks.start(arguments, self.folder, self.env, DEADLINE, os.ttyname(theirs))
+        ended: Any = forks.process.stdout
+        while ours in select.select([ours, ended], [], [])[0]:  # else it has ended
+            shown += (said := os.read(ours, 4096))
+            if b"(y/N)" in said:
+                os.write(ours, f"{answer}\n".encode())
+        done = forks.ended(arguments, DEADLINE)
+        os.close(theirs)
         os.close(ours)
-        return process.returncode, out, shown.decode().replace("\r\n", "\n")
+        return done.returncode, done.stdout, shown.decode().replace("\r\n", "\n")
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start a command. It has no terminal, and nobody answers it."""
@@ -117,17 +118,17 @@ def sandbox_process(*options: str) -> Iterator[SandboxProcess]:
 
 
 @contextlib.contextmanager
-def sandbox_thread(options: SandboxOptions) -> Iterator[SandboxProcess]:
+def sandbox_thread(options: SandboxOptions, *wrappers: Wrapper) -> Iterator[SandboxProcess]:
     """A sandbox on a thread of this process: as far from a command as one in a process, and there at once."""
-    loop, sandbox = asyncio.new_event_loop(), Sandbox(options)
+    loop, sandbox = asyncio.new_event_loop(), Sandbox(options, wrappers=wrappers)
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        asyncio.run_coroutine_threadsafe(sandbox.__aenter__(), loop).result(_DEADLINE)
+        asyncio.run_coroutine_threadsafe(sandbox.__aenter__(), loop).result(DEADLINE)
         try:
             yield SandboxProcess(sandbox.url)
         finally:
-            asyncio.run_coroutine_threadsafe(sandbox.__aexit__(None, None, None), loop).result(_DEADLINE)
+            asyncio.run_coroutine_threadsafe(sandbox.__aexit__(None, None, None), loop).result(DEADLINE)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
@@ -136,7 +137,7 @@ def sandbox_thread(options: SandboxOptions) -> Iterator[SandboxProcess]:
 
 def wait_until(is_so: Callable[[], bool]) -> None:
     """Wait for another process to get somewhere."""
-    deadline = time.monotonic() + _DEADLINE
+    deadline = time.monotonic() + DEADLINE
     while not is_so():
         assert time.monotonic() < deadline, "it never came to that"
         time.sleep(0.02)

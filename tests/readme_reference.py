@@ -9,8 +9,7 @@ import typer.main
 
 from batch_share.cli.app import app
 from batch_share.cli.entry import reported_of
-from batch_share.cli.options import GROUPS, OPTIONS
-from batch_share.setting_texts import SETTING_TEXTS
+from batch_share.cli.options import GROUPS, OPTIONS, SETTING_TEXTS
 from batch_share.settings import Settings, SheetLimits
 
 if TYPE_CHECKING:

@@ -16,14 +16,13 @@ from pydantic import SecretStr
 
 from batch_share.common import Rate
 from batch_share.jobs.job import Ending, Kind, do
-from batch_share.jobs.retry import RetryFailed, Wanted
 from batch_share.jobs.revoke import Revoke
-from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RunSheet
+from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
 from batch_share.ledger.files import LedgerName
 from batch_share.planning.intake import SheetJob
 from batch_share.sandbox import Sandbox, SandboxOptions, World
+from batch_share.sandbox.account import Clock
 from batch_share.sandbox.sheets import active_users
-from batch_share.sandbox.window import LoopClock
 from batch_share.sandbox.wire import Reply
 from batch_share.sending.session import Stop
 from batch_share.settings import Settings
@@ -156,7 +155,17 @@ def ask_to_stop(onlooker: Onlooker) -> None:
     onlooker.connection.stop.ask()
 
 
-class PutForward(LoopClock):
+def stopping(onlooker: Onlooker) -> Wrapper:
+    """A wrapper during whose call a person presses Ctrl-C; it is answered all the same."""
+
+    async def stop(step: Step, call: SandboxCall) -> Reply:
+        ask_to_stop(onlooker)
+        return await step(call)
+
+    return stop
+
+
+class PutForward(Clock):
     """The loop's clock, which a test can put forward: what is to take long ends when the test says so."""
 
     ahead = 0.0
@@ -173,6 +182,7 @@ class Trial:
     folder: Path
     sandbox: Sandbox
     changes: dict[str, Any] = field(default_factory=dict)
+    made: list[tuple[dict[str, Any], Settings]] = field(default_factory=list)
 
     @property
     def ledger(self) -> Path:
@@ -207,7 +217,11 @@ class Trial:
         }
         values |= self.changes | changes
         values["host"] = values.get("host") or self.sandbox.url
-        return Settings(**values)
+        for same, settings in self.made:  # to make them takes a tenth of a run
+            if same == values:
+                return settings
+        self.made.append((values, settings := Settings(**values)))
+        return settings
 
     async def do(self, job: Kind, onlooker: Onlooker | None = None, **changes: Any) -> Ending:
         """Do any job, with these settings other than the trial's."""

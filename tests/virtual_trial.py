@@ -10,7 +10,7 @@ from trial import Trial, sheet_rows
 
 from batch_share import common
 from batch_share.sandbox import Sandbox
-from batch_share.sandbox.window import LoopClock
+from batch_share.sandbox.account import Clock
 from batch_share.sending import session
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ START = datetime.now(UTC)
 
 def wall() -> datetime:
     """The date in virtual time."""
-    return START + timedelta(seconds=LoopClock().time())
+    return START + timedelta(seconds=Clock().time())
 
 
-class VirtualClock(LoopClock):
+class VirtualClock(Clock):
     """The sandbox's clock."""
 
     def now(self) -> datetime:
@@ -58,9 +58,11 @@ def in_virtual_time(
     sandbox = Sandbox(reported, VirtualClock(), faults)
 
     def client(
-        _host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float, proxy: None, wire_log: None
+        host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float, proxy: None, wire_log: None
     ) -> DirectClient:
-        return DirectClient(sandbox, (access, secret), answer_seconds=answer_seconds)
+        made = DirectClient(sandbox, (access, secret), answer_seconds=answer_seconds)
+        made.base_url = host
+        return made
 
     monkeypatch.setattr(common, "datetime", VirtualDate)
     monkeypatch.setattr(session, "Client", client)

@@ -9,9 +9,8 @@ from typing import Annotated, Final
 import typer
 
 from batch_share import __version__
-from batch_share.cli.access import access
 from batch_share.cli.entry import CommandLine, standing_streams
-from batch_share.cli.ledgers import purge, report, results, runs, status
+from batch_share.cli.ledgers import access, purge, report, results, runs, status
 from batch_share.cli.practice import demo, sandbox
 from batch_share.cli.run import follow_up, plan, resume, retry, revoke, run, watch
 from batch_share.cli.setup import config, doctor, login, logout

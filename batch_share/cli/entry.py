@@ -213,7 +213,7 @@ class _Command(TyperCommand):
 def reported_of(option: Any) -> str:
     """What help says of an option: its text, and what it is if nothing is said."""
     if option.required:
-        return f"{option.help} (needed)"
+        return f"{option.help} (required)"
     return option.help if option.is_flag or option.default is None else f"{option.help} Default: {option.default}."
 
 
@@ -242,7 +242,7 @@ class _Group(TyperGroup):
 _WIDEST_NAME: Final = 28
 
 _MORE_OPTIONS: Final = (
-    "Every setting is an option too, as in --max-rows 100 or --no-follow-up; `batch-share config show` lists them."
+    "Every setting is an option too (--max-rows 100, --no-follow-up); `batch-share config show` lists them."
 )
 
 

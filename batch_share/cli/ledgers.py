@@ -1,4 +1,4 @@
-"""The commands about ledgers: what became of one; `runs` lists them all, `purge` deletes what old ones left."""
+"""The commands about ledgers: what became of one, who has access; `runs` lists all, `purge` deletes old ones."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from batch_share.cli.options import Given, LedgerFile, named_output, takes, tell
 from batch_share.errors import BatchShareError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from rich.console import Console
     from rich.table import Table
 
-    from batch_share.jobs.purge import Sweep
+    from batch_share import Access
     from batch_share.ledger.known import KnownRun
 
 
 @takes("json")
 def status(ledger: LedgerFile, given: Given) -> int:
-    """Show how many rows of LEDGER are in which state. It can be asked while a run works on it.
+    """Show how many rows of LEDGER are in which state. It works during a run, too.
 
     Example: batch-share status leads.csv.ledger.db --json
     """
@@ -45,7 +45,7 @@ def results(
         Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file. Default: beside the sheet.")
     ] = None,
 ) -> None:
-    """Write the sheet of LEDGER with what became of each row.
+    """Write the sheet of LEDGER with the result of each row.
 
     Example: batch-share results leads.csv.ledger.db -o answered.xlsx
     """
@@ -61,11 +61,11 @@ def report(
     output: Annotated[
         Optional[Path], typer.Option("--output", "-o", help="An .html file. Default: beside the sheet.")
     ] = None,
-    most: Annotated[int, typer.Option(min=0, help="Rows to look at that are listed.")] = 100,
+    most: Annotated[int, typer.Option(min=0, help="How many rows that need attention it lists.")] = 100,
 ) -> None:
-    """Write what became of LEDGER as one HTML file, for people.
+    """Write a report on LEDGER as one HTML file.
 
-    It has charts, is good to read, send and print, and can be asked while a run works on the ledger.
+    It has charts, can be sent and printed, and can be written during a run.
 
     Example: batch-share report leads.csv.ledger.db -o report.html
     """
@@ -74,6 +74,97 @@ def report(
     from batch_share.library import BatchShare
 
     tell_place(asyncio.run(BatchShare().report(ledger, named_output(output), most=most)))
+
+
+_SHOWN: Final = 20
+"""Shares that the screen lists: as many as fit one."""
+
+_WITH_ZONE: Final = "%Y-%m-%d %H:%M %Z"
+
+
+@takes("user", "set", "json")
+def access(
+    given: Given,
+    lead: Annotated[
+        Optional[str], typer.Option(metavar="LEAD", help="Only shares of this lead: its Id or number.")
+    ] = None,
+    ending: Annotated[
+        Optional[str], typer.Option(metavar="7d", help="Only shares that end within this time, such as 7d or 90m.")
+    ] = None,
+    online: Annotated[
+        bool,
+        typer.Option("--online", help="Also shares of other machines, by batch_share's activities in LeadSquared."),
+    ] = False,
+) -> None:
+    """Show who has access now, according to this machine's ledgers.
+
+    What ends first comes first. Without --online no call is made, and shares made on other machines are unknown.
+
+    Example: batch-share access --ending 7d
+    """
+    import asyncio
+
+    from batch_share.cli.screen import console
+    from batch_share.cli.work import TerminalWatcher
+    from batch_share.library import BatchShare
+
+    library = BatchShare(given.settings(), watcher=TerminalWatcher(yes=True, json=given["json"]))
+    found = asyncio.run(library.access(given["user"], lead, ending, online=online))
+    if given["json"]:
+        print(json.dumps(found.as_json()))  # noqa: T201 - what was asked for
+        return
+    out = console()
+    out.print(_said(found, chosen=any((given["user"], lead, ending))), markup=False, soft_wrap=True)
+    if found.shares:
+        out.print(_table(found))
+    if (more := len(found.shares) - _SHOWN) > 0:
+        out.print(f"and {more:,} more: --json lists all")
+    for remark in found.remarks:
+        typer.echo(f"{remark}.", err=True)
+
+
+def _said(found: Access, *, chosen: bool) -> str:
+    """How many leads are shared with how many users, and what is in doubt; `chosen`: not all were asked for."""
+    from batch_share.common import plural
+
+    sure = [each for each in found.shares if not each.doubtful]
+    others = sum(each.ledger is None for each in found.shares)
+    doubtful = len(found.shares) - len(sure) - others
+    said = f"This machine knows of no {'such ' if chosen else ''}share that gives anyone access."
+    if sure:
+        leads, users = ({getattr(each, name) for each in sure} for name in ("lead_id", "user_id"))
+        is_shared = f"{plural(len(leads), 'lead')} {'is' if len(leads) == 1 else 'are'} shared"
+        ends = f"the {'first ' if len(sure) > 1 else ''}share ends {_local(sure[0].ends_at, _WITH_ZONE)}"
+        said = f"{is_shared} with {plural(len(users), 'user')}; {ends}."
+    elif doubtful:
+        said = "No share is known to be live."
+    if doubtful:
+        is_live = "is" if doubtful == 1 else "are"
+        said += f" Whether {plural(doubtful, 'share')} {is_live} still live is unknown."
+    if others:
+        elsewhere = "another machine is" if others == 1 else "other machines are"
+        made = f"{plural(others, 'share')} made on {elsewhere} live"
+        said += f" By the activities in LeadSquared, {made}."
+    return said
+
+
+def _table(found: Access) -> Table:
+    """The first shares; on a narrow terminal what is long is cut."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("lead")
+    table.add_column("user")
+    table.add_column("access", no_wrap=True)
+    table.add_column("ends", no_wrap=True)
+    table.add_column("sheet and row")
+    for each in found.shares[:_SHOWN]:
+        lead, user = each.lead_number or each.lead_id, each.user_email or each.user_name or each.user_id
+        place = "another machine" if each.ledger is None else f"{each.sheet} {each.sheet_row}"
+        cells = (lead, user, each.access or "?", _local(each.ends_at, _WITH_ZONE), place)
+        table.add_row(*(Text(cell, no_wrap=True, overflow="ellipsis") for cell in cells))
+    return table
 
 
 _WIDEST: Final = 120
@@ -85,19 +176,19 @@ _INDENT: Final = 2
 @takes("json")
 def runs(
     given: Given,
-    limit: Annotated[int, typer.Option(min=1, help="So many at most, the newest.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 20,
     add: Annotated[
         Optional[list[Path]],
-        typer.Option(metavar="LEDGER", help="A ledger that is not listed: one of another machine, say."),
+        typer.Option(metavar="LEDGER", help="A ledger that is not listed, such as one from another machine."),
     ] = None,
     forget: Annotated[
         Optional[str],
-        typer.Option(metavar="RUN", help="Give up the job of the run with this Id: it holds no rows any more."),
+        typer.Option(metavar="RUN", help="Give up the job of the run with this Id, so that it holds no rows."),
     ] = None,
 ) -> None:
     """List the runs on this machine, newest first.
 
-    Commands that take a ledger take the Id of one of its runs too, or last.
+    Commands that take a ledger also take a run Id, or last.
 
     Example: batch-share runs --limit 5
     """
@@ -108,7 +199,7 @@ def runs(
 
     if forget is not None:
         given_up = asyncio.run(BatchShare().forget(forget))
-        typer.echo(f"The job of run {given_up.id} is given up: its rows hold no others any more.", err=True)
+        typer.echo(f"Gave up the job of run {given_up.id}: it no longer holds rows of other sheets.", err=True)
     known = asyncio.run(BatchShare().runs(limit, add=add or []))
     found = known.runs
     for remark in known.remarks:
@@ -121,67 +212,45 @@ def runs(
 
 def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
     from rich.measure import Measurement
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
 
     from batch_share.cli.screen import UNBROKEN
 
     if not found:
-        out.print("No run yet on this machine.")
+        out.print("No runs yet on this machine.")
         return
-    table = _table(found)
-    if Measurement.get(out, out.options.update(max_width=UNBROKEN), table).maximum <= out.width:
-        out.print(table)
-        return
-    for each in found:
-        _show_block(out, each)
-
-
-def _table(found: Sequence[KnownRun]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(show_edge=False, pad_edge=False)
     for name in ("run Id", "started", "command", "sheet", "ended", "rows"):
         table.add_column(name)
+    lines = []
     for each in found:
-        cells = (*_which(each), _how(each), _counts(each.counts))
-        table.add_row(*map(Text, cells), style="dim" if each.purged_at else "")
-    return table
+        which = each.id, _local(each.started_at), each.command, each.sheet or ""
+        counts = ", ".join(f"{count:,} {state}" for state, count in (each.counts or {}).items())
+        how = "running" if each.ended_at is None else each.ended or ""
+        if len(how) > _WIDEST:  # the first sentence: what went wrong comes first, what to do then
+            how = how.partition(". ")[0].rstrip(".")
+            how = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
+        how, style = (f"{how}; purged", "dim") if each.purged_at else (how, "")
+        lines.append((which, (how, counts), style))
+        table.add_row(*map(Text, (*which, how, counts)), style=style)
+    if Measurement.get(out, out.options.update(max_width=UNBROKEN), table).maximum <= out.width:
+        out.print(table)
+        return
+    for which, ended, style in lines:  # no room for the table: which run it was, and below it how it ended
+        parts = [*filter(None, ended)]
+        on_one_line = ": ".join(parts)
+        out.print(Text("  ".join(filter(None, which)), style=style))
+        for line in [on_one_line] if len(on_one_line) + _INDENT <= out.width else parts:
+            out.print(Padding(Text(line, style=style), (0, 0, 0, _INDENT), expand=False))
 
 
-def _show_block(out: Console, run: KnownRun) -> None:
-    """A run on a terminal that has no room for the table: which it was, and below it how it ended."""
-    from rich.padding import Padding
-    from rich.text import Text
-
-    parts = [part for part in (_how(run), _counts(run.counts)) if part]
-    on_one_line = ": ".join(parts)
-    below = [on_one_line] if len(on_one_line) + _INDENT <= out.width else parts
-    style = "dim" if run.purged_at else ""
-    out.print(Text("  ".join(filter(None, _which(run))), style=style))
-    for line in below:
-        out.print(Padding(Text(line, style=style), (0, 0, 0, _INDENT), expand=False))
-
-
-def _which(run: KnownRun) -> tuple[str, ...]:
-    return run.id, _local(run.started_at), run.command, run.sheet or ""
-
-
-def _local(at: datetime) -> str:
+def _local(at: datetime, shape: str = "%Y-%m-%d %H:%M") -> str:
+    """A time (UTC, without a zone) as of this machine's zone."""
     from datetime import UTC
 
-    return f"{at.replace(tzinfo=UTC).astimezone():%Y-%m-%d %H:%M}"
-
-
-def _how(run: KnownRun) -> str:
-    how = "running" if run.ended_at is None else run.ended or ""
-    if len(how) > _WIDEST:  # the first sentence: what went wrong comes first, what to do then
-        how = how.partition(". ")[0].rstrip(".")
-        how = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
-    return f"{how}; purged" if run.purged_at else how
-
-
-def _counts(counts: Mapping[str, int] | None) -> str:
-    return ", ".join(f"{count:,} {state}" for state, count in (counts or {}).items())
+    return at.replace(tzinfo=UTC).astimezone().strftime(shape)
 
 
 @takes("json")
@@ -193,12 +262,11 @@ def purge(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before deleting.")] = False,
 ) -> None:
-    """Delete what old runs left that holds personal data.
+    """Delete the personal data that old runs left behind.
 
-    That is their ledger, the results and what else was written of it beside the sheet, unless it was changed since;
-    the sheet itself is never deleted, and the counts are kept. What is kept of look-ups goes without a question. A
-    ledger with rows still to be sent, unknown or accepted, or with shares that are still live, stays, as does one
-    in use.
+    That is their ledger, the results and what else was written beside the sheet, unless it was changed since; the
+    sheet itself is never deleted, and the counts are kept. Stored look-ups are deleted without asking. A ledger
+    stays if it is in use, has rows to send, unknown or accepted, or has live shares.
 
     Example: batch-share purge --older-than 90d
     """
@@ -210,43 +278,34 @@ def purge(
 
     library, out = BatchShare(), console(stderr=given["json"])
     sweep = asyncio.run(library.purge(older_than, force=force))
-    _show_sweep(out, sweep)
-    question = "[bold]Delete these for good? (y/N) [/bold]"
-    if not sweep.old:
-        sweep = asyncio.run(library.delete(sweep))
-        out.print(f"Deleted: {_look_ups(sweep)}." if sweep.forgotten else "Nothing to delete.")
-    elif yes or (sys.stdin.isatty() and out.input(question).strip().lower() in {"y", "yes"}):
-        sweep = asyncio.run(library.delete(sweep))
-        for kept in sweep.kept_at_last:
-            out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
-        deleted = [plural(len(sweep.deleted), "file"), *([_look_ups(sweep)] if sweep.forgotten else [])]
-        out.print(f"Deleted: {' and '.join(deleted)}. The runs' counts are kept: `batch-share runs`.")
-    else:
-        raise BatchShareError(
-            "Nothing was deleted: it was not confirmed. --yes answers.",
-            problem="Nothing was deleted: it was not confirmed.",
-            hint="Confirm it, if it is to be deleted.",
-        )
-    if given["json"]:
-        print(json.dumps(sweep.as_json()))  # noqa: T201 - what was asked for
-
-
-def _look_ups(sweep: Sweep) -> str:
-    from batch_share.common import plural
-
-    return plural(sweep.forgotten, "answer that was kept of look-ups", "answers that were kept of look-ups")
-
-
-def _show_sweep(out: Console, sweep: Sweep) -> None:
-    from batch_share.common import plural
-
     for kept in sweep.kept:
         out.print(f"Kept: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
     if sweep.old:
-        count = sum(len(each.files) for each in sweep.old)
-        out.print(f"To be deleted, of {plural(len(sweep.old), 'ledger')}: {plural(count, 'file')}")
+        count = plural(sum(len(each.files) for each in sweep.old), "file")
+        out.print(f"To be deleted, of {plural(len(sweep.old), 'ledger')}: {count}")
     for old in sweep.old:
         for file in old.files:
             out.print(f"  {file}", soft_wrap=True, markup=False)
     for file in (file for old in sweep.old for file in old.changed):
         out.print(f"Kept: {file}: it was changed since it was written", soft_wrap=True, markup=False)
+    look_up, question = "stored look-up", "[bold]Delete these for good? (y/N) [/bold]"
+    if not sweep.old:
+        sweep = asyncio.run(library.delete(sweep))
+        out.print(f"Deleted: {plural(sweep.forgotten, look_up)}." if sweep.forgotten else "Nothing to delete.")
+    elif yes or (sys.stdin.isatty() and out.input(question).strip().lower() in {"y", "yes"}):
+        sweep = asyncio.run(library.delete(sweep))
+        for kept in sweep.kept_at_last:
+            out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
+        deleted = [
+            plural(len(sweep.deleted), "file"),
+            *([plural(sweep.forgotten, look_up)] if sweep.forgotten else []),
+        ]
+        out.print(f"Deleted: {' and '.join(deleted)}. The runs' counts are kept: `batch-share runs`.")
+    else:
+        raise BatchShareError(
+            "Nothing was deleted: it was not confirmed. --yes confirms it.",
+            problem="Nothing was deleted: it was not confirmed.",
+            hint="Confirm it to delete it.",
+        )
+    if given["json"]:
+        print(json.dumps(sweep.as_json()))  # noqa: T201 - what was asked for

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Optional, cast, get_arg
 import typer
 
 from batch_share.errors import SettingsError
-from batch_share.setting_texts import SETTING_TEXTS
 
 if TYPE_CHECKING:
     from batch_share.outputs import Named
@@ -26,6 +25,63 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings
 
 LEDGERS = frozenset({".db"})
+
+SETTING_TEXTS: Final = {
+    "allow_host": "A host besides LeadSquared's own that keys may go to. Not allowed in a file beside sheets.",
+    "host": "Base URL of your region's API: https, or http on this machine.",
+    "access_key": "The access key of an administrator.",
+    "secret_key": "The secret key of the same administrator.",
+    "event": "Code or name of the activity type, for rows that name none.",
+    "access": "read or write, for rows that don't say. If not set: read.",
+    "duration": "How long a share lasts: minutes, or 30m, 12h, 7d, 2w; for rows that don't say.",
+    "until": "When shares end, in place of duration: 2026-12-31, or 2026-12-31 18:00; for rows that don't say.",
+    "note": "Note of the activity, for rows that have none.",
+    "header_row": "Row of the headers. If not set: found by their names.",
+    "encoding": "Encoding of CSV files, such as windows-1250. If not set: detected.",
+    "mapping": "A file that says what columns hold and words mean, as written by plan --save-map.",
+    "dates": "What comes first in 03/04/2026: the day (dmy) or the month (mdy). If not set: as its column shows.",
+    "timezone": "Time zone of dates that name none, such as Asia/Kolkata. If not set: the account's own.",
+    "rate": "Calls it may make. If not set: 25/5s; auto: the limit that LeadSquared last reported.",
+    "bulk": "Post and share many rows per call: several times as fast.",
+    "bulk_rate": "Bulk calls it may make, depending on your plan: 1/5s, 5/5s, 10/5s, or auto.",
+    "share_batch": "In bulk, shares per call, at most 25. If not set: 25, or what the account has accepted.",
+    "workers": "Rows under way at once. If not set: derived from the rate.",
+    "wait": "How long the follow-up waits for each request, such as 10m.",
+    "follow_up": "Check afterwards whether the shares were processed.",
+    "trust_owner": "Continue if the first activity shows no owner.",
+    "trust_ids": "Use lead and user Ids as they are where they can't be checked.",
+    "trust_marker": "Treat an activity that is not found as never posted, even if no marker was ever seen.",
+    "on_unknown": "Unknown rows: settle (look up, send again if they never arrived) or park (leave them).",
+    "grace": "How long reads may lag behind writes; at least 5s, except for a sandbox.",
+    "answer_timeout": "How long a call may go unanswered before its row counts as unknown.",
+    "keep_answers": "How long leads and users that were found are remembered; 0: always look them up.",
+    "marker_field": "A custom field for the marker, such as mx_Custom_5, in place of the note.",
+    "allow_duplicates": "Send rows that repeat an earlier row.",
+    "renew": "Share again what ends within this time, such as 3d, or has ended.",
+    "force": "Share again whatever is shared already.",
+    "recover": "Continue with a ledger that is older than its job, or was lost: each row is looked up first.",
+    "one_line": "Print one line with the totals, and nothing else but errors.",
+    "daily_limit": "Calls a day that your plan allows. If not set: unlimited.",
+    "max_rows": "Send nothing if there are more rows to send. If not set: unlimited.",
+    "max_per_user": "Send nothing if a user would get more leads. If not set: unlimited.",
+    "max_revokes": "Earlier shares that rows with revoke or reassign may revoke without asking.",
+    "canary": "Send this many rows first, and the rest only once all of them are shared.",
+    "stop_after_failures": "Stop when this many rows in a row failed, at the same step; 0: never.",
+    "stop_at": "Stop when this percentage of 50 or more rows sent has failed. If not set: never.",
+    "notify": "Where to report how a run ended: the URL of a webhook, which is a secret, or a file.",
+    "proxy": "The proxy that calls go through, or none. If not set: that of HTTPS_PROXY, if any.",
+    "sheet": "Limits on sheets: megabytes, seconds and counts.",
+    "state_folder": "Where it remembers when the account was last called, and its limit.",
+    "data_folder": "Where the index of runs is, and what columns were said to hold.",
+    "log_folder": "Where the log is.",
+    "log_level": "What to log: info, or debug, which adds every call.",
+    "audit_pages": "Pages of 1,000 activities that a run reads at most, at its end, to prove that none is doubled.",
+    "wire_log": "A new file for every call and answer, without anybody's data, to be sent to whoever helps.",
+}
+"""What each setting is for: for its option's help, the settings file of `config init`, the README.
+
+The settings themselves, with their kinds and what they are if nobody sets them, are in `settings`, which takes too
+long to import for `--help`."""
 
 
 def complete_sheet(incomplete: str) -> list[str]:
@@ -70,7 +126,7 @@ Sheet = Annotated[
     Path,
     typer.Argument(
         metavar="SHEET",
-        help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead to a row.",
+        help="A .csv, .tsv, .xlsx, .xlsm, .xls or .ods file, one lead per row.",
         autocompletion=complete_sheet,
     ),
 ]
@@ -115,37 +171,39 @@ OPTIONS: Final = {
     "map": _value(
         WHICH,
         "HEADER=FIELD",
-        'What a column holds or a word means ("Owner mail=User Email", "lesen=read"), or a file of such.',
+        'What a column holds or a word means ("Owner mail=User Email", "lesen=read"), or a file of these.',
         list[str],
     ),
     "rows": _value(WHICH, "5-40", "Only rows with these numbers."),
     "limit": _value(WHICH, "N", "Only the first N rows.", int, min=1),
     "only": _value(WHICH, "HEADER=VALUE", "Only rows where a column says this, as in Region=North.", list[str]),
     "user": _value(WHICH, "USER", "Only shares with this user: an Id or e-mail address."),
-    "all_jobs": _switch(WHICH, "What a --user has by every ledger of this machine.", "--all-jobs"),
-    "reason": _value(WHICH, "TEXT", "Only rows whose reason holds this text."),
-    "all": _switch(WHICH, "Also rows that can hardly go better: a lead that is not there.", "--all"),
+    "all_jobs": _switch(WHICH, "All that a --user has, by every ledger of this machine.", "--all-jobs"),
+    "reason": _value(WHICH, "TEXT", "Only rows whose reason contains this text."),
+    "all": _switch(WHICH, "Also rows unlikely to succeed, such as a lead that does not exist.", "--all"),
     "only_unknown": _switch(WHICH, "Settle the unknown rows, and send nothing else.", "--only-unknown"),
     "ledger": _value(HOW, "FILE", "Where the ledger is. Default: SHEET.ledger.db beside it.", Path),
-    "plan": _value(HOW, "FILE", "A plan that plan --save wrote: run this or nothing.", Path),
-    "online": _switch(HOW, "Look leads and users up; nothing is changed.", "--online"),
-    "once": _switch(HOW, "Work on what is there, and end: for cron.", "--once"),
-    "every": _value(HOW, "10s", "How often it looks. Default: 10s."),
-    "settle": _value(HOW, "5s", "How long a file must not have changed to be taken for whole. Default: 5s."),
+    "plan": _value(HOW, "FILE", "A plan from plan --save: run exactly that, or nothing.", Path),
+    "online": _switch(HOW, "Look up leads and users; nothing is changed.", "--online"),
+    "once": _switch(HOW, "Run what is there and exit, for cron.", "--once"),
+    "every": _value(HOW, "10s", "How often to look. Default: 10s."),
+    "settle": _value(HOW, "5s", "How long a file must be unchanged to count as complete. Default: 5s."),
     "rate": _value(HOW, "25/5s", SETTING_TEXTS["rate"]),
     "bulk": _switch(HOW, SETTING_TEXTS["bulk"], "--bulk"),
     "wait": _value(HOW, "10m", SETTING_TEXTS["wait"]),
     "renew": _value(HOW, "3d", SETTING_TEXTS["renew"]),
     "force": _switch(HOW, SETTING_TEXTS["force"], "--force"),
     "if_changed": _switch(
-        HOW, "End at once if the sheet is as it was and nothing is to be done now.", "--if-changed"
+        HOW, "Exit at once if the sheet is unchanged and there is nothing to do now.", "--if-changed"
     ),
-    "due": _switch(HOW, "End at once if nothing is to be done now.", "--due"),
-    "set": _value(HOW, "NAME=VALUE", "Any other setting, as in max_rows=100; as often as wanted.", list[str]),
+    "due": _switch(HOW, "Exit at once if there is nothing to do now.", "--due"),
+    "set": _value(HOW, "NAME=VALUE", "Any other setting, such as max_rows=100; may be repeated.", list[str]),
     "canary": _value(SAFETY, "N", SETTING_TEXTS["canary"]),
-    "yes": _switch(SAFETY, "Don't ask before sending. Unattended, more than 50 rows need it.", "--yes", "-y"),
+    "yes": _switch(
+        SAFETY, "Don't ask before sending. Needed for over 50 rows if nobody can be asked.", "--yes", "-y"
+    ),
     "output": _value(OUTPUT, "FILE", "A .csv or .xlsx file for the plan of every row.", Path, "--output", "-o"),
-    "save": _value(OUTPUT, "FILE", "A file for what was planned: run --plan accepts no other.", Path),
+    "save": _value(OUTPUT, "FILE", "A file for the plan, to run exactly that with run --plan.", Path),
     "save_map": _value(OUTPUT, "FILE", "A file for the mapping used, for --map.", Path),
     "json": _switch(OUTPUT, "Print one JSON object at the end.", "--json"),
     "verbose": _switch(OUTPUT, "Show what is logged: rates, refusals, rows that fail.", "--verbose", "-v"),
@@ -194,13 +252,13 @@ def setting_kinds() -> dict[str, bool]:
     return kinds | {f"sheet.{name}": False for name in SheetLimits.model_fields}
 
 
-_KEYRING: Final = "`batch-share login` keeps it in the system's keyring; else set {} in the environment or in .env"
+_KEYRING: Final = "`batch-share login` stores it in the system's keyring; or set {} in the environment or in .env"
 _ELSEWHERE: Final = {
-    "access_key": f"a key is never typed in a command, where others can read it: {_KEYRING}",
-    "secret_key": f"a key is never typed in a command, where others can read it: {_KEYRING}",
+    "access_key": f"never type a key in a command, where others can read it: {_KEYRING}",
+    "secret_key": f"never type a key in a command, where others can read it: {_KEYRING}",
     "host": f"the host belongs with its keys: {_KEYRING}, or host in batch-share.toml",
-    "allow_host": "where keys may go only their owner says: set {} in the environment, or allow_host in your own "
-    "settings file",
+    "allow_host": "only the keys' owner decides where they may go: set {} in the environment, or allow_host in "
+    "your own settings file",
     "notify": "it may be a secret: set {} in the environment or in .env, or notify in batch-share.toml; a file may "
     "be named by --notify FILE",
 }

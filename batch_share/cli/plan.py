@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from batch_share.cli.screen import AGAIN, STYLES, console, lasting, spell_activities, spell_cost
+from batch_share.cli.screen import AGAIN, STYLES, console, spell_activities, spell_cost
 from batch_share.common import plural, spell_rows, spell_time
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
-from batch_share.results.wording import spell_alike, spell_guards, spell_recalled
+from batch_share.results.wording import lasting, spell_alike, spell_guards, spell_recalled
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -24,26 +24,22 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 REPEATS_SHOWN = 5
+USERS_SHOWN = 10
 
 ZONE_UNKNOWN = (
-    "Times are taken as UTC here; a run takes them in the account's time zone, which --online or --timezone tells."
+    "Times are read as UTC here; a run reads them in the account's time zone: see --online and --timezone."
 )
 
-CODE_UNKNOWN = "A name's code is looked up by --online, or by the run."
+CODE_UNKNOWN = "Its code is looked up with --online, or by the run."
 
 _NOTHING = "nothing more is sent"
-_LOOKED_UP = "looked up before anything is sent again"
-_OPEN = {State.POSTING, State.SHARING, State.UNKNOWN}
 _BEFORE = {
-    State.POSTING: _LOOKED_UP,
-    State.SHARING: _LOOKED_UP,
-    State.UNKNOWN: _LOOKED_UP,
-    State.ACCEPTED: "asked for, and nothing more is sent",
+    State.UNKNOWN: "looked up before anything is sent again",
+    State.ACCEPTED: "checked, and nothing more is sent",
     State.SHARED: _NOTHING,
     State.ENDED: "--renew 1d shares them again",
     State.FAILED: "`batch-share retry` sends them again",
     State.TO_REVOKE: _NOTHING,
-    State.REVOKING: _NOTHING,
     State.ENDING: _NOTHING,
     State.REVOKED: _NOTHING,
 }
@@ -60,9 +56,9 @@ def show_plan(seen: Overview, *, online: bool, json: bool) -> ExitCode:
 
 
 def _print(out: Console, seen: Overview, *, online: bool) -> None:
-    record = seen.plan.record
+    record = seen.record
     out.print(f"[bold]{escape(record.name)}[/bold]: {plural(seen.rows, 'row')}", soft_wrap=True)
-    for note in (*seen.plan.sheet.notes(), *seen.plan.sheet.of_people):
+    for note in seen.notes:
         out.print(f"  {escape(note)}", soft_wrap=True)
     out.print(_what(seen, online=online))
     _print_problems(out, seen)
@@ -76,7 +72,7 @@ def _print(out: Console, seen: Overview, *, online: bool) -> None:
     if seen.ignored:
         out.print(f"Columns kept but not read: {escape(', '.join(seen.ignored))}", soft_wrap=True)
     for odd in seen.oddities():
-        out.print(f"[yellow]Look again:[/yellow] {escape(odd)}", soft_wrap=True)
+        out.print(f"[yellow]Check:[/yellow] {escape(odd)}", soft_wrap=True)
     if seen.already:
         out.print(AGAIN, soft_wrap=True, markup=False)
     for remark in seen.live.remarks:
@@ -93,20 +89,21 @@ def _print_sending(out: Console, seen: Overview) -> None:
         out.print(_who(seen))
         out.print(f"Access: {_spread(seen.access)}. Lasting: {_spread(seen.lasting)}.", soft_wrap=True)
         types = [(code, seen.directory.type_name(code)) for code in sorted(seen.events)]
-        posted = spell_activities(types)
-        meant = f" {CODE_UNKNOWN}" if min(seen.events) < 0 else ""
-        out.print(f"{posted[:1].upper()}{posted[1:]}.{meant}", soft_wrap=True, markup=False)
+        meant = f" {CODE_UNKNOWN}" if min(seen.events, default=0) < 0 else ""
+        if types:  # else all rows wait for their time
+            posted = spell_activities(types)
+            out.print(f"{posted[:1].upper()}{posted[1:]}.{meant}", soft_wrap=True, markup=False)
     if seen.plan.is_dated and seen.plan.zone is None:
         out.print(f"[yellow]{ZONE_UNKNOWN}[/yellow]", soft_wrap=True)
     if seen.to_send + seen.claiming:
         out.print(_cost(seen), soft_wrap=True)
         least, most = seen.look_ups
-        if kept := seen.directory.kept:
+        if kept := seen.recalled:
             out.print(f"{spell_recalled(kept, seen.directory.asked)}.", soft_wrap=True)
         if most:
             more = f", up to {most:,} where the account has no look-up of many at once" if most > least else ""
             out.print(f"People are looked up first: {plural(least, 'call')}{more}.", soft_wrap=True)
-    elif seen.sent_before and not _OPEN & seen.sent_before.keys():
+    elif seen.sent_before and State.UNKNOWN not in seen.sent_before:
         out.print("Nothing left to send.")
 
 
@@ -114,12 +111,12 @@ def _what(seen: Overview, *, online: bool) -> Table:
     """What becomes of the rows. The numbers add up to all of them: what is said `of them` has none of its own."""
     table = Table(show_edge=False, pad_edge=False, show_header=False)
     parts, again, posted, waiting = seen.parts, seen.reassigning, seen.states[State.POSTED], seen.waiting.rows
-    first = spell_time(seen.waiting.first, seen.plan.zone) if seen.waiting.first else "nobody knows when"
+    first = spell_time(seen.waiting.first, seen.zone) if seen.waiting.first else "nobody knows when"
     wait = "waits for its" if waiting == 1 else "wait for their"
     of_sent = (
-        (posted, f"{posted:,} of them with an activity that stands: only the share is left"),
-        (waiting, f"{waiting:,} of them {wait} time, the first until {first}"),
-        (len(again), f"{len(again):,} of them taken back from others first: {_named(again)}"),
+        (posted, f"{posted:,} of them posted already: only the share is left"),
+        (waiting, f"{waiting:,} of them {wait} start, the first until {first}"),
+        (len(again), f"{len(again):,} of them revoked from others first: {_named(again)}"),
     )
     before = [(state, seen.sent_before[state]) for state in _BEFORE if state in seen.sent_before]
     reported = (
@@ -129,8 +126,8 @@ def _what(seen: Overview, *, online: bool) -> Table:
             "to be sent" if online else "to be sent, if the leads and users are found",
         ),
         *((None, 0, said) for count, said in of_sent if count),
-        (State.REVOKED, parts["revoking"], f"only taken back: {_named(seen.revoking)}"),
-        *((None, 0, said) for said in [f"to be taken back: {_earlier(seen)}"] if seen.claiming),
+        (State.REVOKED, parts["revoking"], f"only revoked: {_named(seen.revoking)}"),
+        *((None, 0, said) for said in [f"to be revoked: {_earlier(seen)}"] if seen.claiming),
         (State.INVALID, parts["invalid"], "can't be sent: see below"),
         (State.SKIPPED, parts["repeats"], "the same as an earlier row, so not sent: see below"),
         (State.SKIPPED, parts["held"], "under way in another job, so not sent: see below"),
@@ -149,12 +146,12 @@ def _named(numbers: Sequence[int]) -> str:
 
 
 def _earlier(seen: Overview) -> str:
-    shares = f"{plural(seen.earlier, 'share')} known to the ledgers of this machine"
+    shares = f"{plural(seen.earlier, 'share')} known to this machine's ledgers"
     if not seen.unasked:
         return shares
     if seen.unasked == seen.claiming:
-        return "which shares, only --online knows"
-    return f"{shares}, and those of {plural(seen.unasked, 'row')} that only --online knows"
+        return "only --online tells which shares"
+    return f"{shares}, and those of {plural(seen.unasked, 'row')} that only --online can tell"
 
 
 def _print_problems(out: Console, seen: Overview) -> None:
@@ -173,15 +170,12 @@ def _who(seen: Overview) -> Table:
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("user")
     table.add_column("leads", justify="right")
-    for user, count in seen.top_users:
+    users = seen.users.most_common()
+    for user, count in users[:USERS_SHOWN]:
         table.add_row(escape(user), f"{count:,}")
-    rest = len(seen.users) - len(seen.top_users)
-    if rest:
-        table.add_row(
-            f"… and {plural(rest, 'more user')}",
-            f"{seen.users.total() - sum(count for _, count in seen.top_users):,}",
-            style="dim",
-        )
+    if rest := users[USERS_SHOWN:]:
+        leads = sum(count for _, count in rest)
+        table.add_row(f"… and {plural(len(rest), 'more user')}", f"{leads:,}", style="dim")
     return table
 
 
@@ -201,4 +195,4 @@ def _cost(seen: Overview) -> str:
     allowance = f"{cost}, {seen.share_of_day:.0%} of the {seen.settings.daily_limit:,} calls a day{made}"
     if not seen.days:
         return f"{allowance}."
-    return f"{allowance}: run again each day, it ends on {seen.ends_on:%A, %d %B %Y}."
+    return f"{allowance}: run it again each day, and it ends on {seen.ends_on:%A, %d %B %Y}."

@@ -17,30 +17,32 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from batch_share.cli.screen import STYLES, lasting
+from batch_share.cli.screen import STYLES
 from batch_share.common import plural
 from batch_share.ledger.states import State
+from batch_share.results.wording import lasting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
-    from typing import Any
+    from collections.abc import AsyncIterator, Callable
 
     from rich.console import Console, RenderableType
 
-    from batch_share.sending.onlookers import AskingAgain, Progress
+    from batch_share.sending.onlookers import Progress
 
 REFRESH_SECONDS: Final = 0.25
+"""Of the live view: calls leave every 0.2 s, and nobody reads faster."""
+
 LOOK_SECONDS: Final = 1.0
 """How often it is looked whether there is a line to be said."""
 
 LINE_SECONDS: Final = 15.0
-"""Between two lines, at least, if the second says something new."""
+"""Between two lines, at least, if the second says something new: some 75 calls later."""
 
 SAME_LINE_SECONDS: Final = 300.0
-"""Between two lines that say the same: whoever looks sees that it goes on."""
+"""Between two lines that say the same: whoever looks sees that it is still running, and a night fills no log."""
 
 LONG: Final = 60.0
-"""Seconds of calls that are worth telling beside requests of which nobody knows how long they take."""
+"""Seconds of calls that are worth telling beside requests that take an unknown time."""
 
 BAR_WIDTH: Final = 40
 
@@ -54,36 +56,36 @@ async def shown(
     With `waits_only` there are no lines but of waits that are worth telling.
     """
     if waits_only or not console.is_terminal:
-        async with _during(_print_lines(Lines(progress, waits_only), console)):
+        lines = Lines(progress, waits_only)
+
+        def say() -> None:
+            if line := lines.next():
+                console.print(line, soft_wrap=True, markup=False)
+
+        async with _again(say, LOOK_SECONDS):
             yield
         return
     with Live(console=console, auto_refresh=False, transient=True) as live:
-        async with _during(_refresh(progress, live)):
+        async with _again(lambda: live.update(view(progress()), refresh=True), REFRESH_SECONDS):
             yield
 
 
 @asynccontextmanager
-async def _during(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
+async def _again(each: Callable[[], None], seconds: float) -> AsyncIterator[None]:
+    """Call it again and again, so many seconds apart, while the body runs."""
+
+    async def go_on() -> None:
+        while True:
+            each()
+            await asyncio.sleep(seconds)
+
+    task = asyncio.create_task(go_on())
     try:
         yield
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-
-
-async def _refresh(progress: Callable[[], Progress], live: Live) -> None:
-    while True:
-        live.update(view(progress()), refresh=True)
-        await asyncio.sleep(REFRESH_SECONDS)
-
-
-async def _print_lines(lines: Lines, console: Console) -> None:
-    while True:
-        if line := lines.next():
-            console.print(line, soft_wrap=True, markup=False)
-        await asyncio.sleep(LOOK_SECONDS)
 
 
 @dataclass(slots=True)
@@ -102,7 +104,12 @@ class Lines:
     def next(self) -> str | None:
         """The line to be said now, None if there is none."""
         now, progress = asyncio.get_running_loop().time(), self.progress()
-        news, outage = _news(progress), progress.outage is not None
+        # While it only waits, neither the calls that ask in vain nor the time that is left make a line a new one.
+        awaited, outage = progress.awaited, progress.outage is not None
+        goes_on = (
+            (awaited.requests,) if awaited is not None else (progress.calls, progress.looked_up, _left(progress))
+        )
+        news = (progress.phase, progress.states, progress.refusals, progress.stopping, progress.outage, goes_on)
         distance = SAME_LINE_SECONDS if news == self.said else LINE_SECONDS
         is_due = outage is not self.reported_outage or now - self.said_at >= distance
         held = progress.held  # a wait that is worth telling at once
@@ -115,13 +122,6 @@ class Lines:
             self.said_at, self.said, self.reported_outage = now, news, outage
             self.reported_until = max(self.reported_until, long_until)
         return line
-
-
-def _news(progress: Progress) -> object:
-    """What makes a line a new one: while it only waits, neither the calls that ask in vain nor the time do."""
-    awaited = progress.awaited
-    goes_on = (awaited.requests,) if awaited is not None else (progress.calls, progress.looked_up, _left(progress))
-    return progress.phase, progress.states, progress.refusals, progress.stopping, progress.outage, goes_on
 
 
 def view(progress: Progress) -> RenderableType:
@@ -181,19 +181,15 @@ def _left(progress: Progress) -> str:
 def _said(progress: Progress) -> str:
     """Why it takes longer than calls do, if it does."""
     if progress.stopping:
-        return "finishing what is under way; press Ctrl-C again to cut it"
+        return "finishing what is under way; press Ctrl-C again to cut it off"
     if (outage := progress.outage) is not None:
-        return f"LeadSquared: {outage.words}; trying again, {outage.tries + 1} of {outage.most}"
+        return f"LeadSquared: {outage.words}; retrying, {outage.tries + 1} of {outage.most}"
     if (held := progress.held) is not None:
         waiting = "bulk calls wait" if held.bulk else "waiting"
         why = "LeadSquared asked for it" if held.asked else "LeadSquared refused a call as one too many"
         return f"{waiting} until {_clock(held.until, '%H:%M:%S')}: {why}"
-    if progress.awaited is not None:
-        return _spell_awaited(progress.awaited)
-    return "waiting for LeadSquared to answer" if progress.unanswered else ""
-
-
-def _spell_awaited(awaited: AskingAgain) -> str:
+    if (awaited := progress.awaited) is None:
+        return "waiting for LeadSquared to answer" if progress.unanswered else ""
     again = lasting(max(0.0, _until(awaited.again))) if awaited.again is not None else None
     if not awaited.requests:
         last = lasting(max(0.0, _until(awaited.until)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,11 +12,10 @@ import typer
 
 from batch_share.cli.entry import Asked, in_short
 from batch_share.cli.screen import one_line
-from batch_share.cli.work import TerminalWatcher, draining
+from batch_share.cli.work import TerminalWatcher, draining, logged
 from batch_share.common import plural
 from batch_share.errors import BatchShareError, LedgerError, NotConfirmed, SettingsError
 from batch_share.library import BatchShare
-from batch_share.logs import LineHandler, attached, open_log
 from batch_share.results.summary import ExitCode
 from batch_share.sending.onlookers import Doubt
 
@@ -33,22 +31,12 @@ def revoke_all_jobs(given: Given) -> ExitCode:
     """Revoke all that a user has; the most urgent of the exit codes. Raises BatchShareError before it begins."""
     settings = given.settings()
     settings.account()
-    asking = TerminalWatcher(yes=given["yes"], json=given["json"], one_line=settings.one_line)
-
-    def show(line: str) -> None:
-        asking.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    lines = LineHandler(show) if given["verbose"] else None
-    agreed = TerminalWatcher(yes=True, json=given["json"], one_line=settings.one_line, console=asking.console)
-    library = BatchShare(settings, watcher=agreed)
+    watcher = TerminalWatcher(yes=given["yes"], json=given["json"], one_line=settings.one_line)
+    library = BatchShare(settings, watcher=watcher)
     library.check_notify()
-    try:
-        with attached(open_log(settings.log_folder, show), lines, level=level):
-            return asyncio.run(_revoke(library, asking, given["user"]))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        asking.cut(Asked("revoke", None))
-        return ExitCode.INTERRUPTED
+    asked, user = Asked("revoke", None), given["user"]
+    code = logged(lambda: _revoke(library, watcher, user), watcher, asked, settings, verbose=given["verbose"])
+    return ExitCode.INTERRUPTED if code is None else code
 
 
 async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> ExitCode:
@@ -56,10 +44,11 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
     if not found.user_ids:
         raise SettingsError(
             "--user",
-            f"no ledger of this machine that could be looked at knows a user with the Id or e-mail address {user}",
+            f"no ledger on this machine that could be read knows a user with the Id or e-mail address {user}",
             problem="Nobody with this Id or e-mail address is known here.",
         )
     _ask(asking, found, user)
+    asking.yes = True  # to each ledger's job
     stop, jobs = asyncio.Event(), list[dict[str, Any]]()
     codes: list[ExitCode] = []
 
@@ -77,7 +66,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
             ended: Ending | BatchShareError
             try:
                 if not is_seen:
-                    raise LedgerError(ledger, "it could not be looked at: what it shared is not revoked")
+                    raise LedgerError(ledger, "it could not be read: what it shared is not revoked")
                 ended = await library.revoke(ledger, user=user_id)
             except BatchShareError as error:
                 ended = error
@@ -94,7 +83,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
     if asking.json:
         print(json.dumps({"jobs": jobs, "remarks": [*found.remarks], "exit_code": int(code)}))  # noqa: T201
     elif not found.shares:
-        typer.echo(f"{user} has no access by a share that this machine knows: nothing to revoke.")
+        typer.echo(f"{user} has no share that this machine knows of: nothing to revoke.")
     for remark in () if asking.json else found.remarks:
         typer.echo(f"{remark}.", err=True)
     return code
@@ -112,7 +101,7 @@ def _ask(asking: TerminalWatcher, found: Access, user: str) -> None:
         if not asking.one_line:
             asking.console.print(line, markup=False, soft_wrap=True)
     elif not asking.is_sure(Doubt([line], "Revoke these shares?")):
-        raise NotConfirmed("Nothing was revoked: it was not confirmed. --yes answers.")
+        raise NotConfirmed("Nothing was revoked: it was not confirmed. --yes confirms it.")
 
 
 def _outcome(ledger: LedgerName, ended: Ending | BatchShareError) -> tuple[str, dict[str, Any], ExitCode]:

@@ -43,8 +43,8 @@ def plan(sheet: Sheet, given: Given) -> int:
 def run(sheet: Sheet, given: Given) -> int:
     """Share every lead of SHEET with its user, and write the results.
 
-    It follows up, and the results go beside the sheet. The same command again goes on where it stopped and repeats
-    nothing.
+    It checks that each share was processed, and writes the results beside the sheet. Run the same command again to
+    resume where it stopped: nothing is repeated.
 
     Example: batch-share run leads.csv --event 201 --duration 7d
     """
@@ -61,10 +61,10 @@ def run(sheet: Sheet, given: Given) -> int:
 
 @takes(*_SHOWN, "only_unknown", "due", "rate", "bulk", "renew", "force", "set", "canary", "yes")
 def resume(ledger: LedgerFile, given: Given) -> int:
-    """Go on with LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
+    """Resume LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
 
-    Rows that wait for their time are sent once it has come. --only-unknown has the activities of unknown rows
-    found, or posted again where they never arrived, and shared; nothing else is sent.
+    Rows that wait for their start are sent once it has come. --only-unknown looks up the activities of unknown
+    rows, posts again those that never arrived, and shares them; nothing else is sent.
 
     Example: batch-share resume leads.csv.ledger.db
     """
@@ -80,8 +80,8 @@ def resume(ledger: LedgerFile, given: Given) -> int:
 def retry(ledger: LedgerFile, given: Given) -> int:
     """Try the failed rows of LEDGER again.
 
-    Each goes on from the step that failed: a row whose activity stands is only shared. Where the reason lies in
-    the row itself, such as a lead that is not there, it is left alone, unless --all is given.
+    Each resumes at the step that failed: a row whose activity exists is only shared. Rows that failed for a reason
+    of their own, such as a lead that does not exist, are left alone unless --all is given.
 
     Example: batch-share retry leads.csv.ledger.db --reason timeout
     """
@@ -93,9 +93,9 @@ def retry(ledger: LedgerFile, given: Given) -> int:
 
 @takes(*_SHOWN, "rows", "user", "all_jobs", "rate", "set", "yes")
 def revoke(given: Given, ledger: LedgerFileIfAny = None) -> int:
-    """Revoke what LEDGER shared, and see that it is gone. It always asks first.
+    """Revoke what LEDGER shared, and check that it is gone. It always asks first.
 
-    Shares that have ended by themselves are left alone. The same command again goes on where it stopped.
+    Shares that have ended by themselves are left alone. Run the same command again to resume where it stopped.
 
     Example: batch-share revoke leads.csv.ledger.db --rows 5-40
     """
@@ -110,7 +110,9 @@ def revoke(given: Given, ledger: LedgerFileIfAny = None) -> int:
         elif given["rows"] is not None:
             wrong = "rows are of one sheet: leave out --rows, or name its LEDGER"
         if wrong:
-            raise SettingsError("--all-jobs", wrong, problem="Of all jobs, what one user has is revoked, no less.")
+            raise SettingsError(
+                "--all-jobs", wrong, problem="Across all jobs, only all that one user has can be revoked."
+            )
         return revoke_all_jobs(given)
     if ledger is None:
         raise SettingsError(
@@ -126,7 +128,7 @@ def revoke(given: Given, ledger: LedgerFileIfAny = None) -> int:
 
 @takes(*_SHOWN, "rate", "wait", "set")
 def follow_up(ledger: LedgerFile, given: Given) -> int:
-    """Ask what became of every accepted share of LEDGER. The results are written again.
+    """Check what became of the accepted shares of LEDGER. It writes the results again.
 
     Example: batch-share follow-up leads.csv.ledger.db --wait 30s
     """
@@ -144,7 +146,7 @@ def watch(
     """Run every sheet that is dropped into FOLDER, until Ctrl-C.
 
     It takes a sheet once it is fully written, works on it in working/, and moves it with its ledger and results to
-    done/ or failed/. What needs a person's yes goes to held/, and is sent once it is moved to agreed/.
+    done/ or failed/. What needs confirming goes to held/, and is sent once you move it to agreed/.
 
     Example: batch-share watch inbox --event 201 --duration 7d --yes
     """

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import signal
 import sys
 from collections import Counter
@@ -16,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -26,31 +25,34 @@ from rich.text import Text
 
 from batch_share.cli.entry import in_short
 from batch_share.common import Cause, plural, spell_minutes, utc_now
+from batch_share.errors import NotConfirmed
+from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Occasion
 from batch_share.results.summary import ExitCode
 from batch_share.results.wording import (
     CUT,
+    MEANING,
     headline,
-    meaning_of,
+    lasting,
+    next_steps,
     spell_alike,
     spell_corrected,
     spell_earlier,
     spell_guards,
     spell_recalled,
     spell_unchecked,
+    spell_waiting,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from typing import IO
 
     from batch_share.cli.entry import Asked
-    from batch_share.errors import BatchShareError
     from batch_share.jobs.job import Ending
-    from batch_share.ledger.statistics import Alike, Changes, ToShare, Waiting
+    from batch_share.ledger.records import Alike, Changes, ToShare
     from batch_share.results.summary import Summary
     from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
@@ -149,16 +151,16 @@ def _shown(header: str) -> str:
 
 
 UNBROKEN: Final = 100_000
-"""Characters of a line where no terminal shows it."""
+"""Characters of a line where no terminal shows it: more than any reason has, so that none is broken."""
 
 TROUBLES_SHOWN: Final = 10
-"""Reasons for which rows need a person, of those for most rows."""
+"""Reasons for which rows need a person, those of most rows: with the totals they fit on one screen."""
 
 MISTAKES_FORESEEN: Final = 5
 """Reasons for which rows can't be sent that are told before people are looked up: a plan has them all."""
 
 ASK_ABOVE: Final = 50
-"""Rows above which a run asks before it sends."""
+"""Rows above which a run asks before it sends: as many as somebody could still look through and revoke by hand."""
 
 STYLES: Final = {
     State.SHARED: "green",
@@ -175,15 +177,15 @@ STYLES: Final = {
 }
 
 CHANGED: Final = {
-    Occasion.SHEET: "[yellow]The sheet or its options changed since this ledger was begun[/yellow]",
-    Occasion.CHOICE: "Other rows are chosen than last time, the sheet is the same",
-    Occasion.FOUND: "Somebody is found who was not found last time",
+    Occasion.SHEET: "[yellow]The sheet or its options changed since this ledger was started[/yellow]",
+    Occasion.CHOICE: "Different rows are chosen than last time; the sheet is the same",
+    Occasion.FOUND: "Someone was found who was not found last time",
 }
 """Why rows may be other ones than at the last run."""
 
 LOOKED_UP: Final = {
     "found": "found at LeadSquared and not posted again",
-    "absent": "not there, so posted",
+    "absent": "not found, so posted",
     "again": "shared again in the same activity",
     "foreign": "found with another owner",
 }
@@ -217,25 +219,6 @@ SETTLED: Final = (
 """States of rows that a run does not send, as the plan tells them."""
 
 
-RESUMED: Final = (State.PENDING, State.POSTED, State.UNKNOWN)
-"""States of rows that a run which was stopped left to the next one."""
-
-
-def lasting(seconds: float) -> str:
-    """A length of time as people say it."""
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    if seconds < 90 * 60:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"
-
-
-def waits(waiting: Waiting) -> str:
-    """That rows are not sent yet, and when the first of them may be."""
-    wait = "waits for its" if waiting.rows == 1 else "wait for their"
-    return f"{plural(waiting.rows, 'row')} {wait} time, the first until {waiting.first:%Y-%m-%d %H:%M} UTC."
-
-
 def spell_cost(cost: Cost) -> str:
     """What a run costs, in the same words before a plan and before a run."""
     follow_up = "with" if cost.follow_up else "without"
@@ -257,12 +240,14 @@ class Display:
     """A console for people. `yes` agrees to every plan; without a terminal it is needed above `ask_above` rows.
 
     `json` leaves standard output to its object; `one_line` shows nothing but errors, and the totals in one line.
+    Without `asks` nobody is asked, even on a terminal.
     """
 
     yes: bool = False
     json: bool = False
     ask_above: int = ASK_ABOVE
     one_line: bool = False
+    asks: bool = True
     console: Console = field(default_factory=lambda: console(stderr=True))
 
     # ------------------------------------------------------------------------------------------ the plan
@@ -271,7 +256,7 @@ class Display:
         """Say what is wrong in the sheet, and how long the look-ups take that come now."""
         if self.one_line:
             return
-        wrong = f", {outlook.wrong:,} of which can't be sent:" if outlook.wrong else ""
+        wrong = f", {outlook.wrong:,} can't be sent:" if outlook.wrong else ""
         self.console.print(f"[bold]{escape(outlook.sheet)}[/bold]: {plural(outlook.rows, 'row')}{wrong}")
         for each in outlook.mistakes[:MISTAKES_FORESEEN]:
             self._tell(escape(spell_alike(each, outlook.rows)), STYLES[State.INVALID])
@@ -281,15 +266,13 @@ class Display:
             self._tell(f"{spell_recalled(outlook.kept, outlook.people)}.")
         calls = f"{outlook.least:,} to {outlook.most:,} calls" if outlook.least < outlook.most else ""
         calls = calls or plural(outlook.most, "call")
-        self._tell(
-            f"Now {outlook.people:,} leads and users are looked up: {calls}, {lasting(outlook.seconds)} at most."
-        )
+        self._tell(f"Looking up {outlook.people:,} leads and users: {calls}, at most {lasting(outlook.seconds)}.")
 
     def agree(self, preview: Preview) -> bool:
         """Show the plan in short, and ask on a terminal, unless `--yes` answers. Without one it is needed above 50.
 
-        It does not answer for more earlier shares being revoked than the settings allow. Raises TooManyRevokes
-        for those where nobody can be asked.
+        It does not answer for more earlier shares being revoked than the settings allow. Where nobody can be asked
+        it raises TooManyRevokes for those, and NotConfirmed for that many rows.
         """
         if not self.one_line:
             self._show(preview)
@@ -301,10 +284,12 @@ class Display:
             self.console.print(escape(intent))
         if self.yes or preview.changes_made <= self.ask_above:
             return True
-        self.console.print(
-            f"[bold]{_many(self.ask_above)} and nobody to ask: add --yes to {_WISHES[preview.deed]}.[/bold]"
+        rows = f"{plural(preview.changes_made, 'row')} to {preview.deed}"
+        many = f", more than {self.ask_above}," if self.ask_above else ""
+        done = "revoked" if preview.deed == "revoke" else "sent"
+        raise NotConfirmed(
+            f"Nothing was {done}: {rows}{many} and nobody to ask. Add --yes to {_WISHES[preview.deed]}."
         )
-        return False
 
     def is_sure(self, doubt: Doubt) -> bool:
         """Ask about a doubt, whatever `--yes` says; False where there is nobody to ask."""
@@ -317,7 +302,7 @@ class Display:
     @property
     def _may_ask(self) -> bool:
         """Whether somebody sees the question and can answer."""
-        return self.console.is_terminal and sys.stdin is not None and sys.stdin.isatty()
+        return self.asks and self.console.is_terminal and sys.stdin is not None and sys.stdin.isatty()
 
     def _ask(self, question: str, reported: str = "") -> bool:
         before = f"{escape(reported)} " if reported else ""
@@ -347,7 +332,7 @@ class Display:
         if preview.changes is not None and preview.changes.recalled:
             self._tell(f"{spell_recalled(preview.changes.recalled, preview.changes.looked_up)}.")
         if preview.earlier:
-            self._tell(f"{plural(preview.earlier, 'row')} of earlier sheets: what was sent for them stays.")
+            self._tell(f"{plural(preview.earlier, 'row')} from earlier sheets: what was sent for them stays.")
         if preview.cut_off:
             self._tell(
                 f"[yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
@@ -355,7 +340,7 @@ class Display:
             )
         for state in SETTLED:
             if states.get(state):
-                self._tell(f"{states[state]:,} {state}: {meaning_of(state)}", STYLES[state])
+                self._tell(f"{states[state]:,} {state}: {MEANING[state]}", STYLES[state])
         for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
             self._tell(escape(line), STYLES[State.SKIPPED], 4)
         if any(each.cause is Cause.ALREADY_SHARED for each in preview.skipped):
@@ -372,7 +357,7 @@ class Display:
         for line in preview.reported:
             self._tell(escape(line), indent=4)
         if preview.waiting.rows:
-            self._tell(f"[cyan]{waits(preview.waiting)}[/cyan]")
+            self._tell(f"[cyan]{spell_waiting(preview.waiting)}[/cyan]")
         if guards := spell_guards(preview.settings, preview.deed):
             self._tell(f"Guards: {guards}.")
 
@@ -382,7 +367,7 @@ class Display:
             nothing = f"Nothing to {preview.deed}."
             return f"{plural(preview.to_send, 'row')} to {preview.deed}: {cost}." if preview.to_send else nothing
         if not preview.to_send and preview.revocations:
-            return f"Nothing to send but what is revoked: {cost}."
+            return f"Nothing to send, only shares to revoke: {cost}."
         if not preview.to_send:
             unknown = preview.states.get(State.UNKNOWN)
             return "Nothing else is left to send." if unknown else "Nothing left to send."
@@ -394,8 +379,8 @@ class Display:
             return
         other = f" (process {process})" if process else ""
         self.console.print(
-            f"[yellow]Another batch_share{other} on this machine is using this account, whose limit is one for "
-            "both: waiting for it to end. Ctrl-C stops waiting.[/yellow]",
+            f"[yellow]Another batch_share{other} on this machine is using this account, and both share "
+            "its limit: waiting for it to end. Ctrl-C stops waiting.[/yellow]",
             soft_wrap=True,
         )
 
@@ -420,46 +405,50 @@ class Display:
         elif ending.interrupted:
             self.console.print(
                 "[bold yellow]Interrupted.[/bold yellow] Everything that was sent is in the ledger; "
-                "run the same command again to go on.",
+                "run the same command again to resume.",
                 soft_wrap=True,
             )
         if ending.error is not None and asked is not None and (self.json or self.one_line):
-            self._stopped(ending, ending.error, asked)
+            # The answer to a script: the totals with the error, or one line.
+            code, summary, short = ending.exit_code, ending.summary, in_short(ending.error, ending.sent)
+            if self.json:
+                line = json.dumps(
+                    summary.as_json() | _of_preview(ending) | asked.stopped(ending.error, code, ending.sent)
+                )
+            elif summary.rows:
+                line = one_line(summary, code, f"{short}; ")
+            else:
+                line = asked.line(ending.error, code, ending.sent)
+            print(line)  # noqa: T201 - the one thing on standard output
             return
-        if self.one_line:
+        if self.one_line and not self.json:
             self.line(ending.summary, ending.exit_code)
             return
         if ending.revoked_earlier:
             was = "was" if ending.revoked_earlier == 1 else "were"
             self.console.print(f"{plural(ending.revoked_earlier, 'earlier share')} {was} revoked.")
         if ending.looked_up:
-            self.console.print(looked_up(ending.looked_up), soft_wrap=True)
+            counts = ending.looked_up
+            settled = [f"{counts[outcome]} {words}" for outcome, words in LOOKED_UP.items() if counts.get(outcome)]
+            self.console.print(f"Unknown calls settled: {', '.join(settled)}.", soft_wrap=True)
         for remark in ending.remarks:
             self.console.print(f"{escape(remark)}.", soft_wrap=True)
-        self.totals(ending.summary)
+        if self.json:
+            print(json.dumps(ending.summary.as_json() | _of_preview(ending)))  # noqa: T201 - what was asked for
+        else:
+            self.totals(ending.summary)
 
     def cut(self, asked: Asked | None = None) -> None:
         """Say that a second Ctrl-C cut it off."""
         self.console.print(
-            "[bold yellow]Cut.[/bold yellow] A call that was under way is noted in the ledger: run the same "
-            "command again, and it looks it up before it sends anything for it again.",
+            "[bold yellow]Cut.[/bold yellow] A call that was under way is in the ledger: run the same command "
+            "again, and it is looked up before anything is sent for it.",
             soft_wrap=True,
         )
         if asked is not None and (self.json or self.one_line):
             code = ExitCode.INTERRUPTED
             line = f"{asked.name}: {CUT} (exit {code:d})"
             print(json.dumps(asked.cut(code)) if self.json else line)  # noqa: T201
-
-    def _stopped(self, ending: Ending, error: BatchShareError, asked: Asked) -> None:
-        """The answer to a script of what an error stopped: the totals with the error, or one line."""
-        code, summary = ending.exit_code, ending.summary
-        if self.json:
-            reported = json.dumps(summary.as_json() | asked.stopped(error, code, ending.sent))
-        elif summary.rows:
-            reported = one_line(summary, code, f"{in_short(error, ending.sent)}; ")
-        else:
-            reported = asked.line(error, code, ending.sent)
-        print(reported)  # noqa: T201 - the one thing on standard output
 
     def at_rest(self, summary: Summary) -> None:
         """There is nothing to do, whatever became of the rows before."""
@@ -478,12 +467,21 @@ class Display:
             print(json.dumps(summary.as_json()))  # noqa: T201 - the one thing on standard output
             return
         out = console()
-        out.print(totals_table(summary) if summary.rows else "The ledger holds no row yet.")
+        table = Table(title=headline(summary.states), title_justify="left", show_edge=False, pad_edge=False)
+        table.add_column("state")
+        table.add_column("rows", justify="right")
+        table.add_column("meaning")
+        for state in State:
+            if count := summary.states.get(state):
+                table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", MEANING[state])
+        out.print(table if summary.rows else "The ledger has no rows yet.")
         for source, rows in summary.corrected.items():
             out.print(f"\n{spell_corrected(source, rows)}.", soft_wrap=True, markup=False)
         if summary.earlier:
             out.print(f"\nApart from these, {spell_earlier(summary.earlier)}.", soft_wrap=True, markup=False)
-        for lines in (troubles(summary), skipped(summary)):
+        reasons = why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped)
+        skipped = [Text(f"Skipped: {line}", STYLES[State.SKIPPED]) for line in reasons]
+        for lines in (troubles(summary), skipped):
             if lines:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
         for each in summary.unchecked:
@@ -499,8 +497,10 @@ class Display:
             out.print(f"To fix: {summary.failed_sheet}", soft_wrap=True)
 
 
-def _many(rows: int) -> str:
-    return f"More than {rows} rows" if rows else "This has to be confirmed,"
+def _of_preview(ending: Ending) -> dict[str, Any]:
+    """What it was about to do, where a sheet was to be sent: the object that `plan --json` prints."""
+    plan = ending.preview.plan if ending.preview is not None else None
+    return {"preview": plan} if plan is not None else {}
 
 
 def one_line(summary: Summary, code: int, first: str = "") -> str:
@@ -536,27 +536,9 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def looked_up(counts: Mapping[str, int]) -> str:
-    """What became of rows of which nobody knew whether their call arrived."""
-    said = [f"{counts[outcome]} {words}" for outcome, words in LOOKED_UP.items() if counts.get(outcome)]
-    return f"Unknown calls that were settled: {', '.join(said)}."
-
-
 def _as_before(changes: Changes) -> str:
     """How much of a sheet its ledger knew already."""
     return f"{changes.kept:,} of {plural(changes.new + changes.kept, 'row')} are as they were"
-
-
-def totals_table(summary: Summary) -> Table:
-    """The states and how many rows are in each, with what each means."""
-    table = Table(title=headline(summary.states), title_justify="left", show_edge=False, pad_edge=False)
-    table.add_column("state")
-    table.add_column("rows", justify="right")
-    table.add_column("meaning")
-    for state in State:
-        if count := summary.states.get(state):
-            table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", meaning_of(state))
-    return table
 
 
 def troubles(summary: Summary) -> list[Text]:
@@ -565,52 +547,6 @@ def troubles(summary: Summary) -> list[Text]:
     lines = [Text(spell_alike(each, summary.rows), style=style) for each, style in shown]
     more = len(summary.troubles) - len(lines)
     return [*lines, Text(f"… and {plural(more, 'more reason')} in the results.")] if more else lines
-
-
-def next_steps(summary: Summary) -> list[str]:
-    """What brings rows on that are not done, each with its command."""
-    ledger, states = shlex.quote(str(summary.ledger)), Counter(summary.states) + Counter(summary.earlier)
-    reported = []
-    if summary.waiting_until is not None and any(map(states.get, RESUMED)):
-        then = f"{summary.waiting_until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-        reported.append(f"From {then} on, batch-share resume {ledger} goes on with the rows that are left")
-    if summary.waiting.rows:
-        reported.append(f"{waits(summary.waiting)} Then: batch-share resume {ledger} --due")
-    if states.get(State.UNKNOWN):
-        command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
-        reported.append(f"To settle unknown rows, and send nothing else: {command}")
-    if processing := states.get(State.ACCEPTED, 0) + states.get(State.ENDING, 0):
-        rows = f"{plural(processing, 'row')} {'is' if processing == 1 else 'are'}"
-        reported.append(f"{rows} not yet known to be processed: batch-share follow-up {ledger} asks again")
-    if ended := summary.renewable:
-        over = "1 share has" if ended == 1 else f"{ended:,} shares have"
-        reported.append(f"{over} ended. To share again: batch-share resume {ledger} --renew 1d")
-    return [*reported, *fixing(summary)]
-
-
-def fixing(summary: Summary) -> list[str]:
-    """How rows that failed are fixed: those with nothing at LeadSquared, and those whose activity stands."""
-    reported = []
-    if summary.failed_sheet is not None:
-        reported.append(
-            f"The rows that can be fixed have a sheet of their own: correct them there, then run it: {summary.fix}"
-        )
-    if summary.in_sheet:
-        rows = plural(summary.in_sheet, "row")
-        reported.append(f"{rows} can only be fixed in the sheet itself, as the reason says: then run that again")
-    if summary.standing:
-        rows = plural(summary.standing, "row")
-        command = f"batch-share retry {shlex.quote(str(summary.ledger))}"
-        reported.append(
-            f"{rows} failed after the activity was posted: {command} shares in it, and posts no second one"
-        )
-    return reported
-
-
-def skipped(summary: Summary) -> list[Text]:
-    """Why rows are skipped."""
-    reported = why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped)
-    return [Text(f"Skipped: {line}", STYLES[State.SKIPPED]) for line in reported]
 
 
 def why_skipped(rows: int, reasons: Sequence[Alike]) -> list[str]:

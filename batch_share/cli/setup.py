@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from batch_share.cli.entry import CommandLine
-from batch_share.cli.options import Given, load, takes
+from batch_share.cli.options import SETTING_TEXTS, Given, load, takes
 from batch_share.errors import BatchShareError, SettingsError
+
+if TYPE_CHECKING:
+    from batch_share.settings import Settings
 
 _WIDEST = 44
 
@@ -22,32 +26,28 @@ config = CommandLine(no_args_is_help=True, rich_markup_mode=None)
 
 @config.callback()
 def _root() -> None:
-    """Make a settings file, or show what is set."""
+    """Create a settings file, or show the settings in force."""
 
 
 @config.command()
 def init(
     file: Annotated[Path, typer.Argument(metavar="[FILE]", help="Where it goes.")] = Path("batch-share.toml"),
 ) -> None:
-    """Write a settings file with every setting commented out. No file is overwritten.
+    """Write a settings file with every setting commented out. It overwrites no file.
 
     Example: batch-share config init
     """
-    from batch_share.cli.settings_shown import write_template
-
     write_template(file)
-    typer.echo(f"{file} is written: every setting is in it, commented out.")
+    typer.echo(f"Wrote {file}, with every setting commented out.")
 
 
 @config.command()
 @takes("json")
 def show(given: Given) -> None:
-    """Show every setting in force and where it comes from. No key is shown.
+    """Show every setting in force and where it comes from. Keys are never shown.
 
     Example: batch-share config show
     """
-    from batch_share.cli.settings_shown import shown
-
     settings = shown(load())
     if given["json"]:
         typer.echo(json.dumps({each.name: {"value": each.value, "from": each.origin} for each in settings}))
@@ -65,7 +65,7 @@ _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem":
 def doctor(given: Given) -> int:
     """Check settings, keys, host, clock, limits and folders.
 
-    Each line says what is well, or what to do next. It makes three calls, which change nothing. Exit code 0 if
+    Each line says what is fine, or what to do next. It makes three calls, which change nothing. Exit code 0 if
     there is no problem, else 1.
 
     Example: batch-share doctor
@@ -95,14 +95,15 @@ def doctor(given: Given) -> int:
 
 def login(
     stdin: Annotated[
-        bool, typer.Option("--stdin", help="Read host, access key and secret key from there, one to a line.")
+        bool,
+        typer.Option("--stdin", help="Read host, access key and secret key from standard input, one per line."),
     ] = False,
-    no_check: Annotated[bool, typer.Option("--no-check", help="Keep the keys without trying them.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Store the keys without trying them.")] = False,
 ) -> None:
-    """Keep host and keys in the system's keyring.
+    """Store host and keys in the system's keyring.
 
-    They are asked for and not shown, have to be an administrator's, and are tried first. Keys in the environment,
-    .env or the settings file win over those that are kept.
+    They are asked for and not shown, must be an administrator's, and are tried first. Keys in the environment, .env
+    or the settings file take precedence over them.
 
     Example: batch-share login
     """
@@ -112,22 +113,37 @@ def login(
     from batch_share.cli.work import TerminalWatcher
     from batch_share.library import BatchShare
 
-    host, access_key, secret_key = _from_stdin() if stdin else _from_terminal()
+    if stdin:
+        given = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
+        if len(given) != 3:  # without a word of what was read
+            raise SettingsError("stdin", "write three lines: the host, the access key, the secret key")
+    elif not sys.stdin.isatty():
+        raise SettingsError(
+            "login",
+            "there is no terminal to ask on: give the three lines to --stdin",
+            problem="There is no terminal to ask on.",
+        )
+    else:
+        given = [typer.prompt("Host, such as https://api-in21.leadsquared.com")]
+        given += [typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key")]
+    host, access_key, secret_key = given
     settings = load(host=host, access_key=access_key, secret_key=secret_key)
     account = settings.account()
     try:
         if not no_check:
             asyncio.run(BatchShare(settings, watcher=TerminalWatcher()).check_keys())
     except BatchShareError as error:
-        raise BatchShareError(f"{error} The keys were not kept.") from None
+        raise BatchShareError(f"{error} The keys were not stored.") from None
     keychain.keep(*account)
-    typer.echo(f"The keys for {account[0]} are kept in the system's keyring.")
+    typer.echo(f"The keys for {account[0]} are stored in the system's keyring.")
 
 
 def logout(
-    host: Annotated[Optional[str], typer.Option(help="Whose keys. Default: those of the last login.")] = None,
+    host: Annotated[
+        Optional[str], typer.Option(help="Whose keys to remove. Default: those of the last login.")
+    ] = None,
 ) -> None:
-    """Remove host and keys from the system's keyring. What is set elsewhere stays.
+    """Remove host and keys from the system's keyring. Keys set elsewhere stay.
 
     Example: batch-share logout
     """
@@ -144,20 +160,85 @@ def logout(
         typer.echo("The system's keyring holds no keys" + (f" for {named}." if named else "."))
 
 
-def _from_stdin() -> tuple[str, str, str]:
-    """Raises SettingsError, without a word of what was read."""
-    lines = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
-    if len(lines) != 3:
-        raise SettingsError("stdin", "write three lines: the host, the access key, the secret key")
-    return lines[0], lines[1], lines[2]
+# ---------------------------------------------------------------------------------------- the settings shown
+
+KEYS = ("access_key", "secret_key")
+_HEAD = """\
+# Settings of batch_share. Take the # away from a line and change it; the others keep their default, as shown.
+# The keys (access_key, secret_key) do not belong here: `batch-share login` keeps them in the system's keyring; or
+# set BATCH_SHARE_ACCESS_KEY and BATCH_SHARE_SECRET_KEY in the environment, or in a .env that only you can read.
+"""
 
 
-def _from_terminal() -> tuple[str, str, str]:
-    if not sys.stdin.isatty():
+def template() -> str:
+    """The text of a settings file. The one table, [sheet], comes last, as TOML wants it."""
+    import tomli_w
+
+    from batch_share.settings import Settings
+
+    plain = Settings.model_construct().model_dump(mode="json")
+    names = sorted((name for name in plain if name not in KEYS), key=lambda name: isinstance(plain[name], dict))
+    parts = [_HEAD]
+    for name in names:
+        default, field = plain[name], Settings.model_fields[name]
+        unset = " Not set; for example:" if default is None else ""
+        lines = tomli_w.dumps({name: (field.examples or [""])[0] if default is None else default}).splitlines()
+        parts.append("\n".join([f"# {SETTING_TEXTS[name]}{unset}", *(f"# {line}" for line in lines if line), ""]))
+    return "\n".join(parts)
+
+
+def write_template(file: Path) -> None:
+    """Write it where nothing is yet. Raises SettingsError."""
+    from batch_share.outputs import temporary_for
+
+    if os.path.lexists(file):
         raise SettingsError(
-            "login",
-            "there is no terminal to ask at: give the three lines to --stdin",
-            problem="There is no terminal to ask at.",
+            str(file),
+            "is there already, and was left as it is: name another file",
+            problem="There is such a file already, and it was left as it is.",
+            hint="Name another file.",
         )
-    host = typer.prompt("Host, such as https://api-in21.leadsquared.com")
-    return host, *(typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key"))
+    try:
+        with temporary_for(file) as temporary:
+            temporary.write_text(template(), encoding="utf-8")
+            temporary.replace(file)
+    except OSError as error:
+        raise SettingsError(
+            str(file),
+            f"can't be written ({error.strerror})",
+            problem=f"The settings file can't be written ({error.strerror}).",
+        ) from None
+
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A setting: `value` as JSON knows it, of a key whether it is set; `origin` is where it comes from."""
+
+    name: str
+    value: Any
+    origin: str
+
+    @property
+    def text(self) -> str:
+        """The value on one line, as a settings file or the environment would hold it."""
+        if self.name in KEYS:
+            return "set" if self.value else "not set"
+        if self.value is None or self.value == "":
+            return "not set"
+        return str(self.value).lower() if isinstance(self.value, bool) else " ".join(str(self.value).split())
+
+
+def shown(settings: Settings) -> list[Shown]:
+    """Every setting, those of a table as `sheet.rows`. Raises SettingsError as `load_settings`."""
+    from batch_share.settings import origins
+
+    found = origins()
+    # No key leaves its SecretStr: only whether it is there.
+    keys = {name: bool(getattr(settings, name)) for name in KEYS}
+    values = settings.model_dump(mode="json", exclude=set(KEYS))
+    limits = {f"sheet.{part}": value for part, value in values.pop("sheet").items()}
+    reported = {"host": values.pop("host"), **keys, **values, **limits}
+    return [Shown(name, value, found.get(name, DEFAULT)) for name, value in reported.items()]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import typer
 
-from batch_share.cli.screen import ASK_ABOVE, Display, near, one_line
+from batch_share.cli.screen import Display, near, one_line
 from batch_share.cli.work import draining
 from batch_share.common import parse_seconds
-from batch_share.errors import AccessDenied, NotConfirmed, SettingsError
+from batch_share.errors import AccessDenied, BatchShareError, SettingsError
 from batch_share.library import BatchShare
 from batch_share.results.summary import ExitCode
 
@@ -19,61 +19,37 @@ if TYPE_CHECKING:
 
     from batch_share.jobs.watch import SheetOutcome
     from batch_share.planning.plan import SheetOptions
-    from batch_share.sending.onlookers import Doubt, Outlook, Preview
     from batch_share.settings import Settings
-
-
-SHORTEST: Final = 0.1
-"""Seconds between two looks, at the least."""
-
-
-class SheetWatcher(Display):
-    """The Watcher of a sheet that nobody looks at: it shows nothing and asks nobody."""
-
-    def foresee(self, outlook: Outlook) -> None:
-        """Nothing."""
-
-    def agree(self, preview: Preview) -> bool:
-        """Agree to 50 rows, or to all. Raises NotConfirmed for more, TooManyRevokes for more earlier shares."""
-        preview.check_revokes()
-        if self.yes or preview.changes_made <= ASK_ABOVE:
-            return True
-        raise NotConfirmed(
-            f"Nothing was sent: it has {preview.changes_made:,} rows to send, and above {ASK_ABOVE} the watch "
-            "needs --yes."
-        )
-
-    def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - as every Watcher
-        """No: nobody is asked."""
-        return False
 
 
 def watch_inbox(
     folder: Path, options: SheetOptions, settings: Settings, *, every: str, settle: str, once: bool, yes: bool
 ) -> ExitCode:
     """Watch until a signal comes, or look once. Raises BatchShareError."""
-    looks = _seconds("every", every), _seconds("settle", settle)
-    if looks[0] < SHORTEST:
-        raise SettingsError("every", f"at least {SHORTEST:g}s")
-    library = BatchShare(settings, watcher=SheetWatcher(yes=yes, one_line=True))
+    looks = []
+    for name, text, least in (("every", every, 0.1), ("settle", settle, 0.0)):
+        try:
+            looks.append(parse_seconds(text))
+        except ValueError as error:
+            raise SettingsError(name, str(error)) from None
+        if looks[-1] < least:
+            raise SettingsError(name, f"at least {least:g}s")
+    library = BatchShare(settings, watcher=Display(yes=yes, one_line=True, asks=False))
     library.check_notify()
     if not once:
-        _say(f"Watching {folder}: a sheet that is dropped there is run. Ctrl-C ends it.")
+        _say(f"Watching {folder}: sheets dropped there are run. Ctrl-C stops it.")
     try:
         codes = asyncio.run(_watch(library, folder, options, *looks, once=once))
     except (KeyboardInterrupt, asyncio.CancelledError):
-        _say("Cut. What was under way is in its ledger: the next watch goes on with it.")
+        _say("Cut off. What was under way is in its ledger: the next watch resumes it.")
         return ExitCode.INTERRUPTED
     if not once:
-        _say(f"Stopped watching {folder}: the next watch goes on with what is in {folder / 'working'}.")
+        _say(f"Stopped watching {folder}: the next watch resumes what is in {folder / 'working'}.")
     return ExitCode.most_urgent(codes) if once else ExitCode.DONE
 
 
-def _seconds(name: str, text: str) -> float:
-    try:
-        return parse_seconds(text)
-    except ValueError as error:
-        raise SettingsError(name, str(error)) from None
+def _say(words: str) -> None:
+    typer.echo(f"batch-share: {words}", err=True)
 
 
 async def _watch(
@@ -95,25 +71,19 @@ async def _watch(
                 typer.echo(line)
             if outcome.place is None:
                 reported[case] = line
-            if outcome.place is not None or isinstance(outcome.error, AccessDenied):
-                problem = await library.notify("watch", outcome.sheet, outcome.ended, ledger=outcome.ledger)
-                if problem:
-                    _say(problem)
+            is_over = outcome.place is not None or isinstance(outcome.error, AccessDenied)
+            if is_over and (problem := await library.notify("watch", outcome.sheet, outcome)):
+                _say(problem)
     return codes
 
 
 def _line(outcome: SheetOutcome) -> str:
     name, folder = outcome.sheet.name, outcome.sheet.parent.absolute()
-    if outcome.error is not None:
+    if isinstance(outcome.ended, BatchShareError) or outcome.error is not None:
         words = f"{name}: {str(outcome.error).removeprefix(f'{name}: ')} (exit {outcome.exit_code:d})"
     else:
-        assert outcome.summary is not None  # noqa: S101 - for the type checker: there is one or an error
-        words = one_line(outcome.summary, outcome.exit_code).partition("; ledger")[0]
+        words = one_line(outcome.ended.summary, outcome.exit_code).partition("; ledger")[0]
     line = f"{words}; in {near(folder)}"
     if outcome.place == "held":
         return f"{line}: to send it as it is, move that folder to {near(folder.parents[1] / 'agreed')}"
-    return line if outcome.place or outcome.interrupted else f"{line}; looked at again"
-
-
-def _say(words: str) -> None:
-    typer.echo(f"batch-share: {words}", err=True)
+    return line if outcome.place or outcome.interrupted else f"{line}; to be looked at again"

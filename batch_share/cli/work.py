@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -21,12 +21,14 @@ from batch_share.results.summary import ExitCode
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
     from pathlib import Path
-    from typing import Any
 
     from batch_share import Ending
     from batch_share.cli.options import Given
     from batch_share.results.summary import Summary
     from batch_share.sending.onlookers import Progress
+    from batch_share.settings import Settings
+
+T = TypeVar("T")
 
 
 class TerminalWatcher(Display):
@@ -63,6 +65,29 @@ def draining(is_asked: Callable[[], bool], ask: Callable[[], None]) -> Iterator[
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def logged(
+    work: Callable[[], Coroutine[Any, Any, T]],
+    watcher: TerminalWatcher,
+    asked: Asked,
+    settings: Settings,
+    *,
+    verbose: bool,
+) -> T | None:
+    """What the work comes to, which is logged, where that is wanted also on the screen; None if a person cut it."""
+
+    def show(line: str) -> None:
+        watcher.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    file = open_log(settings.log_folder, show)
+    try:
+        with attached(file, LineHandler(show) if verbose else None, level=level):
+            return asyncio.run(work())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        watcher.cut(asked)
+        return None
 
 
 class Work:
@@ -103,25 +128,17 @@ class Work:
         Raises BatchShareError.
         """
         self.library.check_notify()  # before anything is done
-        level = logging.getLevelNamesMapping()[self.settings.log_level.upper()]
-        file = open_log(self.settings.log_folder, self._show)
         try:
-            with attached(file, LineHandler(self._show) if self._verbose else None, level=level):
-                ending = asyncio.run(job(self.library))
-        except (KeyboardInterrupt, asyncio.CancelledError):
-            self._display.cut(self._asked)
-            self._tell(None)
-            return ExitCode.INTERRUPTED
+            ending = logged(
+                lambda: job(self.library), self._display, self._asked, self.settings, verbose=self._verbose
+            )
         except BatchShareError as error:
             self._tell(error)
             raise
-        self._display.end(ending, self._asked)
+        if ending is not None:
+            self._display.end(ending, self._asked)
         self._tell(ending)
-        return ending.exit_code
-
-    def _show(self, line: str) -> None:
-        """A line of the log, where that is wanted."""
-        self._display.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        return ExitCode.INTERRUPTED if ending is None else ending.exit_code
 
     def _tell(self, ended: Ending | BatchShareError | None) -> None:
         """Tell whoever the setting `notify` names how it ended; whatever comes of that is one line, and no more."""
@@ -130,6 +147,6 @@ class Work:
                 self.library.notify(self._asked.command, self._subject, ended, ledger=self._ledger)
             )
         except (KeyboardInterrupt, asyncio.CancelledError):
-            problem = "Telling others how it ended was interrupted. The run itself is not changed by that."
+            problem = "Reporting how it ended was interrupted. The run itself is not affected."
         if problem:
             typer.echo(f"batch-share: {problem}", err=True)

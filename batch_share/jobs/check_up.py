@@ -17,37 +17,40 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from batch_share.common import __version__
 from batch_share.errors import BatchShareError, SettingsError, sentence
 from batch_share.leadsquared.guesses import CLOCK_SKEW, DAY_ZONE
-from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
-from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
+from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import (
+    ACTIVITY_TYPES,
     Answer,
-    activity_types,
+    Denied,
+    Lost,
+    NotSent,
+    Refused,
+    ShareStatus,
+    Throttled,
     clean,
     read_activity_types,
     read_date,
     read_status,
     share_status,
 )
-from batch_share.proxy import proxy_for
 from batch_share.sending.calls import ask_key_user, ask_once
 from batch_share.sending.session import open_connection, remembered
-from batch_share.settings import load_settings, origins
+from batch_share.settings import load_settings, origins, proxy_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from batch_share.common import Rate
-    from batch_share.leadsquared.outcome import Failure
-    from batch_share.proxy import Proxy
+    from batch_share.leadsquared.protocol import Failure
     from batch_share.sending.onlookers import Waiter
-    from batch_share.sending.session import Connection, Course
-    from batch_share.settings import Settings
+    from batch_share.sending.session import Course
+    from batch_share.settings import Proxy, Settings
 
 SKEW_WARNING: Final = 30.0
 SKEW_PROBLEM: Final = CLOCK_SKEW
@@ -62,6 +65,7 @@ NEARLY_SPENT: Final = 0.9
 
 _OUR_HOST: Final = re.compile(r"\bapi[a-z0-9-]*\.leadsquared\.com\b", re.IGNORECASE)
 _NAMED_HOST: Final = re.compile(r"(?:https?://)?((?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?)(?:/.*)?", re.IGNORECASE)
+_UNKNOWN: Final = "Unknown as long as the keys are not known to work."
 _READ_BY_OTHERS: Final = 0o077
 _NOT_FOUND: Final = 404
 
@@ -90,18 +94,10 @@ class Finding:
     next: str = ""
 
 
-def of_settings(origins: Mapping[str, str], trouble: str) -> Finding:
-    """Where host and keys come from; `trouble` is why there are none, or why no setting can be read."""
-    if trouble:
-        return Finding("settings", Level.PROBLEM, sentence(trouble), "Fix that first, and ask again.")
-    places = dict.fromkeys(origins[name] for name in ("host", "access_key", "secret_key"))
-    return Finding("settings", Level.OK, f"Host and keys are set, from: {', '.join(places)}.")
-
-
 def of_proxy(proxy: Proxy | None, trouble: str) -> Finding:
     """Which proxy calls go through; `trouble` is why the one that is set can't be used."""
     if trouble:
-        return Finding("proxy", Level.PROBLEM, sentence(trouble), "Fix that first, and ask again.")
+        return Finding("proxy", Level.PROBLEM, sentence(trouble), "Fix that first, and check again.")
     if proxy is None:
         return Finding("proxy", Level.OK, "Calls go straight to the host: no proxy is set for it.")
     return Finding("proxy", Level.OK, f"Calls go through {proxy}, from {proxy.origin}.")
@@ -122,92 +118,75 @@ def of_keys(
             return Finding("keys", Level.OK, f"LeadSquared knows them: they are user {user.id}'s.")
         case Denied():
             words = f"LeadSquared refused them (HTTP {user.status}): {sentence(user.words)}"
-            return Finding("keys", Level.PROBLEM, words, _after_denial(user.words, host))
+            then = "Copy both keys again, from an active administrator, and check that the host is your region's."
+            named = _OUR_HOST.search(user.words)
+            if named and named[0].lower() != urlsplit(host).netloc:
+                then = f"Set the host that it names: BATCH_SHARE_HOST=https://{named[0].lower()}."
         case Throttled():
-            words = f"Not known: LeadSquared refused the call as one too many: {sentence(user.words)}"
-            return Finding("keys", Level.WARNING, words, "Ask again when other programs make fewer calls.")
+            words = f"Unknown: LeadSquared refused the call as one too many: {sentence(user.words)}"
+            return Finding("keys", Level.WARNING, words, "Check again when other programs make fewer calls.")
         case NotSent():
             words = f"{host} could not be reached: {sentence(user.words)}"
-            then = "Fix that, and ask again." if user.hopeless else _after_no_connection(proxy)
+            then = (
+                "Check the host, the network, and the proxy or firewall: HTTPS_PROXY names a proxy that calls need."
+            )
+            if user.hopeless:
+                then = "Fix that, and check again."
+            elif proxy is not None:
+                then = f"Check the host, the network, and the proxy {proxy}, which is from {proxy.origin}."
         case _ if isinstance(sharing, ShareStatus | Refused) and sharing.status != _NOT_FOUND:
-            words = f"LeadSquared takes them; whose they are it does not tell here: {sentence(user.words)}"
+            words = f"LeadSquared accepts them, but does not say whose they are: {sentence(user.words)}"
             return Finding("keys", Level.WARNING, words, "Nothing, if they are an administrator's.")
         case _:
             words = f"{host} did not answer as LeadSquared does: {sentence(user.words)}"
-            then = "Check that the host is your region's, and ask again."
+            then = "Check that the host is your region's, and try again."
     return Finding("keys", Level.PROBLEM, words, then)
 
 
-def _after_no_connection(proxy: Proxy | None) -> str:
-    if proxy is not None:
-        return f"Check the host, the network, and the proxy {proxy}, which is from {proxy.origin}."
-    return "Check the host, the network, and the proxy or firewall: HTTPS_PROXY names a proxy that calls need."
+def of_user(user: KeyUser | Failure | None, host: str) -> list[Finding]:
+    """Whether the keys' user may share leads, the host is the account's, and it is told which account that is.
 
-
-def _after_denial(words: str, host: str) -> str:
-    named = _OUR_HOST.search(words)
-    if named and named[0].lower() != urlsplit(host).netloc:
-        return f"Set the host that it names: BATCH_SHARE_HOST=https://{named[0].lower()}."
-    return "Copy both keys again, from an active administrator, and check that the host is your region's."
-
-
-def of_role(user: KeyUser | Failure | None) -> Finding:
-    """Whether the keys' user may share leads."""
+    By that all of its keys can share its one limit.
+    """
     if not isinstance(user, KeyUser):
-        return _unknown("administrator")
-    role = user.role.strip()
-    if not role:
-        return Finding(
-            "administrator",
-            Level.WARNING,
-            "LeadSquared does not say which role the keys' user has.",
-            "Look in LeadSquared, under the users: only an Administrator's keys share leads.",
-        )
-    if role.casefold() == ADMINISTRATOR:
-        return Finding("administrator", Level.OK, "The keys' user is an Administrator.")
-    words = f"The keys' user is a {role}, and LeadSquared lets only an Administrator share leads."
-    return Finding("administrator", Level.PROBLEM, words, "Set the keys of an Administrator.")
-
-
-def of_region(user: KeyUser | Failure | None, host: str) -> Finding:
-    """Whether the host is the one that LeadSquared names for the account."""
-    if not isinstance(user, KeyUser):
-        return _unknown("region")
-    match = _NAMED_HOST.fullmatch(user.api_host)
+        return [
+            Finding("administrator", Level.WARNING, _UNKNOWN),
+            Finding("region", Level.WARNING, _UNKNOWN),
+            Finding("account", Level.WARNING, _UNKNOWN),
+        ]
+    role = Finding("administrator", Level.OK, "The keys' user is an Administrator.")
+    if not user.role.strip():
+        words = "LeadSquared does not say which role the keys' user has."
+        then = "Look in LeadSquared, under the users: only an Administrator's keys share leads."
+        role = Finding("administrator", Level.WARNING, words, then)
+    elif user.role.strip().casefold() != ADMINISTRATOR:
+        words = f"The keys' user is a {user.role.strip()}, and LeadSquared lets only an Administrator share leads."
+        role = Finding("administrator", Level.PROBLEM, words, "Set the keys of an Administrator.")
+    match, ours = _NAMED_HOST.fullmatch(user.api_host), urlsplit(host).netloc
     named = match[1].lower() if match else ""
+    region = Finding("region", Level.OK, f"{named} is the account's host.")
     if not named:
-        return Finding(
-            "region", Level.WARNING, "LeadSquared does not say which host the account's calls belong to."
-        )
-    if named == urlsplit(host).netloc:
-        return Finding("region", Level.OK, f"{named} is the account's host.")
-    words = f"The host is set to {urlsplit(host).netloc}, but the account's calls belong to {named}: others fail."
-    return Finding("region", Level.PROBLEM, words, f"Set BATCH_SHARE_HOST=https://{named}.")
-
-
-def of_org(user: KeyUser | Failure | None) -> Finding:
-    """Whether LeadSquared says which account the keys are of, so that all of its keys can share its one limit."""
-    if not isinstance(user, KeyUser):
-        return _unknown("account")
-    if user.org_id:
-        return Finding(
-            "account", Level.OK, "LeadSquared says which account it is: all its keys share one limit here."
-        )
-    return Finding(
-        "account",
-        Level.WARNING,
-        "LeadSquared does not say which account the keys are of (no OrgId), so each key is taken for one.",
-        "Use one key for the account on this machine: each other one would be given the whole limit again.",
-    )
+        words = "LeadSquared does not say which host the account's calls belong to."
+        region = Finding("region", Level.WARNING, words)
+    elif named != ours:
+        words = f"The host is set to {ours}, but the account's calls belong to {named}: others fail."
+        region = Finding("region", Level.PROBLEM, words, f"Set BATCH_SHARE_HOST=https://{named}.")
+    words = "LeadSquared says which account it is: all its keys share one limit here."
+    account = Finding("account", Level.OK, words)
+    if not user.org_id:
+        words = "LeadSquared does not say which account the keys are of (no OrgId), so each key is taken for one."
+        then = "Use one key for the account on this machine: each other one would be given the whole limit again."
+        account = Finding("account", Level.WARNING, words, then)
+    return [role, region, account]
 
 
 def of_types(types: dict[int, str] | Failure | None) -> Finding:
     """Which activity types there are, each by its code and name."""
     if types is None:
-        return _unknown("activity types")
+        return Finding("activity types", Level.WARNING, _UNKNOWN)
     if not isinstance(types, dict):
         why = f": {sentence(types.words)}" if types.words else "."
-        return Finding("activity types", Level.WARNING, f"LeadSquared does not tell which there are{why}")
+        return Finding("activity types", Level.WARNING, f"LeadSquared does not list them{why}")
     named = [f"{code} {types[code]}".rstrip() for code in sorted(types)]
     more = f" and {len(named) - _TYPES:,} more" if len(named) > _TYPES else ""
     return Finding("activity types", Level.OK, f"{', '.join(named[:_TYPES])}{more}.")
@@ -216,54 +195,47 @@ def of_types(types: dict[int, str] | Failure | None) -> Finding:
 def of_sharing(status: ShareStatus | Failure | None) -> Finding:
     """Whether the sharing API answers; nobody can tell without sharing whether it is switched on."""
     if status is None:
-        return _unknown("sharing")
+        return Finding("sharing", Level.WARNING, _UNKNOWN)
     reported = f" “{status.words}”" if status.words else ""
     if isinstance(status, Throttled | NotSent):
         return Finding("sharing", Level.WARNING, f"Not known:{reported or ' no answer'}.", "Ask again.")
-    if _is_closed(status):
-        words = f"The EntityAccess API refused to be asked (HTTP {status.status}):{reported}."
+    is_closed = isinstance(status, Denied)
+    if isinstance(status, Refused):  # not the request Id, but the question
+        is_closed = status.status == _NOT_FOUND or "unauthorized" in status.type.lower()
+    if is_closed:
+        words = f"The EntityAccess API refused the call (HTTP {status.status}):{reported}."
         return Finding("sharing", Level.PROBLEM, words, "Ask LeadSquared's support to switch sharing on.")
     if not isinstance(status, ShareStatus | Refused):
         words = f"The EntityAccess API did not answer as documented:{reported}."
         return Finding("sharing", Level.WARNING, words, "Ask again; then ask LeadSquared's support.")
-    words = f"The EntityAccess API answers; to a request that never was, it says{reported or ' nothing'}."
-    return Finding("sharing", Level.OK, f"{words} Whether sharing is switched on, only a first share tells.")
-
-
-def _is_closed(status: ShareStatus | Failure) -> bool:
-    """Whether it was not the request Id that was refused, but the question."""
-    if isinstance(status, Refused):
-        return status.status == _NOT_FOUND or "unauthorized" in status.type.lower()
-    return isinstance(status, Denied)
+    words = f"The EntityAccess API answers; for a request that never was, it says{reported or ' nothing'}."
+    return Finding("sharing", Level.OK, f"{words} Only a first share tells whether sharing is switched on.")
 
 
 def of_clock(skew: float | None) -> Finding:
     """How far this machine's clock is from LeadSquared's, in seconds; ahead is positive."""
     if skew is None:
-        return Finding("clock", Level.WARNING, "Not known: no answer told LeadSquared's time.")
+        return Finding("clock", Level.WARNING, "Unknown: no answer gave LeadSquared's time.")
     far = abs(skew)
     if far <= SKEW_WARNING:
         return Finding("clock", Level.OK, "This machine's clock agrees with LeadSquared's.")
-    words = f"This machine's clock is {_length(far)} {'ahead of' if skew > 0 else 'behind'} LeadSquared's."
+    length = f"{far:.0f} s" if far < 120 else f"{far / 60:.0f} min"
+    words = f"This machine's clock is {length} {'ahead of' if skew > 0 else 'behind'} LeadSquared's."
     level = Level.PROBLEM if far > SKEW_PROBLEM else Level.WARNING
     return Finding(
         "clock", level, words, "Set the clock: lost calls are looked for, and shares with an end are timed, by it."
     )
 
 
-def _length(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
 def of_rate(rate: Rate | None, learned: Rate | None) -> Finding:
     """The rate that is set (None: auto) beside the limit that LeadSquared told."""
     if learned is None:
-        kept = f"{rate} is kept" if rate else "the default is kept until it does"
-        return Finding("rate", Level.OK, f"LeadSquared has told no limit on this machine yet; {kept}.")
+        kept = f"{rate} is used" if rate else "the default is used until it does"
+        return Finding("rate", Level.OK, f"LeadSquared has not reported a limit on this machine yet; {kept}.")
     if rate is not None and rate.per_second > learned.per_second:
-        words = f"The rate is set to {rate}, and LeadSquared told a limit of {learned}."
+        words = f"The rate is set to {rate}, but LeadSquared reported a limit of {learned}."
         return Finding("rate", Level.WARNING, words, f"Set BATCH_SHARE_RATE={learned}, or auto.")
-    return Finding("rate", Level.OK, f"LeadSquared told a limit of {learned}; {rate or 'that'} is kept.")
+    return Finding("rate", Level.OK, f"LeadSquared reported a limit of {learned}; {rate or 'that'} is used.")
 
 
 def of_day(calls: int, limit: int | None) -> Finding:
@@ -272,7 +244,7 @@ def of_day(calls: int, limit: int | None) -> Finding:
         return Finding("calls today", Level.OK, f"{calls:,} from this machine; no daily limit is set.")
     words = f"{calls:,} from this machine, of {limit:,} allowed."
     if calls >= limit:
-        return Finding("calls today", Level.PROBLEM, words, "Go on tomorrow: the day ends at midnight UTC.")
+        return Finding("calls today", Level.PROBLEM, words, "Resume tomorrow: the day ends at midnight UTC.")
     if calls >= NEARLY_SPENT * limit:
         return Finding("calls today", Level.WARNING, words, "Larger sheets will not be done before midnight UTC.")
     return Finding("calls today", Level.OK, words)
@@ -299,11 +271,6 @@ def of_space(free: int) -> Finding:
     )
 
 
-def of_versions(versions: Mapping[str, str]) -> Finding:
-    """What is at work here, for whoever is asked for help."""
-    return Finding("versions", Level.OK, ", ".join(f"{name} {version}" for name, version in versions.items()) + ".")
-
-
 def of_env_file(mode: int | None, *, is_foreign: bool = False) -> Finding:
     """Whether others can read `.env`; None: there is none, or its system has no such permissions.
 
@@ -312,17 +279,11 @@ def of_env_file(mode: int | None, *, is_foreign: bool = False) -> Finding:
     if mode is None:
         return Finding(".env", Level.OK, "There is no .env here that others could read.")
     if is_foreign:
-        return Finding(
-            ".env", Level.WARNING, ".env is another user's.", "Look at what it says, then make it yours."
-        )
+        return Finding(".env", Level.WARNING, ".env is another user's.", "Check what it says, then make it yours.")
     if mode & _READ_BY_OTHERS:
         words = f"Others on this machine may open .env (its permissions are {mode & 0o777:o})."
         return Finding(".env", Level.WARNING, words, "chmod 600 .env")
     return Finding(".env", Level.OK, "Only you can read .env.")
-
-
-def _unknown(check: str) -> Finding:
-    return Finding(check, Level.WARNING, "Not known, as long as the keys are not known to work.")
 
 
 async def check_keys(settings: Settings, waiter: Waiter, course: Course | None = None) -> None:
@@ -331,7 +292,7 @@ async def check_keys(settings: Settings, waiter: Waiter, course: Course | None =
         user = await ask_key_user(connection)
     if not isinstance(user, KeyUser):
         raise BatchShareError(
-            f"LeadSquared does not say whose the keys are ({key_user().path}: {user.words.rstrip('.')}). If the "
+            f"LeadSquared does not say whose the keys are ({KEY_USER.path}: {user.words.rstrip('.')}). If the "
             "host is right, --no-check keeps them all the same.",
             problem=f"LeadSquared does not say whose the keys are ({user.words.rstrip('.')}).",
             hint="Check the host; if it is right, the keys can be kept unchecked.",
@@ -340,26 +301,17 @@ async def check_keys(settings: Settings, waiter: Waiter, course: Course | None =
         raise BatchShareError("The keys are not an administrator's, and LeadSquared lets nobody else share leads.")
 
 
-T = TypeVar("T")
-
 NO_REQUEST: Final = "00000000-0000-0000-0000-000000000000"
 """A request Id that no share was ever given."""
-
-
-class AccountBusy(BatchShareError):
-    """Another process of this machine is calling the account."""
-
-    def __init__(self, process: int | None) -> None:
-        whose = f" (process {process})" if process else ""
-        super().__init__(f"another batch_share{whose} is using the account: ask again when it has ended")
 
 
 class Passer:
     """The Waiter of a check-up: it waits for nobody."""
 
     def wait_turn(self, process: int | None) -> None:
-        """Raises AccountBusy."""
-        raise AccountBusy(process)
+        """Raises BatchShareError: another process of this machine is calling the account."""
+        whose = f" (process {process})" if process else ""
+        raise BatchShareError(f"another batch_share{whose} is using the account: ask again when it has ended")
 
 
 @dataclass(slots=True)
@@ -383,20 +335,45 @@ async def check_up(given: Settings | None = None) -> list[Finding]:
 
     Raises nothing foreseeable.
     """
+    settings, host, asked = given, "", Replies()
     try:
         settings = given or load_settings()
-    except SettingsError as error:
-        return [*_of_account("", Replies(why_not="the settings can't be read"), str(error), {}), *_of_machine()]
-    try:
         host, *_ = settings.account()
     except SettingsError as error:
-        asked = Replies(why_not=f"{error.setting} is not set")
-        found = _of_account("", asked, str(error), {})
+        asked.why_not = f"{error.setting} is not set" if settings else "the settings can't be read"
+        then = "Fix that first, and check again."
+        found = [Finding("settings", Level.PROBLEM, sentence(str(error)), then)]
     else:
         asked = await ask(settings)
         places = origins() if given is None else dict.fromkeys(("host", "access_key", "secret_key"), "the program")
-        found = [*_of_account(host, asked, "", places), of_proxy(asked.proxy, asked.no_proxy)]
-    return [*found, *_of_use(settings), *_of_machine()]
+        named = dict.fromkeys(places[name] for name in ("host", "access_key", "secret_key"))
+        found = [Finding("settings", Level.OK, f"Host and keys are set, from: {', '.join(named)}.")]
+    found += [
+        of_keys(asked.user, host, asked.why_not, asked.sharing, asked.proxy),
+        *of_user(asked.user, host),
+        of_types(asked.types),
+        of_sharing(asked.sharing),
+        of_clock(asked.skew),
+    ]
+    if host:
+        found.append(of_proxy(asked.proxy, asked.no_proxy))
+    if settings is not None:
+        account, folder = remembered(settings), settings.state_folder
+        made = account.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
+        found += [of_rate(settings.rate, account.rate), of_day(made, settings.daily_limit)]
+        found.append(of_folder("state folder", str(folder), trouble_writing(folder)))
+    here, env_file = Path.cwd(), of_env_file(None)
+    if os.name == "posix" and (file := here / ".env").is_file():  # Windows tells of no other users in a mode
+        stat = file.stat()
+        env_file = of_env_file(stat.st_mode, is_foreign=stat.st_uid not in {os.geteuid(), 0})
+    versions = f"batch_share {__version__}, Python {platform.python_version()}, aiohttp {version('aiohttp')}"
+    return [
+        *found,
+        of_folder("folder", str(here), trouble_writing(here)),
+        of_space(shutil.disk_usage(here).free),
+        env_file,
+        Finding("versions", Level.OK, f"{versions}, SQLite {sqlite3.sqlite_version}."),
+    ]
 
 
 async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> Replies:
@@ -407,79 +384,27 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
     except SettingsError as error:
         asked.why_not = asked.no_proxy = str(error)
         return asked
+
+    def read_user(answer: Answer) -> KeyUser | Failure:
+        # Any answer tells the time, a refusal too.
+        if (reported := read_date(answer.headers.get("date", ""))) is not None:
+            asked.skew = (now() - reported).total_seconds()
+        user = read_key_user(answer)
+        if not isinstance(user, KeyUser):
+            return user
+        # Fit to be printed: on one line, and with no piece of a key.
+        role, api_host = answer.redact(clean(user.role)), answer.redact(user.api_host)
+        return replace(user, id=answer.redact(user.id), role=role, api_host=api_host)
+
     try:
         async with open_connection(settings, Passer(), identify=False) as connection:
-            await _ask(connection, asked, now)
+            asked.user = await ask_once(connection, KEY_USER, read_user)
+            if isinstance(asked.user, KeyUser | Refused | Lost):
+                asked.sharing = await ask_once(connection, share_status(NO_REQUEST), read_status)
+                asked.types = await ask_once(connection, ACTIVITY_TYPES, read_activity_types)
     except BatchShareError as error:
         asked.why_not = str(error)
     return asked
-
-
-async def _ask(connection: Connection, asked: Replies, now: Callable[[], dt.datetime]) -> None:
-    asked.user = await ask_once(connection, key_user(), _noting_time(asked, now, _read_user))
-    if isinstance(asked.user, KeyUser | Refused | Lost):
-        asked.sharing = await ask_once(connection, share_status(NO_REQUEST), read_status)
-        asked.types = await ask_once(connection, activity_types(), read_activity_types)
-
-
-def _read_user(answer: Answer) -> KeyUser | Failure:
-    """The keys' user, fit to be printed: on one line, and with no piece of a key."""
-    user = read_key_user(answer)
-    if not isinstance(user, KeyUser):
-        return user
-    return replace(
-        user,
-        id=answer.redact(user.id),
-        role=answer.redact(clean(user.role)),
-        api_host=answer.redact(user.api_host),
-    )
-
-
-def _noting_time(
-    asked: Replies, now: Callable[[], dt.datetime], parse: Callable[[Answer], T]
-) -> Callable[[Answer], T]:
-    """`parse`, which also notes how far the clocks are apart: any answer tells the time, a refusal too."""
-
-    def parse_and_note(answer: Answer) -> T:
-        reported = read_date(answer.headers.get("date", ""))
-        asked.skew = None if reported is None else (now() - reported).total_seconds()
-        return parse(answer)
-
-    return parse_and_note
-
-
-def _of_account(host: str, asked: Replies, trouble: str, known: dict[str, str]) -> list[Finding]:
-    return [
-        of_settings(known, trouble),
-        of_keys(asked.user, host, asked.why_not, asked.sharing, asked.proxy),
-        of_role(asked.user),
-        of_region(asked.user, host),
-        of_org(asked.user),
-        of_types(asked.types),
-        of_sharing(asked.sharing),
-        of_clock(asked.skew),
-    ]
-
-
-def _of_use(settings: Settings) -> list[Finding]:
-    account = remembered(settings)
-    made = account.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
-    folder = settings.state_folder
-    return [
-        of_rate(settings.rate, account.learned),
-        of_day(made, settings.daily_limit),
-        of_folder("state folder", str(folder), trouble_writing(folder)),
-    ]
-
-
-def _of_machine() -> list[Finding]:
-    here = Path.cwd()
-    return [
-        of_folder("folder", str(here), trouble_writing(here)),
-        of_space(shutil.disk_usage(here).free),
-        _of_env_file(here / ".env"),
-        of_versions(_versions()),
-    ]
 
 
 def trouble_writing(folder: Path) -> str:
@@ -490,20 +415,3 @@ def trouble_writing(folder: Path) -> str:
             return ""
     except OSError as error:
         return error.strerror or "it is refused"
-
-
-def _of_env_file(file: Path) -> Finding:
-    """Windows tells of no other users in a mode."""
-    if os.name != "posix" or not file.is_file():
-        return of_env_file(None)
-    found = file.stat()
-    return of_env_file(found.st_mode, is_foreign=found.st_uid not in {os.geteuid(), 0})
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "batch_share": __version__,
-        "Python": platform.python_version(),
-        "aiohttp": version("aiohttp"),
-        "SQLite": sqlite3.sqlite_version,
-    }

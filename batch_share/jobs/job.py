@@ -5,7 +5,7 @@ What is a job's own stands in its class, in the order in which `do` asks for it.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, ClassVar
@@ -28,19 +28,18 @@ from batch_share.planning.intake import check_said
 from batch_share.results.answers import write_beside
 from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
 from batch_share.results.wording import spell_result
-from batch_share.sending import log_events
 from batch_share.sending.audit import audit
 from batch_share.sending.follow_up import following_up
-from batch_share.sending.onlookers import Preview
+from batch_share.sending.onlookers import Preview, log_error, log_plan, logging_ends, logging_job
 from batch_share.sending.session import Course, ending_early, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from batch_share.jobs.revoke_earlier import Due
     from batch_share.ledger.files import LedgerName
+    from batch_share.ledger.known import LiveShare
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import SheetRecord
+    from batch_share.ledger.records import Row, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Session
@@ -54,7 +53,8 @@ class Ending:
     `sent` counts the posts, shares and revocations that were. `revoked_earlier` earlier shares were, for rows whose
     action asked for that. `looked_up` counts what settling unknown rows led to: found, absent, again (shared),
     foreign (another's); `remarks` are what else a person should know. `renews`: it could have shared
-    again what has ended, so that to send nothing is no success then.
+    again what has ended, so that to send nothing is no success then. `preview` is what it was about to do, None
+    where nobody came to be asked.
     """
 
     summary: Summary
@@ -65,6 +65,7 @@ class Ending:
     looked_up: Mapping[str, int] = field(default_factory=dict)
     remarks: Sequence[str] = ()
     renews: bool = False
+    preview: Preview | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -79,15 +80,35 @@ class Ending:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """A row that asks for shares to be revoked, its user's or those of all others, and which these are."""
+
+    claim: Row
+    shares: Sequence[LiveShare]
+
+    @property
+    def where(self) -> list[str]:
+        """The rows that made them; those too that an earlier try named, which did not get to its end."""
+        return [*dict.fromkeys([*self.claim.begun, *map(self.row_of, self.shares)])]
+
+    @staticmethod
+    def row_of(share: LiveShare) -> str:
+        """What the row is called that made a share."""
+        return f"{share.sheet} row {share.sheet_row}"
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """What a job is about to do, for a person to agree to; without a `preview` nobody is asked.
 
-    It sends the rows with these Ids; for those that are `due` earlier shares are revoked first.
+    It sends the rows with these Ids; for those that are `due` earlier shares are revoked first. If it is more than
+    a guard allows, nobody is asked: that is the `excess`.
     """
 
     preview: Preview | None = None
     rows: frozenset[int] = frozenset()
     due: Sequence[Due] = ()
+    excess: BatchShareError | None = None
 
     def is_within(self, agreed: Choice) -> bool:
         """Whether it is no more than what was agreed to, and nothing else."""
@@ -170,7 +191,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                     if job.posts and session.tally.sent and settings.audit_pages:
                         with ending_early(session.stop):
                             await audit(session, begun)
-            return await _end(session, job)
+            return replace(await _end(session, job), preview=course.preview)
 
 
 async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course, cut_off: int) -> Choice | None:
@@ -187,9 +208,11 @@ async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course,
             if choice.preview is None or (agreed is not None and choice.is_within(agreed)):
                 return choice
             course.preview = choice.preview
+            if choice.excess is not None:
+                raise choice.excess
             answer = watcher.agree(choice.preview)
             if isawaitable(answer):
-                session.tally.phase = "waiting for somebody to agree"
+                session.tally.phase = "waiting for a confirmation"
                 agreed, answer = choice, await session.answered(answer)
                 await check_newest(session)
             elif answer:
@@ -206,7 +229,7 @@ async def preview_of(
     ledger = session.ledger
     session.tally.begin(await ledger.counts())
     states, earlier = await ledger.totals()
-    log_events.planned(states, to_do, cut_off)
+    log_plan(states, to_do, cut_off)
     return Preview(
         sheet=await sheet_of(ledger),
         host=session.client.base_url,
@@ -241,29 +264,37 @@ async def sheet_of(ledger: LedgerReader) -> SheetRecord:
 async def _session(
     ledger: Ledger, job: Kind, settings: Settings, watcher: Watcher, course: Course
 ) -> AsyncIterator[Session]:
-    """A session on the ledger, noted in it from beginning to end; stopped if LeadSquared wants no call yet."""
+    """A session on the ledger, noted as a run; stopped if LeadSquared wants no call yet."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(log_events.of_job(ledger, job.command, settings))
+        stack.enter_context(logging_job(ledger, job.command, settings))
         session = await stack.enter_async_context(open_session(settings, ledger, watcher, course))
         session.guard.spell = spell_result
         if not job.guarded:
             session.guard.off()
-        recovers = job.posts and not job.only_looked_up  # else nobody would be asked
-        session = replace(session, missing=await find_missing(session, recovers=recovers))
-        count = CallCount(settings.data_folder, (await ledger.facts())["job"])
-        stack.callback(count.close)
-        ledger.on_call = count.note
-        public = settings.public()
-        await ledger.begin_run(job.command, __version__, public, only_looked_up=job.only_looked_up)
+        session = await stack.enter_async_context(noted(session, job))
         bind_run(await ledger.last_run_id() or "")
         session.tally.begin(await ledger.counts())
-        ended = "cut off"
         await note_begin(session, goes_on=job.posts)
+        with logging_ends(session):
+            with ending_early(session.stop):
+                session.memory.check_open()
+            yield session
+
+
+@asynccontextmanager
+async def noted(session: Session, job: Kind | type[Kind]) -> AsyncIterator[Session]:
+    """The session, as a run of its ledger that it notes from beginning to end, and the index of runs at the end.
+
+    It knows what the ledger does not know of its job. Raises LedgerError if there is a newer copy of that.
+    """
+    ledger, settings, ended = session.ledger, session.settings, "cut off"
+    recovers = job.posts and not job.only_looked_up  # else nobody would be asked
+    session = replace(session, missing=await find_missing(session, recovers=recovers))
+    with closing(CallCount(settings.data_folder, (await ledger.facts())["job"])) as count:
+        ledger.on_call = count.note
+        await ledger.begin_run(job.command, __version__, settings.public(), only_looked_up=job.only_looked_up)
         try:
-            with log_events.from_start_to_end(session):
-                with ending_early(session.stop):
-                    session.memory.check_open()
-                yield session
+            yield session
             ended = _ended(session)
         except OfAnotherSheet as error:
             ended = str(error)
@@ -298,7 +329,7 @@ async def _end(session: Session, job: Kind) -> Ending:
         written = await write_beside(ledger, session.tally.remark)
         ledger.check_place()
     except BatchShareError as problem:
-        log_events.stopped_by(problem)
+        log_error(problem)
         error = error or problem
     summary = await summarize(ledger, written)
     if isinstance(error, AccountClosed):

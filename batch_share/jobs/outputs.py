@@ -19,7 +19,6 @@ from batch_share.results.answers import results_path, write_results
 from batch_share.results.failed_sheet import (
     FailedSheet,
     failed_path,
-    failed_sheet_of,
     write_failed,
     write_failed_to,
 )
@@ -104,7 +103,7 @@ async def results_of(ledger_name: LedgerName, target: Named | None) -> Placed:
     async with read_ledger(ledger_name) as ledger:
         there = beside(ledger.name, await sheet_of(ledger))
         chosen = _sparing(target, there) or results_path(there)
-        return await write_results(ledger, chosen, await failed_sheet_of(ledger))
+        return await write_results(ledger, chosen, await written_last(ledger, Output.FAILED))
 
 
 async def failed_sheet_of_ledger(ledger_name: LedgerName, target: Named | None) -> FailedSheet:
@@ -128,7 +127,12 @@ def _sparing(target: Named | None, sheet: Path) -> Named | None:
 
 
 async def notify(
-    settings: Settings, command: str, file: Path, ended: Ending | BatchShareError | None, ledger: LedgerName
+    settings: Settings,
+    command: str,
+    file: Path,
+    ended: Ending | BatchShareError | None,
+    ledger: LedgerName,
+    release: str = "",
 ) -> str | None:
     """Tell whoever the settings name how it ended, None: cut off. A sentence if that could not be done."""
     if settings.notify is None:
@@ -145,4 +149,4 @@ async def notify(
     if summary is None:
         with suppress(BatchShareError):  # the ledger may have no totals
             summary = await status_of(ledger)
-    return await tell(settings.notify, Notice(command, file, words, code, utc_now(), summary))
+    return await tell(settings.notify, Notice(command, file, words, code, utc_now(), summary, release))

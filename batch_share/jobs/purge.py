@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import History, KnownLedger
-    from batch_share.ledger.reading import LedgerReader
     from batch_share.settings import Settings
 
 
@@ -101,29 +100,26 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
 async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
     """Why a ledger must stay; None if it may go."""
     if not known.ledger.exists():
-        return "it is not there any more; what was written beside its sheet is left to you"
+        return "it no longer exists; what was written beside its sheet is left to you"
     try:
         async with read_ledger(known.ledger) as ledger:
             if (await ledger.facts())["job"] != known.job:
                 return "another ledger has taken its place"
-            return None if force else await _still_needed(ledger, now)
+            if force:
+                return None
+            counts = await ledger.counts()
+            going_on = [state for state in counts if state.is_open or state.is_on_its_way or state.is_being_revoked]
+            if going_on:
+                reported = ", ".join(f"{counts[state]:,} {state}" for state in going_on)
+                return f"rows are unfinished: {reported}"
+            ends = [share.ends_at or now async for share in ledger.shares()]
+            live = [end for end in ends if end > now]
+            words = f"{len(live):,} of its shares are live, the last until "
+            return f"{words}{max(live):%Y-%m-%d %H:%M} UTC" if live else None
     except LedgerLocked:
         return "it is in use"
     except BatchShareError as error:
         return str(error)
-
-
-async def _still_needed(ledger: LedgerReader, now: dt.datetime) -> str | None:
-    counts = await ledger.counts()
-    going_on = [state for state in counts if state.is_open or state.is_on_its_way or state.is_being_revoked]
-    if going_on:
-        reported = ", ".join(f"{counts[state]:,} {state}" for state in going_on)
-        return f"rows are not at their end: {reported}"
-    live, last = 0, now
-    async for share in ledger.shares():
-        end = share.ends_at or now
-        live, last = live + (end > now), max(last, end)
-    return f"{live:,} of its shares are live, the last until {last:%Y-%m-%d %H:%M} UTC" if live else None
 
 
 async def _with_files(known: KnownLedger, sheets: Set[Path]) -> Old:
@@ -150,14 +146,12 @@ async def delete(settings: Settings, sweep: Sweep) -> Sweep:
                 deleted += await _delete(history, old, force=sweep.force)
             except HistoryError:
                 raise
-            except (BatchShareError, OSError) as error:
-                kept.append(Kept(old.known.ledger, _words(error)))
+            except BatchShareError as error:
+                kept.append(Kept(old.known.ledger, str(error)))
+            except OSError as error:
+                kept.append(Kept(old.known.ledger, f"it can't be deleted ({error.strerror})"))
     forgotten = KeptAnswers(settings.data_folder, "", settings.keep_answers).forget(sweep.minutes)
     return replace(sweep, deleted=deleted, kept_at_last=kept, forgotten=forgotten)
-
-
-def _words(error: BatchShareError | OSError) -> str:
-    return str(error) if isinstance(error, BatchShareError) else f"it can't be deleted ({error.strerror})"
 
 
 async def _delete(history: History, old: Old, *, force: bool) -> list[Path]:

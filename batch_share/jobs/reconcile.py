@@ -12,28 +12,26 @@ import asyncio
 from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import Action, Cause, utc_now
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type
+from batch_share.ledger.known import SAME_END
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import Elsewhere, known_elsewhere
-from batch_share.sending.activities import Found, collect
 from batch_share.sending.onlookers import Awaited
 from batch_share.sending.owner import Whose, whose_is
 from batch_share.sending.session import ending_early, in_parallel
-from batch_share.sending.steps import asked, end_in, in_note, marker_of
+from batch_share.sending.steps import Found, asked, collect, end_in, in_note, marker_of
 from batch_share.sending.verdict import AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from batch_share.leadsquared.outcome import ActivityView
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import ActivityView, Call
     from batch_share.ledger.records import Row
     from batch_share.sending.session import Session
 
@@ -50,9 +48,6 @@ SWEEP_FROM: Final = 5
 _LOOKS_AT_LEAD: Final = activities_of_lead("", 0).path
 _LOOKS_AT_TYPE: Final = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
 """The two APIs that can show whether an activity is there."""
-
-_SAME_END: Final = timedelta(minutes=10)
-"""An activity's note says the end as it was when that was posted; its share was accepted a little later."""
 
 _RECOVERED: Final = "recovered"
 """The detail that a row keeps whose ledger did not know of it, while it is unknown."""
@@ -89,8 +84,7 @@ class Reconciler:
             is_new = self._session.missing is not None and self._elsewhere.revoked
             if is_new and await self._session.ledger.note_revoked(self._elsewhere.shares):
                 self._session.tally.begin(await self._session.ledger.counts())
-            await self._share_again()
-            await self._look_first(await self._lost_activities())
+            await self._begin_with_each()
 
     async def settle(self) -> bool:
         """After everything was sent: decide about each row, waiting out its grace. Whether any can go on.
@@ -100,46 +94,31 @@ class Reconciler:
         before = self._settled
         self._probed.clear()
         with ending_early(self._session.stop):
-            await self._share_again()
-            await self._look_first(await self._lost_activities())
+            await self._begin_with_each()
             if self._settled == before:
                 await self._decide(await self._lost_activities())
         return self._settled > before and not self._session.stop.asked
 
-    @property
-    def _parks(self) -> bool:
-        return self._session.settings.on_unknown == "park"
+    async def _begin_with_each(self) -> None:
+        """Let shares go on, and look once for each activity that was not looked for yet.
 
-    # ------------------------------------------------------------------------------------------ shares
-
-    async def _share_again(self) -> None:
-        """A share can be repeated in the same context; with "park" a person decides."""
-        results = {}
-        for each in await self._session.ledger.unknown_rows(Stage.SHARE):
+        A share can be repeated in the same context; with "park" a person decides.
+        """
+        session, results = self._session, {}
+        for each in await session.ledger.unknown_rows(Stage.SHARE):
             result = AGAIN
             if _is_recovered(each):
                 wanted, begun = asked(each), each.changed_at or utc_now()
                 end = wanted.until or begun + timedelta(minutes=wanted.duration or 0)
                 result = self._recovered(each, AGAIN, each.renewal, end)
-            if result.state is not State.POSTED or (not self._parks and self._may_repeat(each, Stage.SHARE)):
+            parks = session.settings.on_unknown == "park"
+            if result.state is not State.POSTED or not (parks or self._is_too_often(each, Stage.SHARE)):
                 results[each.id] = result
         await self._resolve(results)
-
-    def _may_repeat(self, each: Row, step: Stage) -> bool:
-        self._repeats[each.id, step] += 1
-        return self._repeats[each.id, step] <= MOST_REPEATS
-
-    # ------------------------------------------------------------------------------------------ activities
-
-    async def _lost_activities(self) -> list[Row]:
-        """Those that can be looked up: activities of an old ledger have no marker."""
-        return [each for each in await self._session.ledger.unknown_rows(Stage.ACTIVITY) if _marker(each)]
-
-    async def _look_first(self, lost: Sequence[Row]) -> None:
-        new = [each for each in lost if each.id not in self._first_looks]
+        new = [each for each in await self._lost_activities() if each.id not in self._first_looks]
         if not new:
             return
-        self._session.tally.phase = "looking up what nobody knows"
+        session.tally.phase = "looking up unknown rows"
         by_type: dict[int, list[Row]] = defaultdict(list)
         for each in new:
             by_type[_place(each).event].append(each)
@@ -149,49 +128,61 @@ class Reconciler:
         missed = [each for each in new if each.id not in self._first_looks]
         await self._spread(_by_place(missed), self._look)
 
+    def _is_too_often(self, each: Row, step: Stage) -> bool:
+        self._repeats[each.id, step] += 1
+        return self._repeats[each.id, step] > MOST_REPEATS
+
+    async def _lost_activities(self) -> list[Row]:
+        """Those that can be looked up: activities of an old ledger have no marker."""
+        return [each for each in await self._session.ledger.unknown_rows(Stage.ACTIVITY) if _marker(each)]
+
     async def _sweep(self, event: int, lost: Sequence[Row]) -> list[Row] | None:
         """Read all activities of a type since the first was sent: one call may settle hundreds of rows.
 
         Those that surely are not there now; None, and nothing concluded, where that takes more calls than looking
         at each lead.
         """
-        looked_at = utc_now()
-        since, most, wanted = min(_sent_at(each) for each in lost), len(_by_place(lost)), {*map(_marker, lost)}
+        looked_at, most, wanted = utc_now(), len(_by_place(lost)), {*map(_marker, lost)}
         if any(map(_is_recovered, lost)):
             wanted = set()  # a later renewal may be on another page
         else:
             most = min(MOST_PAGES, most)
-        found = await self._of_type(event, since, most, wanted)
+        found = await self._read(_LOOKS_AT_TYPE, Whereabouts("", event), _first_sent(lost), most, wanted)
         # A list in which no marker is seen, not even those of rows that stand, shows none: that is no look.
         if not found.views:
             return None
         absent = await self._adopt(lost, found, looked_at)
         return absent if found.problem is None else None
 
-    async def _of_type(self, event: int, since: datetime, most: int, wanted: Collection[str] = ()) -> Found:
-        skew = timedelta(seconds=CLOCK_SKEW)
-        until = utc_now() + skew
-
-        def page(number: int) -> Call:
-            return activities_of_type(event, since - skew, until, number + 1)
-
-        return await collect(self._session, event, page, most, wanted)
-
     async def _look(self, group: Sequence[Row]) -> list[Row]:
         """Read all activities of a lead: they settle all its rows. Those that surely are not there now.
 
         On an account that can't show a lead's, all of the type since the row was sent.
         """
-        place, looked_at = _place(group[0]), utc_now()
-        found = await self._of_lead(place, {*map(_marker, group)})
+        place, since, looked_at, wanted = _place(group[0]), _first_sent(group), utc_now(), {*map(_marker, group)}
+        found = await self._read(_LOOKS_AT_LEAD, place, since, MOST_PAGES, wanted)
         if _LOOKS_AT_LEAD in self._session.apis.gone:
-            since = min(_sent_at(each) for each in group)
-            found = await self._of_type(place.event, since, MOST_PAGES, {*map(_marker, group)})
+            found = await self._read(_LOOKS_AT_TYPE, place, since, MOST_PAGES, wanted)
         absent = await self._adopt(group, found, looked_at)
         if found.problem is not None:
-            await self._leave(absent, Why(Cause.UNREAD, {"said": found.problem}))
+            why = Why(Cause.UNREAD, {"said": found.problem})
+            await self._resolve({each.id: _left(each, why) for each in absent})
             return []
         return absent
+
+    async def _read(
+        self, looks: str, place: Whereabouts, since: datetime, most: int, wanted: Collection[str] = ()
+    ) -> Found:
+        """What one of the two APIs shows: all activities of the lead, or all of the type since then."""
+        skew = timedelta(seconds=CLOCK_SKEW)
+        until = utc_now() + skew
+
+        def page(number: int) -> Call:
+            if looks == _LOOKS_AT_LEAD:
+                return activities_of_lead(*place, number)
+            return activities_of_type(place.event, since - skew, until, number + 1)
+
+        return await collect(self._session, place.event, page, most, wanted)
 
     async def _decide(self, lost: Sequence[Row]) -> None:
         """A second look at each, its grace over: what is still not there was never posted."""
@@ -200,35 +191,36 @@ class Reconciler:
         with self._session.tally.waits_for(lambda: Awaited(min(self._resting.values(), default=None), last)):
             for event in {_place(group[0]).event for group in groups}:
                 swept = [each for group in groups if _place(group[0]).event == event for each in group]
-                if len(_by_place(swept)) >= SWEEP_FROM and all(map(_is_recovered, swept)):
-                    left = _by_place(await self._decide_by_sweep(event, swept))
-                    groups = [*left, *(group for group in groups if _place(group[0]).event != event)]
+                if len(_by_place(swept)) < SWEEP_FROM or not all(map(_is_recovered, swept)):
+                    continue
+                # Many at once; what that does not show is still to be looked at lead by lead.
+                left: list[Row] = []
+                if await self._rest(swept):
+                    absent = await self._sweep(event, swept)
+                    if absent is None:  # it may have found some of them all the same
+                        still = {each.id for each in await self._lost_activities()}
+                        left = [each for each in swept if each.id in still]
+                    else:
+                        shown = {each.id for each in absent if await self._would_show(each, _LOOKS_AT_TYPE)}
+                        await self._absent([each for each in absent if each.id in shown])
+                        left = [each for each in absent if each.id not in shown]
+                groups = [*_by_place(left), *(group for group in groups if _place(group[0]).event != event)]
             await self._spread(groups, self._decide_group)
-
-    async def _decide_by_sweep(self, event: int, lost: Sequence[Row]) -> Sequence[Row]:
-        """The same for many at once; those that are still to be looked at lead by lead."""
-        if not await self._rest(lost):
-            return ()
-        absent = await self._sweep(event, lost)
-        if absent is None:  # it may have found some of them all the same
-            still = {each.id for each in await self._lost_activities()}
-            return [each for each in lost if each.id in still]
-        shown = {each.id for each in absent if await self._would_show(each, _LOOKS_AT_TYPE)}
-        await self._absent([each for each in absent if each.id in shown])
-        return [each for each in absent if each.id not in shown]
 
     async def _decide_group(self, group: Sequence[Row]) -> None:
         if not await self._rest(group):
             return
         for each in await self._look(group):
             looks = _LOOKS_AT_LEAD if _LOOKS_AT_LEAD not in self._session.apis.gone else _LOOKS_AT_TYPE
-            shown = await self._would_show(each, looks)
-            await (self._absent([each]) if shown else self._leave([each], Why(Cause.UNSHOWN)))
+            if await self._would_show(each, looks):
+                await self._absent([each])
+            else:
+                await self._resolve({each.id: _left(each, Why(Cause.UNSHOWN))})
 
     async def _rest(self, group: Sequence[Row]) -> bool:
         """Wait until it is time for the second look at all of these; False if the work is to end."""
         while (wait := self._wait(group)) > 0:
-            self._session.tally.phase = "waiting to look again at what nobody knows"
+            self._session.tally.phase = "waiting to look up unknown rows again"
             self._resting[group[0].id] = _now() + wait
             await self._session.stop.sleep(wait)
             del self._resting[group[0].id]
@@ -236,32 +228,22 @@ class Reconciler:
                 return False
         return True
 
-    async def _of_lead(self, place: Whereabouts, wanted: Collection[str] = ()) -> Found:
-        page = partial(activities_of_lead, *place)
-        return await collect(self._session, place.event, page, MOST_PAGES, wanted)
-
     async def _would_show(self, each: Row, looks: str) -> bool:
         """Whether reads show markers like this row's, so that one that they don't show is not there.
 
         No page says where a note comes back, so what is believed is the API that was asked, and no other; if it has
-        shown none in this run, it is asked for an activity that stands.
+        shown none in this run, it is asked in the same way for an activity of ours that stands.
         """
-        kind = looks, _place(each).event, _marker(each).startswith("[")
+        session, event, in_note = self._session, _place(each).event, _marker(each).startswith("[")
+        kind = looks, event, in_note
         async with self._probing:
-            if not self._session.settings.trust_marker and kind not in self._session.shown | self._probed:
+            if not session.settings.trust_marker and kind not in session.shown | self._probed:
                 self._probed.add(kind)
-                await self._probe(*kind)
-        return self._session.settings.trust_marker or kind in self._session.shown
-
-    async def _probe(self, looks: str, event: int, in_note: bool) -> None:
-        """Look in the same way where one of ours is."""
-        known = await self._session.ledger.posted_with_marker(event, in_note=in_note)
-        if known is None or known.instruction is None:
-            return
-        if looks == _LOOKS_AT_LEAD:
-            await self._of_lead(Whereabouts(known.instruction.lead_id, event))
-        else:
-            await self._of_type(event, utc_now() - _RECENT, MOST_PAGES)
+                known = await session.ledger.posted_with_marker(event, in_note=in_note)
+                if known is not None and known.instruction is not None:
+                    place = Whereabouts(known.instruction.lead_id, event)
+                    await self._read(looks, place, utc_now() - _RECENT, MOST_PAGES)
+        return session.settings.trust_marker or kind in session.shown
 
     def _wait(self, group: Sequence[Row]) -> float:
         """Seconds to the group's second look: the grace over since the loss, half of it since the first look."""
@@ -274,9 +256,9 @@ class Reconciler:
     async def _absent(self, group: Sequence[Row]) -> None:
         results = {}
         for each in group:
-            if self._parks:
+            if self._session.settings.on_unknown == "park":
                 results[each.id] = _left(each, Why(Cause.PARKED))
-            elif not self._may_repeat(each, Stage.ACTIVITY):
+            elif self._is_too_often(each, Stage.ACTIVITY):
                 results[each.id] = _left(each, Why(Cause.SENT_AGAIN))
             else:
                 del self._first_looks[each.id]
@@ -284,8 +266,6 @@ class Reconciler:
                 is_claim = asked(each).action is Action.REASSIGN and each.notice is None
                 results[each.id] = Result(State.PENDING, "absent", stage=None if is_claim else Stage.ACTIVITY)
         await self._resolve(results)
-
-    # ------------------------------------------------------------------------------------------ endings
 
     async def _adopt(self, lost: Iterable[Row], found: Found, looked_at: datetime) -> list[Row]:
         """Adopt what was found; those that were not. Only a whole list was a look at them."""
@@ -338,16 +318,13 @@ class Reconciler:
         if end is not None and end <= utc_now():
             return replace(known, state=State.SHARED, learned=learned | {"ends_at": end})
         share = self._elsewhere.shares.get((wanted.lead_id, wanted.user_id))
-        if share and share.request_id and (end is None or share.ends_at > end - _SAME_END):
+        if share and share.request_id and (end is None or share.ends_at > end - SAME_END):
             request = {"request_id": share.request_id, "ends_at": share.ends_at}
             return replace(known, state=State.ACCEPTED, learned=learned | request)
         if self._elsewhere.revoked and share is None:
             why = Why(Cause.PERHAPS_REVOKED)
             return replace(known, state=State.FAILED, stage=Stage.SHARE, why=why, learned=learned)
         return replace(adopted, learned=learned)
-
-    async def _leave(self, group: Iterable[Row], why: Why) -> None:
-        await self._resolve({each.id: _left(each, why) for each in group})
 
     async def _resolve(self, results: Mapping[int, Result], looked_at: datetime | None = None) -> None:
         session = self._session
@@ -384,20 +361,19 @@ def _left(each: Row, why: Why) -> Result:
 def _latest(each: Row, found: Found) -> tuple[str, int]:
     """By what the last activity of a row is found, and of which renewal: another copy may have made later ones.
 
-    And may have written its markers where this one does not.
+    And may have written its markers where this one does not: in a note, or in a custom field.
     """
     marker, renewal = _marker(each), each.renewal
     if _is_recovered(each):
-        if marker not in found.views and (forms := found.views.keys() & _forms(marker.strip("[]"))):
+        plain = marker.strip("[]")
+        if marker not in found.views and (forms := found.views.keys() & {plain, in_note(plain)}):
             marker = min(forms)
-        while forms := found.views.keys() & _forms(marker_of(each.key, Stage.ACTIVITY, renewal + 1)):
+        while True:
+            plain = marker_of(each.key, Stage.ACTIVITY, renewal + 1)
+            if not (forms := found.views.keys() & {plain, in_note(plain)}):
+                break
             marker, renewal = min(forms), renewal + 1
     return marker, renewal
-
-
-def _forms(marker: str) -> set[str]:
-    """How it may be written: in a note, and in a custom field."""
-    return {marker, in_note(marker)}
 
 
 def _is_recovered(each: Row) -> bool:
@@ -410,9 +386,9 @@ def _marker(each: Row) -> str:
     return (each.last_call.marker if each.last_call else None) or ""
 
 
-def _sent_at(each: Row) -> datetime:
-    assert each.last_call is not None, "an unknown row was sent"  # noqa: S101
-    return each.last_call.sent_at
+def _first_sent(lost: Iterable[Row]) -> datetime:
+    """When the first of them was sent, as each unknown row was."""
+    return min(each.last_call.sent_at for each in lost if each.last_call)
 
 
 def _place(each: Row) -> Whereabouts:

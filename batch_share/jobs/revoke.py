@@ -1,26 +1,36 @@
-"""Undoing a run: each share that it made is revoked, in its own context, and the status API asked about it.
+"""Revoking shares: those that a run made, to undo it, and earlier ones for rows whose action asks for that.
 
-https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/. Access is granted for each activity, so that
-nothing is taken away but what this ledger gave.
+https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/. Access is granted for each activity, so nothing is
+taken away but what the ledger gave that made the share: there, and nowhere else, is the truth about it. A row is
+shared after a `reassign` only once all others are known to have lost its lead: `reassign` is revoke, then share.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import asyncio
+import shlex
+from collections import Counter, defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from batch_share.common import ascii_lower, utc_now
-from batch_share.errors import SettingsError, check_not_empty
-from batch_share.jobs.job import Choice, Kind, preview_of
-from batch_share.leadsquared.models import RevokeItem
-from batch_share.leadsquared.outcome import Done
-from batch_share.leadsquared.protocol import read_request_id, revoke_share
+from batch_share.common import Action, Cause, ascii_lower, utc_now
+from batch_share.errors import BatchShareError, LedgerError, LedgerLocked, SettingsError, check_not_empty
+from batch_share.jobs.job import Choice, Due, Kind, noted, preview_of
+from batch_share.leadsquared.account import name_of_account
+from batch_share.leadsquared.protocol import Done, ShareItem, read_request_id, revoke_share
+from batch_share.ledger.files import open_ledger, read_ledger
+from batch_share.ledger.known import catch_up, check_whole, note_runs, open_history, refresh
+from batch_share.ledger.records import Result, Row, Why
 from batch_share.ledger.states import Stage, State
+from batch_share.logs import log
+from batch_share.planning.already_shared import shares_meant
+from batch_share.results.wording import HOW_TO_ADD
 from batch_share.sending.calls import Dispatch, write
-from batch_share.sending.follow_up import all_followed_up
-from batch_share.sending.sender import Feed
+from batch_share.sending.follow_up import all_followed_up, following_up
+from batch_share.sending.guards import FailureGuard, Health, call_by_address
+from batch_share.sending.onlookers import RevokedEarlier, Tally
+from batch_share.sending.polls import Polls
 from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import asked
 from batch_share.sheet.rows import Selection
@@ -30,15 +40,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Literal
 
-    from batch_share.jobs.revoke_earlier import Due
     from batch_share.ledger.files import LedgerName
+    from batch_share.ledger.known import LiveShare
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Row, Share
+    from batch_share.ledger.records import Share
     from batch_share.ledger.store import Ledger
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
 
-_NOT_WAITED: Final = "revoked all the same, since --no-follow-up waits for nothing"
+    Became = Mapping[LiveShare, Row | BatchShareError | None]
+    """The row that made each share as it is now, or why its ledger could not be used; None: it was not come to."""
 
 USERS_REPORTED: Final = 5
 ROWS_REPORTED: Final = 10
@@ -46,6 +57,8 @@ ROWS_REPORTED: Final = 10
 
 PASSES: Final = 3
 """Times that a share is revoked whose revocation was not answered: once too often does no harm."""
+
+_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +75,33 @@ class Undone:
     @classmethod
     async def find(cls, ledger: LedgerReader, rows: str | None, user: str | None) -> Undone:
         """From the options' words (None: all). Raises SettingsError, also if they choose no row, as a slip does."""
-        chosen = Selection.parse(None, rows, ())
-        user_ids = await _user_ids(ledger, user) if user is not None else None
+        chosen, user_ids = Selection.parse(None, rows, ()), None
+        if user is not None:
+            check_not_empty("user", user)
+            wanted = ascii_lower(user.strip())
+            known = [(id_, email) for id_, (_, email) in (await ledger.known_users()).items() if id_]
+            known += [(row.user_id, "") for row in await ledger.shared_rows()]
+            user_ids = frozenset(id_ for id_, email in known if wanted in {ascii_lower(id_), ascii_lower(email)})
+            if not user_ids:
+                raise SettingsError(
+                    "user", f"no row of this ledger is of a user with the Id or e-mail address {user}"
+                )
         if chosen and not (await ledger.numbers(chosen.ranges, user_ids))[0]:
             whose = "the user's" if user is not None else "the ledger's"
             of_none = chosen.none_of(*await ledger.numbers(user_ids=user_ids), whose)
             raise SettingsError("rows", f"{chosen} {of_none}", problem=f"The choice of rows {of_none}.")
         return cls(chosen.ranges, user_ids)
 
-    def has(self, row: Share) -> bool:
-        """Whether a row's share is among them. Rows that the sheet lost have no number any more."""
-        if self.row_ids is not None and row.row_id not in self.row_ids:
-            return False
-        if self.user_ids is not None and row.user_id not in self.user_ids:
-            return False
-        in_range = any(first <= row.sheet_row <= last for first, last in self.ranges)
-        return not self.ranges or (row.is_in_sheet and in_range)
-
     def of(self, rows: Iterable[Share], now: dt.datetime) -> tuple[list[Share], int]:
         """Of these rows the ones whose share is to be revoked, and how many others have ended by themselves."""
-        meant = [row for row in rows if self.has(row)]
+        meant = [
+            row
+            for row in rows
+            if (self.row_ids is None or row.row_id in self.row_ids)
+            and (self.user_ids is None or row.user_id in self.user_ids)
+            # Rows that the sheet lost have no number any more.
+            and (not self.ranges or (row.is_in_sheet and any(a <= row.sheet_row <= b for a, b in self.ranges)))
+        ]
         standing = [row for row in meant if row.ends_at is None or row.ends_at > now]
         return standing, len(meant) - len(standing)
 
@@ -106,48 +126,41 @@ class Revoke(Kind):
 
     async def choose(self, session: Session, cut_off: int) -> Choice:
         """Those whose share stands, or may, and has not ended by itself."""
-        standing = await session.ledger.shared_rows()
+        ledger = session.ledger
+        standing = await ledger.shared_rows()
         chosen, ended = self.undone.of(standing, utc_now())
-        begun = (await session.ledger.counts()).get(State.TO_REVOKE, 0)
-        fresh = sum(row.state is not State.TO_REVOKE for row in chosen)
-        to_do = {State.TO_REVOKE: begun + fresh}
+        ids = frozenset(row.row_id for row in chosen)
+        fresh = [row for row in chosen if row.state is not State.TO_REVOKE]
+        to_do = {State.TO_REVOKE: (await ledger.counts()).get(State.TO_REVOKE, 0) + len(fresh)}
         preview = await preview_of(session, cut_off, to_do=to_do, events=0, deed="revoke")
-        session.tally.begin(await session.ledger.counts(shares=True))
-        reported = from_whom(chosen, standing, await session.ledger.known_users())
-        reported = chain(reported, reported_before(chosen, ended, preview.states, waits=session.settings.follow_up))
-        return Choice(replace(preview, reported=[*reported]), frozenset(row.row_id for row in chosen))
+        session.tally.begin(await ledger.counts(shares=True))
+        known = await ledger.known_users()
+        reported = [*_losing(chosen, known)]
+        # Which an earlier revocation began with, and this one goes on with.
+        begun = [row for row in standing if row.state is State.TO_REVOKE and row.row_id not in ids]
+        reported += [f"and, since it was begun before, {each}" for each in _losing(begun, known)]
+        if processing := sum(row.state is State.ACCEPTED for row in chosen):
+            # A share may not overtake its revocation.
+            how = "waited for, then revoked"
+            if not session.settings.follow_up:
+                how = "revoked all the same, since --no-follow-up waits for nothing"
+            reported.append(f"{processing:,} still being processed: {how}")
+        if doubtful := sum(row.doubtful or row.state is State.FAILED for row in fresh):
+            reported.append(f"{doubtful:,} that may be live or not: revoked to be sure")
+        if ended:
+            reported.append(f"{ended:,} have ended by themselves: left alone")
+        unsent = preview.states.get(State.PENDING, 0) + preview.states.get(State.POSTED, 0)
+        if unsent := unsent - sum(row.state is State.POSTED for row in chosen):
+            reported.append(f"{unsent:,} were never shared, and a run would still do it")
+        return Choice(replace(preview, reported=reported), ids)
 
     async def work(self, session: Session, due: Sequence[Due]) -> None:  # noqa: ARG002 - as every Kind
         """Revoke them."""
         await revoke_rows(session, self.undone)
 
 
-async def _user_ids(ledger: LedgerReader, user: str) -> frozenset[str]:
-    check_not_empty("user", user)
-    wanted = ascii_lower(user.strip())
-    known = await ledger.known_users()
-    named = {user: {ascii_lower(user), ascii_lower(email)} for user, (_, email) in known.items() if user}
-    found = {user for user, names in named.items() if wanted in names}
-    found |= {row.user_id for row in await ledger.shared_rows() if ascii_lower(row.user_id) == wanted}
-    if not found:
-        raise SettingsError("user", f"no row of this ledger is of a user with the Id or e-mail address {user}")
-    return frozenset(found)
-
-
-def from_whom(
-    chosen: Sequence[Share], standing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]
-) -> Iterator[str]:
-    """Who loses how many shares, and of few the rows too: it can't be undone.
-
-    Of those `standing` also the ones that an earlier revocation began with, which goes on.
-    """
-    yield from _losing(chosen, known)
-    ids = {row.row_id for row in chosen}
-    begun = [row for row in standing if row.state is State.TO_REVOKE and row.row_id not in ids]
-    yield from (f"and, since it was begun before, {reported}" for reported in _losing(begun, known))
-
-
 def _losing(losing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]) -> Iterator[str]:
+    """Who loses how many shares, and of few the rows too: it can't be undone."""
     if not losing:
         return
     counted = Counter(row.user_id for row in losing).most_common()
@@ -163,73 +176,239 @@ def _losing(losing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]
     yield reported
 
 
-def reported_before(
-    chosen: Sequence[Share], ended: int, states: Mapping[State, int], *, waits: bool = True
-) -> Iterator[str]:
-    """What a person should know before shares are revoked: after what is being processed, if it `waits`."""
-    processing = sum(row.state is State.ACCEPTED for row in chosen)
-    if processing:
-        how = "waited for, then revoked" if waits else _NOT_WAITED
-        yield f"{processing:,} still being processed: {how}"
-    repeated = sum(row.state is State.POSTED for row in chosen)
-    doubtful = sum(
-        row.state is State.FAILED or (row.doubtful and row.state is not State.TO_REVOKE) for row in chosen
-    )
-    if doubtful:
-        yield f"{doubtful:,} of which nobody knows whether they stand: revoked to be sure"
-    if ended:
-        yield f"{ended:,} have ended by themselves: left alone"
-    unsent = states.get(State.PENDING, 0) + states.get(State.POSTED, 0) - repeated
-    if unsent:
-        yield f"{unsent:,} were never shared, and a run would still do it"
-
-
 async def revoke_rows(session: Session, undone: Undone) -> None:
-    """Revoke the shares, those first of an earlier run that did not end.
+    """Revoke the shares, those first of an earlier run that did not end; what is not answered once more.
 
     What is still being processed as a share is waited for: a share may not overtake its revocation.
     """
-    if session.settings.follow_up:
+    ledger, follows_up = session.ledger, session.settings.follow_up
+    if follows_up:
         await all_followed_up(session)
     session.tally.phase = "revoking"
-    chosen, _ = undone.of(await session.ledger.shared_rows(), utc_now())
+
+    async def work() -> None:
+        while not session.stop.asked:
+            async with turn:
+                row = await anext(rows, None)
+            if row is None:
+                return
+            if undone.row_ids is not None and row.id not in undone.row_ids:
+                continue  # what somebody stopped is not gone on with
+            wanted = asked(row)
+            item = ShareItem(
+                user_id=wanted.user_id,
+                entity_id=wanted.lead_number,
+                context_entity_id=row.activity_id or "",
+                access_type=cast("Literal[1, 2]", wanted.access),
+            )
+            call = Dispatch([row], Stage.REVOKE, revoke_share(item), read_request_id, [None])
+            outcome = await write(session, call)
+            if isinstance(outcome, Done) and follows_up:
+                session.polls.add(outcome.id)
+
+    turn = asyncio.Lock()
+    chosen, _ = undone.of(await ledger.shared_rows(), utc_now())
     for _ in range(PASSES):
-        await _begin(session, chosen)
-        await _revoke_each(session, undone)
-        left, _ = undone.of(await session.ledger.shared_rows(), utc_now())
+        with ending_early(session.stop):
+            fresh = [row for row in chosen if row.state is not State.TO_REVOKE]
+            await ledger.undo([row.row_id for row in fresh], {row.row_id for row in fresh if row.doubtful})
+            for row in fresh:
+                session.tally.moved(row.state, State.TO_REVOKE)
+        rows = ledger.to_revoke()
+        await in_parallel(session, work)
+        left, _ = undone.of(await ledger.shared_rows(), utc_now())
         chosen = [row for row in left if row.state is State.UNKNOWN]  # those not answered, and so not revoked
         if session.stop.asked or not chosen:
             return
 
 
-async def _begin(session: Session, chosen: Sequence[Share]) -> None:
-    with ending_early(session.stop):
-        fresh = [row for row in chosen if row.state is not State.TO_REVOKE]
-        doubtful = {row.row_id for row in fresh if row.doubtful}
-        await session.ledger.undo([row.row_id for row in fresh], doubtful)
-        for row in fresh:
-            session.tally.moved(row.state, State.TO_REVOKE)
+# ------------------------------------------------------------------------------------------ for rows with an action
 
 
-async def _revoke_each(session: Session, undone: Undone) -> None:
-    feed = Feed(session.ledger.to_revoke())
+async def find_due(session: Session, claims: Sequence[Row]) -> tuple[Sequence[Due], Sequence[str], RevokedEarlier]:
+    """The shares that are revoked first for rows with a claim, what is to be told of them, and who loses what.
 
-    async def work() -> None:
-        while not session.stop.asked and (row := await feed.next()) is not None:
-            if undone.row_ids is None or row.id in undone.row_ids:  # what somebody stopped is not gone on with
-                call = revoke_share(_item(row))
-                outcome = await write(session, Dispatch([row], Stage.REVOKE, call, read_request_id, [None]))
-                if isinstance(outcome, Done) and session.settings.follow_up:
-                    session.polls.add(outcome.id)
+    Every ledger of the host that is known is looked at first. Raises HistoryError, LedgerError.
+    """
+    ledger, host = session.ledger, session.client.base_url
+    with open_history(session.settings.data_folder) as history:
+        check_whole(history)
+        for unseen in await catch_up(history, ledger.name, host):
+            session.tally.remark(f"{unseen} can't be looked at: what it shared since it last was is not revoked")
+        await refresh(history, ledger, name_of_account(session.settings), goes_on=True)
+        meant = shares_meant(history, host, [asked(claim) for claim in claims])
+        due = [Due(claim, shares) for claim, shares in zip(claims, meant, strict=True)]
+    reported = []
+    # Of those that are skipped it was told before.
+    if vain := sum(not (each.where or each.claim.state is State.SKIPPED) for each in due):
+        rows, them = ("row", "it") if vain == 1 else ("rows", "them")
+        reported.append(
+            f"{vain:,} {rows} with revoke or reassign as Action, and nothing to revoke is known here for "
+            f"{them}: {HOW_TO_ADD}"
+        )
+    shares = sorted({share for each in due for share in each.shares}, key=lambda share: (share.sheet, share.row_id))
+    losing = Counter(share.user_id for share in shares)
+    known = await ledger.known_users()
+    for name in dict.fromkeys(share.ledger for share in shares if share.user_id not in known):
+        with suppress(LedgerError):  # then its users are called by their Ids
+            async with read_ledger(name) as reader:
+                known = await reader.known_users() | known
+    names = call_by_address({user: name for user, name in known.items() if user in losing})
+    users = {names.get(user, user): count for user, count in losing.most_common()}
+    return due, reported, RevokedEarlier(users, [*dict.fromkeys(share.sheet for share in shares)])
 
-    await in_parallel(session, work)
+
+async def still_due(session: Session, due: Sequence[Due]) -> list[Due]:
+    """Those whose row was not sent, now that they were looked up. Raises LedgerError."""
+    rows = await rows_of(session.ledger, {each.claim.id for each in due})
+    now = [replace(each, claim=rows[each.claim.id]) for each in due]
+    return [each for each in now if each.claim.state in {State.PENDING, State.SKIPPED}]
 
 
-def _item(row: Row) -> RevokeItem:
-    wanted = asked(row)
-    return RevokeItem(
-        user_id=wanted.user_id,
-        entity_id=wanted.lead_number,
-        context_entity_id=row.activity_id or "",
-        access_type=cast("Literal[1, 2]", wanted.access),
+async def rows_of(ledger: Ledger, row_ids: Iterable[int]) -> dict[int, Row]:
+    """These rows as they are now, by Id."""
+    ids, found = sorted(row_ids), dict[int, Row]()
+    for start in range(0, len(ids), _PAGE):
+        found |= {row.id: row for row in await ledger.rows_by_id(ids[start : start + _PAGE])}
+    return found
+
+
+async def revoke_earlier(session: Session, due: Sequence[Due]) -> None:
+    """Revoke the shares, each in the ledger that made it and as `revoke` does, and say of each row what came of it.
+
+    When the work is to end, rows of which not all is revoked stay as they are, to go on. Raises LedgerError for the
+    session's own ledger.
+    """
+    session.tally.phase = "revoking earlier shares"
+    skipped = [each.claim for each in due if each.claim.state is State.SKIPPED]
+    await session.ledger.rejudge([(claim, None) for claim in skipped])
+    session.moved(State.SKIPPED, Result(State.PENDING, ""), len(skipped))
+    # Committed first: whoever goes on after a kill finds the shares gone, and must know why.
+    begun = {each.claim.id: Why(Cause.REVOKING_EARLIER, {"of": each.where}) for each in due if each.shares}
+    await _note(session.ledger, {row_id: Result(State.PENDING, "", why=why) for row_id, why in begun.items()})
+    made: dict[tuple[LedgerName, str], set[LiveShare]] = defaultdict(set)
+    for each in due:
+        for share in each.shares:
+            made[share.ledger, share.job].add(share)
+    became: dict[LiveShare, Row | BatchShareError | None] = {}
+    for (name, job), shares in made.items():
+        if not session.stop.asked:
+            found = await _revoke_in(session, name, job, {share.row_id for share in shares})
+            for share in shares:
+                became[share] = found if isinstance(found, BatchShareError) else found.get(share.row_id)
+    rows = {share: row for share, row in became.items() if isinstance(row, Row)}
+    session.tally.revoked_earlier.update(share for share, row in rows.items() if row.state is State.REVOKED)
+    await _answer(session, due, became)
+    if session.stop.asked:
+        moving = {share for each in due if asked(each.claim).action is Action.REASSIGN for share in each.shares}
+        # Those that were revoked, and those that will have been once LeadSquared gets to it.
+        gone = {State.REVOKING, State.ENDING, State.REVOKED}
+        if lost := sum(row.state in gone for share, row in rows.items() if share in moving):
+            session.tally.remark(
+                f"Shares of leads to be reassigned that are revoked, or being so: {lost:,}. Their new users get "
+                "these leads when this sheet is run again, and nobody has them until then"
+            )
+
+
+async def _revoke_in(
+    session: Session, name: LedgerName, job: str, row_ids: set[int]
+) -> Mapping[int, Row] | BatchShareError:
+    """What became of these rows of a ledger, or why it can't be used. Raises LedgerError of the session's own."""
+    if name == session.ledger.name.resolved():
+        if session.settings.follow_up:  # the run's own asks for what is still being processed: once is enough
+            with session.tally.waits_for(session.polls.awaited):
+                await session.polls.none_left()
+        return await _followed(session, session.ledger, session.tally, row_ids)
+    tally = Tally(parent=session.tally)
+    try:
+        if not name.exists():
+            raise LedgerError(name, "it is not there any more: put it back, or do anything with it where it is now")
+        async with open_ledger(name) as ledger:
+            if (await ledger.facts())["job"] != job:
+                raise LedgerError(name, "another ledger has taken its place")
+            async with noted(replace(session, ledger=ledger, tally=tally), Revoke):
+                with open_history(session.settings.data_folder) as history:
+                    await note_runs(history, ledger, name_of_account(session.settings), goes_on=True)
+                rows = await _followed(session, ledger, tally, row_ids)
+    except BatchShareError as error:
+        return error
+    finally:
+        session.tally.refusals += tally.refusals
+        for each in tally.remarks:
+            session.tally.remark(each)
+    if any(row.state is State.REVOKED for row in rows.values()):
+        stale = "The results of another ledger still show shares that were revoked"
+        session.tally.remark(f"{stale}: `batch-share results {shlex.quote(str(name))}` writes them anew")
+    return rows
+
+
+async def _followed(session: Session, ledger: Ledger, tally: Tally, row_ids: set[int]) -> dict[int, Row]:
+    """Revoke the shares of these rows of a ledger, each followed to its end; the rows as they are then."""
+    own = replace(
+        session,
+        ledger=ledger,
+        tally=tally,
+        health=Health(),
+        polls=Polls(session.settings.wait),
+        guard=FailureGuard(),
+        settings=session.settings.model_copy(update={"follow_up": True}),
+        given={},  # rows are numbered in each ledger anew
     )
+    found = (await rows_of(ledger, row_ids)).values()
+    waiting = [row.request_id for row in found if row.state is State.ACCEPTED]
+    waiting += [row.revoke_id for row in found if row.state is State.ENDING]
+    async with following_up(own, dict.fromkeys(filter(None, waiting))):
+        await revoke_rows(own, Undone(row_ids=frozenset(row_ids)))
+    return await rows_of(ledger, row_ids)
+
+
+async def _answer(session: Session, due: Sequence[Due], became: Became) -> None:
+    """Commit for each row what came of its claim; where the work was to end first, it stays as it is."""
+    results: dict[int, Result] = {}
+    for each in due:
+        left = [*_not_ended(each, became)]
+        locked = [share.ledger for share in each.shares if isinstance(became.get(share), LedgerLocked)]
+        if left and session.stop.asked:
+            continue
+        if left and locked:  # another process uses it, which passes
+            session.tally.remark(f"{locked[0]} is in use, so rows that revoke its shares wait: run again")
+            continue
+        results[each.claim.id] = _result(each, left)
+    await _note(session.ledger, results)
+    for each in due:
+        if (result := results.get(each.claim.id)) is not None:
+            session.moved(State.PENDING, result)
+            if result.state is State.FAILED:
+                log.info("row failed", row=each.claim.sheet_row, step=str(Stage.EARLIER))
+
+
+def _not_ended(due: Due, became: Became) -> Iterator[dict[str, Any]]:
+    """Each share that is not known to have ended, and how the row that made it stands."""
+    for share in due.shares:
+        row = became.get(share)
+        if not isinstance(row, Row):
+            yield {"of": Due.row_of(share), "said": str(row).rstrip(".") if row else "it was not revoked"}
+            continue
+        never_stood = row.state is State.FAILED and row.stage is not Stage.REVOKE
+        if not (row.state is State.REVOKED or never_stood or share.ends_at <= utc_now()):
+            why = {"cause": row.cause, "details": row.why.details if row.why else None}
+            yield {"of": Due.row_of(share), "state": row.state, "stage": row.stage, **why}
+
+
+def _result(due: Due, left: Sequence[Mapping[str, Any]]) -> Result:
+    reassigns, taken = asked(due.claim).action is Action.REASSIGN, {"of": due.where}
+    if left:  # nobody is given access in the place of somebody who has it still
+        why = Why(Cause.EARLIER_NOT_REVOKED, {"reassigns": reassigns, "left": left})
+        return Result(State.FAILED, "failed", stage=Stage.EARLIER, why=why)
+    if reassigns:
+        notice = Why(Cause.REVOKED_FIRST, taken) if due.where else Why(Cause.NOBODY_ELSE)
+        return Result(State.PENDING, "", notice=notice)
+    if due.where:
+        return Result(State.REVOKED, "", why=Why(Cause.EARLIER_REVOKED, taken))
+    return Result(State.SKIPPED, "", why=Why(Cause.NOTHING_KNOWN))
+
+
+async def _note(ledger: Ledger, results: Mapping[int, Result]) -> None:
+    items = [*results.items()]
+    for start in range(0, len(items), _PAGE):
+        await ledger.answer_claims(dict(items[start : start + _PAGE]))

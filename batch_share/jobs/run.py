@@ -1,4 +1,4 @@
-"""A sheet run into its ledger, a ledger gone on with, its unknown rows settled, its requests followed up.
+"""A sheet run into its ledger, which is gone on with, its unknown rows settled, failed ones tried again.
 
 With a canary, the first rows of a run are brought to their end before any other is sent.
 """
@@ -7,50 +7,49 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, SettingsError
-from batch_share.jobs.job import Choice, Kind, preview_of
+from batch_share.common import Cause
+from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, SettingsError, check_not_empty
+from batch_share.jobs.job import Choice, Kind, preview_of, sheet_of
 from batch_share.jobs.reconcile import Reconciler
-from batch_share.jobs.revoke_earlier import (
-    check_canary_of,
-    find_due,
-    reported_of,
-    revoke_earlier,
-    revoked_earlier,
-    still_due,
-)
-from batch_share.ledger.reading import ZONE
+from batch_share.jobs.revoke import find_due, revoke_earlier, rows_of, still_due
+from batch_share.leadsquared.guesses import HOPELESS
+from batch_share.ledger.queries import Reasons
+from batch_share.ledger.reading import ZONE, pages
 from batch_share.ledger.states import Stage, State
-from batch_share.planning.already_shared import choose_renewals, skip_reassigned, skip_shared
+from batch_share.planning.already_shared import choose_renewals, live_for, skip_reassigned, skip_shared
 from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in, unread_columns
+from batch_share.planning.overview import Counts
 from batch_share.planning.plan import check_approval, named_zone
-from batch_share.results.wording import spell_row
+from batch_share.results.wording import spell_alike, spell_row
 from batch_share.sending.audit import audit
 from batch_share.sending.follow_up import all_followed_up, following_up
-from batch_share.sending.guards import call_by_address, check_canary, check_sizes
+from batch_share.sending.guards import call_by_address, check_canary, excesses
 from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
-from batch_share.sending.owner import find_key_user, is_verified, note_proof, verify_owner
-from batch_share.sending.sender import send_rows
-from batch_share.sending.session import Form, ending_early
-from batch_share.sending.steps import activity_marker, asked, in_time, post, posted, share
+from batch_share.sending.sender import Sender, send_rows
+from batch_share.sending.session import ending_early
+from batch_share.sending.steps import activity_marker, asked
 from batch_share.sheet.columns import Field
 from batch_share.sheet.mapping import Remembered, SheetMapping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
-    from batch_share.jobs.revoke_earlier import Due
+    from batch_share.jobs.job import Due
     from batch_share.ledger.files import LedgerName
-    from batch_share.ledger.records import Row
-    from batch_share.ledger.statistics import Changes
+    from batch_share.ledger.records import Changes, Row
     from batch_share.ledger.store import Ledger
     from batch_share.planning.intake import SheetJob
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
+
+
+SHOWN: Final = 5
+"""Reasons that are told of rows that are tried again."""
 
 
 async def send_canary(session: Session, most: int) -> None:
@@ -62,81 +61,51 @@ async def send_canary(session: Session, most: int) -> None:
     """
     ledger = session.ledger
     with ending_early(session.stop):
-        rows = await _chosen(ledger, most)
-        if not rows:
+        # Rows that an earlier run did not see shared, but for those that are skipped by now, or were revoked.
+        going = [row for row in await ledger.canary() if row.stage is not Stage.REVOKE]
+        tried = {State.FAILED, State.UNKNOWN}
+        going = [row for row in going if row.state.is_to_do or row.state.is_shared or row.state in tried]
+        # Then as many more as are missing: accepted ones, fresh ones.
+        counts, chosen = await ledger.counts(), {row.id: row for row in going}
+        room = most - counts.get(State.SHARED, 0) - counts.get(State.ENDED, 0)
+        room += sum(row.state is State.SHARED for row in going)
+        chosen |= {row.id: row for row in await ledger.accepted_rows(max(0, room - len(chosen)))}
+        async for row in ledger.to_do():
+            if len(chosen) >= room:
+                break
+            chosen.setdefault(row.id, row)
+        if not chosen:
             return
-        await ledger.note_canary(row.id for row in rows)
-        await _send(session, [row for row in rows if row.state.is_to_do])
+        await ledger.note_canary(chosen)
+        if to_do := [row for row in chosen.values() if row.state.is_to_do]:
+            await _send_canary(session, to_do)
         await all_followed_up(session)
         if session.stop.asked:
             return
-        judged = await ledger.rows_by_id([row.id for row in rows])
+        judged = await ledger.rows_by_id([*chosen])
         # While one of them has failed it stays noted: the same command again sends no other rows.
-        _decide(judged, ledger.name)
+        _check_canary(judged, [row for row in judged if row.state is not State.SHARED], ledger.name)
         await ledger.note_canary(())
 
 
-async def _chosen(ledger: Ledger, most: int) -> list[Row]:
-    """Rows that an earlier run did not see shared, then as many more as are missing: accepted ones, fresh ones."""
-    chosen = {row.id: row for row in await ledger.canary() if _is_on_its_way(row)}
-    counts = await ledger.counts()
-    shared_before = counts.get(State.SHARED, 0) + counts.get(State.ENDED, 0)
-    room = most - shared_before + sum(row.state is State.SHARED for row in chosen.values())
-    chosen |= {row.id: row for row in await ledger.accepted_rows(max(0, room - len(chosen)))}
-    async for row in ledger.to_do():
-        if len(chosen) >= room:
-            break
-        chosen.setdefault(row.id, row)
-    return [*chosen.values()]
-
-
-def _is_on_its_way(row: Row) -> bool:
-    """Whether it is still for a canary to tell: not one that is skipped by now, or whose share was revoked."""
-    is_going = row.state.is_to_do or row.state.is_shared or row.state in {State.FAILED, State.UNKNOWN}
-    return is_going and row.stage is not Stage.REVOKE
-
-
-async def _send(session: Session, rows: Sequence[Row]) -> None:
-    if rows and session.settings.bulk and session.memory.account.ignores_owner:
+async def _send_canary(session: Session, rows: Sequence[Row]) -> None:
+    """Send these, one after the other."""
+    if session.settings.bulk and session.memory.account.ignores_owner:
         raise SettingsError("canary", "rows posted by themselves do not get their user as owner here: run without")
+
+    async def chosen() -> AsyncIterator[Row]:
+        for row in rows:
+            yield row
+
     session.tally.phase = "sending the canary"
-    key_user_id = await find_key_user(session) if rows else ""
-    for row in rows:
-        if session.stop.asked:
-            return
-        await _send_row(session, row, key_user_id)
+    await Sender(session, chosen(), workers=1).send()
 
 
-async def _send_row(session: Session, row: Row, key_user_id: str) -> None:
-    """Post it, check its owner unless that was proved for its type, and share it."""
-    if not await in_time(session, row):
-        return
-    form = Form.EARLIER if row.state is State.POSTED else Form.SINGLE
-    if form is Form.SINGLE:
-        activity_id = await post(session, row)
-        if activity_id is None:
-            return
-        row = posted(row, activity_id)
-    await _check_owner(session, row, form, key_user_id)
-    if await in_time(session, row):
-        await share(session, [row])
-
-
-async def _check_owner(session: Session, row: Row, form: Form, key_user_id: str) -> None:
-    wanted = asked(row)
-    if is_verified(session, wanted.event, form, wanted.user_id):
-        return
-    await verify_owner(session, row, wanted, row.activity_id or "")
-    note_proof(session, wanted.event, form, wanted.user_id, key_user_id)
-
-
-def _decide(rows: Sequence[Row], ledger: LedgerName) -> None:
-    """Raises CanaryFailed unless all are shared."""
-    bad = next((row for row in rows if row.state is not State.SHARED), None)
-    if bad is not None:
-        counts = Counter(str(row.state) for row in rows)
-        why = spell_row(bad) or f"it is {bad.state}"
-        raise CanaryFailed(len(rows), dict(counts), bad.sheet_row, why, str(ledger))
+def _check_canary(rows: Sequence[Row], bad: Sequence[Row], ledger: LedgerName) -> None:
+    """Raises CanaryFailed, with the first of these, if some of the rows are bad."""
+    if bad:
+        counts, why = Counter(str(row.state) for row in rows), spell_row(bad[0]) or f"it is {bad[0].state}"
+        raise CanaryFailed(len(rows), dict(counts), bad[0].sheet_row, why, str(ledger))
 
 
 class Resume(Kind):
@@ -151,6 +120,7 @@ class Resume(Kind):
         self.notes: Sequence[str] = ()
         self.reported: Sequence[str] = ()
         self.meant: Mapping[str, str] = {}
+        self.read_notes: Sequence[str] = ()
 
     async def prepare(self, settings: Settings, watcher: Watcher) -> Settings:  # noqa: ARG002 - as every Kind
         """A canary must be able to be judged."""
@@ -162,24 +132,56 @@ class Resume(Kind):
         ledger, settings = session.ledger, session.settings
         await skip_shared(session)
         await choose_renewals(ledger, settings)
-        to_do, events = await ledger.to_do_counts(), len(await ledger.events_to_do())
-        preview = await preview_of(session, cut_off, to_do=to_do, events=events)
-        session.tally.waiting = preview.waiting.rows
-        due, reported, taken = await due_in(session)
+        due, reported, taken = await _due_in(session)
+        counts = await self._counted(session)
+        counts.earlier = sum(taken.users.values())
+        names = await ledger.type_names()
+        preview = await preview_of(session, cut_off, to_do=counts.to_do, events=len(counts.events))
+        session.tally.waiting = counts.waiting.rows
+        shares, standing = await ledger.renewals()
+        if shares:
+            one = "1 share is" if shares == 1 else f"{shares:,} shares are"
+            overlap = f"; {standing:,} of them not ended yet: old and new overlap until then" if standing else ""
+            reported = [f"{one} renewed, each with an activity of its own{overlap}", *reported]
         preview = replace(
             preview,
+            waiting=counts.waiting,
             changes=self.changes,
             notes=self.notes,
             cut_off=cut_off,
-            reported=[*renewed(*await ledger.renewals()), *reported, *self.reported],
+            reported=[*reported, *self.reported],
             revoked_earlier=taken,
-            activities=await ledger.activities_to_do(),
+            activities=[(event, names.get(event, "")) for event in counts.events],
             to_share=await ledger.to_share(),
-            zone=await _zone(session),
+            zone=counts.zone,
+            plan=counts.as_json(),
         )
-        names = call_by_address(await ledger.known_users()) if settings.max_per_user is not None else {}
-        check_sizes(await ledger.to_do_by_user(), settings, names, preview.revocations)
-        return Choice(preview, await ledger.ids_to_do(), due)
+        addresses = call_by_address(await ledger.known_users())
+        excess = next(excesses(counts.due, settings, addresses, counts.earlier), None)
+        return Choice(preview, await ledger.ids_to_do(), due, excess)
+
+    async def _counted(self, session: Session) -> Counts:
+        """What is to be done, as a plan counts it."""
+        ledger, zone = session.ledger, None
+        account = (await ledger.facts()).get(ZONE)
+        with suppress(KeyError, ValueError, OSError):  # another machine may not know it
+            zone = named_zone(session.settings) or (ZoneInfo(account) if account else None)
+        users = {user: f"{name} <{email}>" for user, (name, email) in (await ledger.known_users()).items() if user}
+        counts = Counts(
+            record=await sheet_of(ledger),
+            settings=session.settings,
+            account=session.memory.account,
+            zone=zone,
+            notes=self.read_notes,
+            user_name=lambda user: users.get(user, user),
+            recalled=self.changes.recalled if self.changes else 0,
+        )
+        live = live_for(session.settings, (await ledger.facts())["job"])
+        async for page in pages(ledger.planned()):
+            # All but what is renewed was judged already.
+            for row in live.decide(page) if ledger.renew_before is not None else page:
+                counts.add(row)
+        return counts
 
     async def begin(self, session: Session) -> None:
         """What somebody was sure of is said now; each share that is to be renewed has another row from now on."""
@@ -212,7 +214,8 @@ class Resume(Kind):
                 pass
             await _revoke_earlier(session, due[:most])
             with ending_early(session.stop):
-                await check_canary_of(session, due[:most])
+                rows = [*(await rows_of(session.ledger, {each.claim.id for each in due[:most]})).values()]
+                _check_canary(rows, [row for row in rows if row.stage is Stage.EARLIER], session.ledger.name)
             if not session.stop.asked:
                 await skip_shared(session, only_more=True)
                 await send_canary(session, most)
@@ -271,18 +274,22 @@ class RunSheet(Resume):
             self.changes = await take_in(session, self.plan, watcher)
             if self.meant:
                 await session.ledger.note_unsaid([*self.meant])
+            for _ in self.plan.sheet.rows() if self.changes is None else ():
+                pass  # only then all is known that is to be said of it
         except OfAnotherSheet:
             raise
         except BatchShareError as error:
             session.stop.ask(error)
-        self.notes = self.plan.sheet.notes() if self.changes else ()
+        sheet = self.plan.sheet
+        self.read_notes = [*sheet.notes(), *sheet.of_people]
+        self.notes = sheet.notes() if self.changes else ()
         self.reported = await unread_columns(self.plan, session.ledger)
-        if (wire_log := session.client.wire_log) is not None and (sheet := await session.ledger.sheet()):
-            mapping = sheet.mapping or {}
+        if (wire_log := session.client.wire_log) is not None and (taken := await session.ledger.sheet()):
+            mapping = taken.mapping or {}
             async for row in session.ledger.rows_of_sheet():
                 cells = {
                     mapping[name]: cell
-                    for name, cell in zip(sheet.columns, row.cells, strict=False)
+                    for name, cell in zip(taken.columns, row.cells, strict=False)
                     if name in mapping
                 }
                 if row.instruction:  # what people call a type of activity is hidden
@@ -317,6 +324,82 @@ class Reconcile(Kind):
         await _send_and_settle(session, reconciler, due)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which failed rows to try again: those whose reason holds `reason` (None: all), which may not be empty.
+
+    With `everything` the hopeless too. Raises SettingsError.
+    """
+
+    reason: str | None = None
+    everything: bool = False
+
+    def __post_init__(self) -> None:
+        check_not_empty("reason", self.reason)
+
+
+class RetryFailed(Reconcile):
+    """Send failed rows again, each from the step that failed, and no others but those that a retry began."""
+
+    command = "retry"
+    guarded = True
+
+    def __init__(self, ledger: LedgerName, wanted: Wanted) -> None:
+        super().__init__(ledger)
+        self.wanted = wanted
+
+    async def choose(self, session: Session, cut_off: int) -> Choice:
+        """Those that are wanted, by what people are told of them, and that another try may help."""
+        ledger, part = session.ledger, (self.wanted.reason or "").casefold()
+        begun = await ledger.put_back()
+        self.begun, self.states = {row.id: row.state for row in begun}, dict[int, State]()
+        events = {asked(row).event for row in begun if row.state is State.PENDING}
+        reasons, left = Reasons(), Reasons()
+        async for row in ledger.failed_rows():
+            if part and part not in spell_row(row).casefold():
+                continue
+            if not self.wanted.everything and is_hopeless(row):
+                left.add(row)
+                continue
+            reasons.add(row)
+            # A row whose activity stands, and is its user's, goes on with it.
+            stands = row.activity_id and row.stage is not Stage.ACTIVITY
+            self.states[row.id] = State.POSTED if stands else State.PENDING
+            if not stands:
+                events.add(asked(row).event)
+        rows, to_do = frozenset({*self.states, *self.begun}), Counter([*self.states.values(), *self.begun.values()])
+        preview = await preview_of(session, cut_off, to_do=dict(to_do), events=len(events), deed="try again")
+        due, reported, taken = await _due_in(session, rows)
+        why = [f"{len(begun):,} × put back by an earlier retry that was stopped"] if begun else []
+        why += _most_of(reasons, "")
+        if left.most():
+            why.append(
+                "Not tried again, for the reason lies in the row: fix it and run the sheet again, or give --all."
+            )
+            why += _most_of(left, "  ")
+        preview = replace(preview, cut_off=cut_off, reported=[*why, *reported], revoked_earlier=taken)
+        return Choice(preview, rows, due)
+
+    async def begin(self, session: Session) -> None:
+        """Put them back, but for those that other ledgers have shared by now."""
+        await session.ledger.try_again(self.states, self.begun)
+        await skip_shared(session)
+        session.tally.begin(await session.ledger.counts())
+
+
+def is_hopeless(row: Row) -> bool:
+    """Whether the same call would meet the same end: a lead that is not there, an end that is over."""
+    activity_is_anothers = row.stage is Stage.ACTIVITY and row.activity_id is not None
+    said = row.last_call.words if row.last_call else ""
+    return activity_is_anothers or row.cause is Cause.TOO_LATE or HOPELESS.search(said) is not None
+
+
+def _most_of(reasons: Reasons, indent: str) -> list[str]:
+    found = reasons.most()
+    more = [f"{indent}and {len(found) - SHOWN} other reasons"] if len(found) > SHOWN else []
+    return [*(f"{indent}{spell_alike(each)}" for each in found[:SHOWN]), *more]
+
+
 class FollowUp(Kind):
     """Ask what became of every accepted request of a ledger."""
 
@@ -330,31 +413,12 @@ class FollowUp(Kind):
                 pass
 
 
-def renewed(shares: int, standing: int) -> Iterator[str]:
-    """What a person is to know of shares that are renewed."""
-    if shares:
-        one = "1 share is" if shares == 1 else f"{shares:,} shares are"
-        overlap = f"; {standing:,} of them not ended yet: old and new overlap until then" if standing else ""
-        yield f"{one} renewed, each with an activity of its own{overlap}"
-
-
-async def due_in(
+async def _due_in(
     session: Session, among: frozenset[int] | None = None
 ) -> tuple[Sequence[Due], Sequence[str], RevokedEarlier]:
-    """The rows for which earlier shares are revoked first, what is to be told of them, and who loses what."""
+    """What is revoked first, as `find_due` has it, for the rows of a ledger, or some of them, that ask for that."""
     claims = await session.ledger.claims(among)
-    if not claims:
-        return (), (), NOTHING_REVOKED
-    due = await find_due(session, claims)
-    return due, [*reported_of(due)], await revoked_earlier(session, due)
-
-
-async def _zone(session: Session) -> ZoneInfo | None:
-    """The time zone that the settings name, else the account's; None if nobody has asked for that."""
-    account = (await session.ledger.facts()).get(ZONE)
-    with suppress(KeyError, ValueError, OSError):  # another machine may not know it
-        return named_zone(session.settings) or (ZoneInfo(account) if account else None)
-    return None
+    return await find_due(session, claims) if claims else ((), (), NOTHING_REVOKED)
 
 
 async def _revoke_earlier(session: Session, due: Sequence[Due]) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -22,28 +22,25 @@ from batch_share.jobs.job import Ending, do
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import RunSheet
 from batch_share.leadsquared.account import name_of_account, names_of_account
-from batch_share.leadsquared.models import ShareItem, as_text, id_of, is_guid
-from batch_share.leadsquared.outcome import Done, ShareStatus
+from batch_share.leadsquared.models import as_text, id_of, is_guid
 from batch_share.leadsquared.people import (
+    ALL_USERS,
     FoundLead,
     FoundUser,
     KeyUser,
-    all_users,
-    lead_by_email,
-    lead_by_id,
+    found_by,
     leads_by_ids,
-    leads_by_phone,
-    leads_from_number,
     leads_where,
     read_leads,
     read_users,
-    user_by_email,
-    user_by_id,
     users_where,
 )
 from batch_share.leadsquared.protocol import (
+    ACTIVITY_TYPES,
     Answer,
-    activity_types,
+    Done,
+    ShareItem,
+    ShareStatus,
     read_activity_types,
     read_request_id,
     read_status,
@@ -61,8 +58,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from batch_share.leadsquared.outcome import Lost, NotSent
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import Call, Lost, NotSent
     from batch_share.ledger.records import Row
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Connection
@@ -247,7 +243,7 @@ class Verification:
                 lambda found: lead in found,
                 True,
             ),
-            ("a lead by GUID", lead_by_id(lead.id), read_leads, lambda found: lead in found, True),
+            ("a lead by GUID", found_by("lead id", lead.id), read_leads, lambda found: lead in found, True),
             (
                 "a lead by number",
                 leads_where("ProspectAutoId", [lead.number], "="),
@@ -264,26 +260,26 @@ class Verification:
             ),
             (
                 "leads from a number on",
-                leads_from_number(int(lead.number)),
+                leads_where("ProspectAutoId", [lead.number], ">="),
                 read_leads,
                 lambda found: lead in found,
                 False,
             ),
-            ("all users", all_users(), read_users, lambda found: user.id in {each.id for each in found}, True),
+            ("all users", ALL_USERS, read_users, lambda found: user.id in {each.id for each in found}, True),
             (
                 "a user by GUID",
-                user_by_id(user.id),
+                found_by("user id", user.id),
                 read_users,
                 lambda found: user.id in {each.id for each in found},
                 True,
             ),
-            ("the types of activities", activity_types(), read_activity_types, bool, True),
+            ("the types of activities", ACTIVITY_TYPES, read_activity_types, bool, True),
         ]
         if lead.email:
             looks.append(
                 (
                     "a lead by e-mail address",
-                    lead_by_email(lead.email),
+                    found_by("lead email", lead.email),
                     read_leads,
                     lambda found: lead in found,
                     True,
@@ -293,7 +289,7 @@ class Verification:
             looks.append(
                 (
                     "a lead by phone number",
-                    leads_by_phone(lead.phone),
+                    found_by("lead phone", lead.phone),
                     read_leads,
                     lambda found: lead in found,
                     True,
@@ -301,7 +297,7 @@ class Verification:
             )
         if user.email:
             one = lambda found: user.id in {each.id for each in found}  # noqa: E731
-            looks.append(("a user by e-mail address", user_by_email(user.email), read_users, one, True))
+            looks.append(("a user by e-mail address", found_by("user email", user.email), read_users, one, True))
             looks.append(("a user by a search", users_where("EmailAddress", user.email), read_users, one, False))
         for what, call, parse, is_right, documented in looks:
             found = await read(connection, call, parse, tries=1, spared=403)
@@ -321,9 +317,9 @@ class Verification:
             return FoundLead(id_of(lead_id), number.strip(), "", "")
         by_number = leads_where("ProspectAutoId", [self._lead], "=")
         if is_guid(self._lead):
-            ways = [leads_by_ids([id_of(self._lead)]), lead_by_id(id_of(self._lead))]
+            ways = [leads_by_ids([id_of(self._lead)]), found_by("lead id", id_of(self._lead))]
         elif "@" in self._lead:
-            ways = [leads_where("EmailAddress", [self._lead], "="), lead_by_email(self._lead)]
+            ways = [leads_where("EmailAddress", [self._lead], "="), found_by("lead email", self._lead)]
         else:
             ways = [by_number]
         for call in ways:
@@ -347,7 +343,10 @@ class Verification:
     async def _find_user(self, connection: Connection) -> FoundUser:
         """The user that is meant, who must be active. Raises SettingsError."""
         is_id = is_guid(self._user)
-        for call in (all_users(), user_by_id(id_of(self._user)) if is_id else user_by_email(self._user)):
+        for call in (
+            ALL_USERS,
+            found_by("user id", id_of(self._user)) if is_id else found_by("user email", self._user),
+        ):
             found = await read(connection, call, read_users, tries=1, spared=403)
             for each in found if isinstance(found, list) else ():
                 if each.id == id_of(self._user) if is_id else each.email.lower() == self._user.lower():
@@ -500,13 +499,13 @@ class Verification:
         )
         seen = "not tried: no look-up shows that a number is nobody's"
         if absent == []:
-            seen = await self._share(connection, right.model_copy(update={"entity_id": _ABSENT_NUMBER}))
+            seen = await self._share(connection, replace(right, entity_id=_ABSENT_NUMBER))
         self._tell("What does a wrong lead number look like?", "the share is refused", seen, documented=False)
         nobody = str(uuid.uuid4())
-        users = await read(connection, user_by_id(nobody), read_users, tries=1, spared=403)
+        users = await read(connection, found_by("user id", nobody), read_users, tries=1, spared=403)
         seen = "not tried: no look-up shows that a GUID is nobody's"
         if users == []:
-            seen = await self._share(connection, right.model_copy(update={"user_id": nobody}))
+            seen = await self._share(connection, replace(right, user_id=nobody))
         self._tell("What does a wrong user look like?", "the share is refused", seen, documented=False)
         status = await read(connection, share_status(uuid.uuid4().hex), read_status, tries=1)
         self._tell(

@@ -1,66 +1,60 @@
 """The watch over a folder that sheets are dropped into: one after the other is worked on and filed away.
 
-Which files are sheets and fully written, where each is worked on, in a folder of its own that is moved whole, what
-becomes of it, and a sheet that an earlier watch was cut off in: gone on with. What needs a person's yes is held,
-and whoever moves it to agreed/ has said yes: where a sheet is says all of that, also after a crash.
+Each is worked on in a folder of its own, that is moved whole with all that was made of it; so where a sheet is says
+what became of it, also after a crash. What needs a person's yes is held, and whoever moves it to agreed/ says yes.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 import re
+import time
 import zipfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain, count
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
-from batch_share.errors import (
-    AccessDenied,
-    AccountClosed,
-    BatchShareError,
-    DailyLimitReached,
-    LedgerLocked,
-    NotAnswered,
-    NotConfirmed,
-    StillThrottled,
-    TooManyForUser,
-    TooManyRevokes,
-    TooManyRows,
-    Unreachable,
-)
+from batch_share.common import utc_now
+from batch_share.errors import NEEDS_A_YES, PASSING, AccessDenied, BatchShareError
+from batch_share.jobs.job import Ending
+from batch_share.jobs.outputs import is_agreed_to, nothing_due
+from batch_share.jobs.run import Resume, RunSheet
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import rows_in
 from batch_share.outputs import names_for, write_private
+from batch_share.planning.already_shared import note_move
+from batch_share.planning.intake import SheetJob
 from batch_share.results.summary import ExitCode
+from batch_share.results.wording import spell_release
 from batch_share.sheet.reader import SHEET_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from pathlib import Path
+    from contextlib import AbstractContextManager
 
-    from batch_share.jobs.job import Ending
+    from batch_share.jobs.job import Kind
+    from batch_share.planning.plan import SheetOptions
     from batch_share.results.summary import Summary
+    from batch_share.sending.session import Stop
+    from batch_share.settings import Settings
 
 WORKING, DONE, FAILED, HELD, AGREED = "working", "done", "failed", "held", "agreed"
 WHY: Final = "why.txt"
-_AGREE: Final = """
-If it is right as it is, move this folder ({folder}) to {agreed}: then all of it is sent,
-whatever max_rows, max_per_user and max_revokes say. If not, correct the sheet and drop it once more.
-"""
+SETTLE: Final = 5.0
+"""Seconds for which a file must not have changed."""
+
+PATIENCE: Final = 12
+"""So many times as long a workbook may stay cut off, as one is whose copy has stalled."""
+
+AGAIN: Final = 300.0
+"""Seconds until a sheet is looked at again of which something is to come."""
 
 
 class FolderTrouble(BatchShareError):
-    """The folder, or something in it, can't be read or changed now: `file`, for this `error`."""
-
-    def __init__(self, file: Path, error: OSError) -> None:
-        wrong = f"can't be read, made or moved ({error.strerror})"
-        super().__init__(
-            f"{file} {wrong}: the folder must be writable.",
-            problem=f"{file.name} {wrong}.",
-            hint="The folder must be writable.",
-        )
+    """The folder, or something in it, can't be read, made or moved now."""
 
 
 @contextmanager
@@ -68,170 +62,115 @@ def _usable(file: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FolderTrouble(file, error) from None
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A sheet in its folder, with everything that is made of it."""
-
-    folder: Path
-    sheet: Path
-
-    @property
-    def ledger(self) -> LedgerName:
-        """Its ledger, there or not yet."""
-        return LedgerName.of_sheet(self.sheet)
-
-    @property
-    def is_agreed(self) -> bool:
-        """Whether a person has said yes to all of it."""
-        return self.folder.parent.name == AGREED
-
-
-class Folders:
-    """The folders of an inbox. Raises BatchShareError where it is none, FolderTrouble where it can't be changed."""
-
-    def __init__(self, inbox: Path, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)) -> None:
-        if not inbox.is_dir():
-            raise BatchShareError(
-                f"{inbox} is no folder: name the one that sheets are dropped into.",
-                problem="What is to be watched is no folder.",
-                hint="Name the folder that sheets are dropped into.",
-            )
-        self.inbox, self._now = inbox, now
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Be the only one who watches. Raises BatchShareError if somebody does already."""
-        lock = FileLock(self.inbox / ".batch-share-watch.lock", mode=0o600, thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise BatchShareError(
-                f"{self.inbox} is watched already by another batch_share process: one is enough.",
-                problem="The folder is watched already by another batch_share process.",
-                hint="One is enough: leave the other one at work, or stop it.",
-            ) from None
-        except OSError as error:
-            raise FolderTrouble(self.inbox, error) from None
-        try:
-            yield
-        finally:
-            lock.release()
-
-    def begun(self) -> list[Case]:
-        """What was agreed to, then what is being worked on or was when an earlier watch ended; the oldest first."""
-        with _usable(self.inbox):
-            folders = [each for name in (AGREED, WORKING) for each in sorted(self.inbox.glob(f"{name}/*_*"))]
-            for folder in folders:
-                if folder.is_dir() and not any(folder.iterdir()):  # of a move that was cut off
-                    folder.rmdir()
-            # The name of a case's folder ends in the sheet's.
-            cases = [Case(each, each / each.name.partition("_")[2]) for each in folders]
-            return [case for case in cases if case.sheet.is_file() or case.ledger.exists()]
-
-    def take(self, sheet: Path) -> Case:
-        """Move a sheet into a folder of its own, out of the inbox or among those that were agreed to."""
-        with _usable(sheet):
-            folder = self._fresh(WORKING if sheet.parent == self.inbox else AGREED, sheet.name)
-            folder.mkdir()
-            try:
-                return Case(folder, sheet.rename(folder / sheet.name))
-            except OSError:
-                folder.rmdir()
-                raise
-
-    def finish(self, case: Case, place: str, why: str = "") -> Case:
-        """Move a sheet with all that was made of it to `place`; `why` is kept beside it."""
-        with _usable(case.folder):
-            target = self._fresh(place, case.sheet.name, case.folder.name)
-            if place == HELD:
-                agreed = self.inbox.absolute() / AGREED
-                agreed.mkdir(exist_ok=True)
-                why = f"{why}\n{_AGREE.rstrip().format(folder=target.absolute(), agreed=agreed)}"
-            if why:
-                write_private(next(file for file in names_for(case.folder / WHY) if not file.exists()), f"{why}\n")
-            case.folder.rename(target)
-        return Case(target, target / case.sheet.name)
-
-    def _fresh(self, place: str, sheet: str, name: str = "") -> Path:
-        """A folder that is not there yet, in one that is."""
-        parent, stamp, more = self.inbox / place, f"{self._now():%Y%m%d-%H%M%S}", 1
-        parent.mkdir(exist_ok=True)
-        wanted = parent / (name or f"{stamp}_{sheet}")
-        while wanted.exists():
-            more += 1
-            wanted = parent / f"{stamp}-{more}_{sheet}"
-        return wanted
-
-
-SETTLE: Final = 5.0
-"""Seconds for which a file must not have changed."""
-
-PATIENCE: Final = 12
-"""So many times as long a workbook may stay cut off, as one is whose copy has stalled."""
-
-_ZIPPED: Final = frozenset({".xlsx", ".xlsm", ".ods"})
-_PASSING: Final = ("~$", ".", "#")
-"""How the names begin of files that programs keep beside the one they work on."""
-
-_OUR_OWN: Final = re.compile(r".*\.(results|failed|plan)(-\d+)?", re.DOTALL)
-"""How sheets that batch_share writes are called, before their suffix."""
+        wrong, hint = f"can't be read, made or moved ({error.strerror})", "The folder must be writable."
+        raise FolderTrouble(f"{file} {wrong}. {hint}", problem=f"{file.name} {wrong}.", hint=hint) from None
 
 
 def is_sheet(file: Path) -> bool:
     """Whether its name is that of a sheet that somebody dropped: no temporary file, and nothing of our own."""
-    if file.name.startswith(_PASSING) or file.suffix.lower() not in SHEET_SUFFIXES - {".txt"}:  # somebody's notes
+    if file.name.startswith(("~$", ".", "#")) or file.suffix.lower() not in SHEET_SUFFIXES - {".txt"}:  # notes
         return False
-    return not _OUR_OWN.fullmatch(file.stem.lower())
+    return not re.fullmatch(r".*\.(results|failed|plan)(-\d+)?", file.stem.lower(), re.DOTALL)
 
 
-@dataclass(slots=True)
-class Arrivals:
-    """The sheets of `folder`, how each was last written, and since when. `now` is any clock that goes forward."""
+class Inbox:
+    """The `folder` that sheets are dropped into, with those that they are moved to, each in one of its own.
 
-    folder: Path
-    now: Callable[[], float]
-    settle: float = SETTLE
-    _seen: dict[Path, tuple[tuple[int, int], float]] = field(default_factory=dict)
+    A sheet is taken that has not changed for `settle` seconds, by any `clock` that goes forward. Raises
+    BatchShareError where it is no folder, FolderTrouble where it can't be changed.
+    """
+
+    def __init__(self, folder: Path, settle: float = SETTLE, clock: Callable[[], float] = time.monotonic) -> None:
+        if not folder.is_dir():
+            raise BatchShareError(
+                f"{folder} is no folder: name the one that sheets are dropped into.",
+                problem="What is to be watched is no folder.",
+                hint="Name the folder that sheets are dropped into.",
+            )
+        self.folder, self.settle, self.clock = folder, settle, clock
+        self.unsettled: dict[Path, tuple[tuple[int, int], float]] = {}  # how each was last written, since when
+
+    def locked(self) -> AbstractContextManager[object]:
+        """Be the only one who watches, until that is left. Raises BatchShareError if somebody does already."""
+        lock = FileLock(self.folder / ".batch-share-watch.lock", mode=0o600, thread_local=False)
+        with _usable(self.folder):
+            try:
+                return lock.acquire(timeout=0)
+            except Timeout:
+                raise BatchShareError(
+                    f"{self.folder} is watched already by another batch_share process: one is enough.",
+                    problem="The folder is watched already by another batch_share process.",
+                    hint="One is enough: leave the other one at work, or stop it.",
+                ) from None
+
+    def begun(self) -> list[Path]:
+        """Sheets that were agreed to, then those being worked on, now or in an earlier watch; the oldest first."""
+        with _usable(self.folder):
+            folders = [each for name in (AGREED, WORKING) for each in sorted(self.folder.glob(f"{name}/*_*"))]
+            for folder in folders:
+                if folder.is_dir() and not any(folder.iterdir()):  # of a move that was cut off
+                    folder.rmdir()
+            sheets = [each / each.name.partition("_")[2] for each in folders]
+            return [sheet for sheet in sheets if sheet.is_file() or LedgerName.of_sheet(sheet).exists()]
 
     def ready(self) -> list[Path]:
-        """Look once; the sheets that are fully written, the oldest first. Raises FolderTrouble."""
-        now = self.now()
-        found: dict[Path, tuple[tuple[int, int], float]] = {}
+        """Look once; the sheets that are fully written, the oldest first."""
+        now, seen = self.clock(), self.unsettled
         with _usable(self.folder):
             files = [*self.folder.iterdir(), *self.folder.glob(f"{AGREED}/*")]
+        self.unsettled = {}
         for file in filter(is_sheet, files):
             with suppress(OSError):  # gone again, or on its way
                 if file.is_file():
                     written = file.stat().st_mtime_ns, file.stat().st_size
-                    before, since = self._seen.get(file, (written, now))
-                    found[file] = written, since if written == before else now
-        self._seen = found
-        whole = [file for file, (_, since) in found.items() if self._is_whole(file, now - since)]
-        return sorted(whole, key=lambda file: (found[file][0][0], file.name))
-
-    def unsettled(self) -> list[Path]:
-        """The sheets of the last look that are still there."""
-        return sorted(file for file in self._seen if file.is_file())
+                    before, since = seen.get(file, (written, now))
+                    self.unsettled[file] = written, since if written == before else now
+        whole = [file for file, (_, since) in self.unsettled.items() if self._is_whole(file, now - since)]
+        return sorted(whole, key=lambda file: (self.unsettled[file][0][0], file.name))
 
     def _is_whole(self, file: Path, quiet: float) -> bool:
         if quiet < self.settle:
             return False
         try:
             with file.open("rb"):
-                pass
-            is_cut_off = file.suffix.lower() in _ZIPPED and not zipfile.is_zipfile(file)
+                is_cut_off = file.suffix.lower() in {".xlsx", ".xlsm", ".ods"} and not zipfile.is_zipfile(file)
         except OSError:  # whoever writes it may keep it to himself
             return False
         return not is_cut_off or quiet >= PATIENCE * self.settle
 
+    def take(self, sheet: Path) -> Path:
+        """Move a sheet into a folder of its own, out of the inbox or among those that were agreed to."""
+        with _usable(sheet):
+            place = WORKING if sheet.parent == self.folder else AGREED
+            folder = self._fresh(place, f"{utc_now():%Y%m%d-%H%M%S}_{sheet.name}")
+            folder.mkdir()
+            try:
+                return sheet.rename(folder / sheet.name)
+            except OSError:
+                folder.rmdir()
+                raise
+            finally:
+                self.unsettled.pop(sheet, None)
 
-_PASSES: Final = (Unreachable, NotAnswered, StillThrottled, AccountClosed, DailyLimitReached, LedgerLocked)
-"""What is not the sheet's fault, and may be over when it is tried again."""
+    def finish(self, sheet: Path, place: str, why: str = "") -> Path:
+        """Move a sheet with all that was made of it to `place`; `why` is kept beside it."""
+        with _usable(sheet.parent):
+            target = self._fresh(place, sheet.parent.name)
+            if place == HELD:
+                agreed = self.folder.absolute() / AGREED
+                agreed.mkdir(exist_ok=True)
+                why = f"{why}\n\n{spell_release(target.absolute(), agreed)}"
+            if why:
+                free = (file for file in names_for(sheet.with_name(WHY)) if not file.exists())
+                write_private(next(free), f"{why}\n")
+            return sheet.parent.rename(target) / sheet.name
 
-_NEEDS_A_YES: Final = (NotConfirmed, TooManyRows, TooManyForUser, TooManyRevokes)
+    def _fresh(self, place: str, name: str) -> Path:
+        """A folder that is not there yet, in one that is; what its name says behind the time is kept."""
+        (parent := self.folder / place).mkdir(exist_ok=True)
+        stamp, _, sheet = name.partition("_")
+        names = chain([name], (f"{stamp}-{number}_{sheet}" for number in count(2)))
+        return next(folder for folder in map(parent.joinpath, names) if not folder.exists())
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +197,7 @@ class SheetOutcome:
 
     @property
     def ledger(self) -> LedgerName:
-        """Its ledger where it is now, if the work came so far that there is one."""
+        """Its ledger where it is now, there or not."""
         return LedgerName.of_sheet(self.sheet)
 
     @property
@@ -271,9 +210,9 @@ class SheetOutcome:
     @property
     def place(self) -> str | None:
         """Where the sheet goes; None while there is something to come: rows that wait, or are processed still."""
-        if self.interrupted or isinstance(self.error, (*_PASSES, AccessDenied)):
+        if self.interrupted or isinstance(self.error, (*PASSING, AccessDenied)):
             return None
-        if isinstance(self.error, _NEEDS_A_YES):
+        if isinstance(self.error, NEEDS_A_YES):
             return HELD
         if self.error is not None or self.summary is None:
             return FAILED
@@ -282,69 +221,91 @@ class SheetOutcome:
             return None
         return DONE if self.summary.exit_code is ExitCode.DONE else FAILED
 
-
-AGAIN: Final = 300.0
-"""Seconds until a sheet is looked at again of which something is to come."""
+    @property
+    def release(self) -> str:
+        """How a sheet that is held is sent after all; "" for others. Where the inbox itself is, it does not say."""
+        if self.place != HELD:
+            return ""
+        folder, *_, inbox = self.sheet.absolute().parents[:3]
+        return spell_release(folder.relative_to(inbox.parent), Path(inbox.name, AGREED))
 
 
 @dataclass(slots=True)
 class Watch:
-    """`work` does what is to be done for a sheet; `moved` is told of each that is filed away, before and after.
+    """Runs each sheet of an inbox by these options, until `stop` is asked. Raises BatchShareError.
 
-    `trouble` is told of what else goes wrong and may be over later. `sleep` returns early when `is_over`.
+    `run` does a job with these settings, agreed to or not. `trouble` is told, in a sentence, of what goes wrong and
+    may be over later.
     """
 
-    arrivals: Arrivals
-    places: Folders
-    work: Callable[[Case], Awaitable[SheetOutcome]]
-    moved: Callable[[Case, Case], None]
+    inbox: Inbox
+    settings: Settings
+    options: SheetOptions
+    run: Callable[[Kind, Settings, bool], Awaitable[Ending]]
+    stop: Stop
     trouble: Callable[[str], None]
-    sleep: Callable[[float], Awaitable[None]]
-    is_over: Callable[[], bool]
     _looked: dict[Path, float] = field(default_factory=dict)
 
-    async def once(self) -> AsyncIterator[SheetOutcome]:
-        """Work on what is there, and on what settles while it is looked at twice. Raises BatchShareError."""
-        async for outcome in self._round():
-            yield outcome
-        if self.arrivals.unsettled() and not self.is_over():
-            await self.sleep(self.arrivals.settle)
-            async for outcome in self._round():
-                yield outcome
-        for sheet in self.arrivals.unsettled():
-            self.trouble(f"{sheet.name}: still being written, or cut off; left for the next time.")
+    async def outcomes(self, every: float, *, once: bool) -> AsyncIterator[SheetOutcome]:
+        """Look each `every` seconds, until it is to end or for what no later look can fix.
 
-    async def forever(self, every: float) -> AsyncIterator[SheetOutcome]:
-        """Look each `every` seconds until it is over. Raises BatchShareError for what no later look can fix."""
-        troubled = ""
-        while not self.is_over():
+        Or `once`: work on what is there, and on what settles while it is looked at twice.
+        """
+        troubled, looks = "", 0
+        while not self.stop.asked:
             try:
                 async for outcome in self._round():
                     yield outcome
                 troubled = ""
             except FolderTrouble as error:  # a folder on another machine may be gone for a while; told once
+                if once:
+                    raise
                 if str(error) != troubled:
                     self.trouble(f"{error} It is tried again.")
                 troubled = str(error)
-            if not self.is_over():
-                await self.sleep(every)
+            looks += 1
+            if once and (looks == 2 or not self.inbox.unsettled):
+                break
+            await self.stop.sleep(self.inbox.settle if once else every)
+        for sheet in self.inbox.unsettled if once else ():
+            self.trouble(f"{sheet.name}: still being written, or cut off; left for the next time.")
 
     async def _round(self) -> AsyncIterator[SheetOutcome]:
-        due = self.arrivals.now() - AGAIN
-        begun = [case for case in self.places.begun() if self._looked.get(case.folder, due) <= due]
-        while not self.is_over():
+        due = self.inbox.clock() - AGAIN
+        begun = [sheet for sheet in self.inbox.begun() if self._looked.get(sheet, due) <= due]
+        while not self.stop.asked:
             if begun:
-                case = begun.pop(0)
-            elif ready := self.arrivals.ready():  # looked at anew for each: the work may have taken long
-                case = self.places.take(ready[0])
+                sheet = begun.pop(0)
+            elif ready := self.inbox.ready():  # looked at anew for each: the work may have taken long
+                sheet = self.inbox.take(ready[0])
             else:
                 return
-            outcome = await self.work(case)
-            self._looked[case.folder] = self.arrivals.now()
+            outcome = await self._work(sheet)
+            self._looked[sheet] = self.inbox.clock()
             if outcome.place is not None:
-                filed = self.places.finish(case, outcome.place, str(outcome.error or ""))
-                self.moved(case, filed)
-                outcome = replace(outcome, sheet=filed.sheet)
+                filed = self.inbox.finish(sheet, outcome.place, str(outcome.error or ""))
+                if (moved := LedgerName.of_sheet(filed)).exists():
+                    note_move(self.settings, LedgerName.of_sheet(sheet), moved, self.trouble)
+                outcome = replace(outcome, sheet=filed)
             yield outcome
             if isinstance(outcome.error, AccessDenied):  # it would stop every sheet, until a person fixes it
                 raise outcome.error
+
+    async def _work(self, sheet: Path) -> SheetOutcome:
+        ledger, settings, is_agreed = LedgerName.of_sheet(sheet), self.settings, sheet.parents[1].name == AGREED
+        if is_agreed:
+            settings = settings.model_copy(update={"max_rows": None, "max_per_user": None})
+        job: Kind = RunSheet(SheetJob(sheet, ledger, self.options))
+        try:
+            if await is_agreed_to(ledger):
+                if (at_rest := await nothing_due(ledger)) is not None:
+                    return SheetOutcome(sheet, Ending(at_rest))
+                # Not run: with other options than it was taken in with, the same rows would be other ones.
+                job = Resume(ledger)
+            ending = await self.run(job, settings, is_agreed)
+        except BatchShareError as error:
+            # Of what a person ends before its first call nobody knows what would have become: it stays.
+            return SheetOutcome(sheet, error, interrupted=self.stop.asked)
+        if ending.interrupted:
+            self.stop.ask()
+        return SheetOutcome(sheet, ending, ending.interrupted)

@@ -15,9 +15,10 @@ import re
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
@@ -31,7 +32,7 @@ from batch_share.leadsquared.guesses import (
     NOT_FOR_US,
     is_believed,
 )
-from batch_share.leadsquared.outcome import Denied, Lost
+from batch_share.leadsquared.protocol import Denied, Lost
 from batch_share.outputs import write_private
 
 if TYPE_CHECKING:
@@ -40,11 +41,12 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from batch_share.leadsquared.outcome import Failure
+    from batch_share.leadsquared.protocol import Failure
     from batch_share.settings import Settings
 
 MOST_LOST: Final = 3
-"""Calls in a row, each of them repeated, that may go unanswered before an API is taken to be silent."""
+"""Calls in a row, each of them repeated, that may go unanswered before an API is taken to be silent: one or two may
+be mishaps, and each of these takes minutes."""
 
 _NOT_THERE: Final = frozenset({404, 405, 501})
 
@@ -80,20 +82,26 @@ class Apis:
             self.gone[path] = failure
 
 
-# A call that was under way when its process was killed may arrive this many seconds after it was noted …
-_ON_ITS_WAY_SECONDS = 1.0
-# (of which so many go by before it is noted: a touch for every call would be most of the work of a quick run) …
-_NOTED_WITHIN_SECONDS = 0.1
-# … and, if the network held it up, just before the next process starts; not when that is later than this.
-_IN_FLIGHT_SECONDS = 60.0
+_ON_ITS_WAY_SECONDS: Final = 1.0
+"""A call that was under way when its process was killed may arrive so long after it was noted: an honest trip is
+over by then."""
+
+_NOTED_WITHIN_SECONDS: Final = 0.1
+"""So many of these may go by before it is noted: a touch for every call would be most of a quick run's work."""
+
+_IN_FLIGHT_SECONDS: Final = 60.0
+"""If the network held it up, it may arrive just before the next process starts, but not when that is later than
+this: an answer is waited for as long."""
+
 _MOST_CALLS: Final = 10**9
-"""Of a day, that are believed."""
+"""Of a day, that are believed: at the highest limit that is believed nobody makes a tenth of them."""
 
 _AHEAD: Final = 25
-"""Calls that are written down before they are made: a process that is killed counts as having made them all."""
+"""Calls that are written down before they are made: a process that is killed counts as having made them all. So
+many are allowed in one period, which is little to lose of a day."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Account:
     """What the file says: `process` had it last, and `closed` it; `period` is the longest it kept; `rate` was
     told, `bulk_rate` for bulk calls, `share_batch` is the most shares that a call may hold (0: as many as are
@@ -104,10 +112,10 @@ class Account:
     process: int = 0
     closed: bool = False
     period: float = 0.0
-    rate: str = ""
+    rate: Rate | None = None
     day: str = ""
     calls: int = 0
-    bulk_rate: str = ""
+    bulk_rate: Rate | None = None
     share_batch: int = 0
     ignores_owner: bool = False
     closed_until: float = 0.0
@@ -118,53 +126,40 @@ class Account:
     def read(cls, file: Path) -> Account:
         """The file's text; one that is torn says nothing, not even that it was closed. Raises OSError."""
         try:
-            reported = json.loads(file.read_bytes())
+            told = json.loads(file.read_bytes())
         except (ValueError, RecursionError):
-            return cls()
-        if not isinstance(reported, dict):
-            return cls()
-        kinds = {name: type(default) for name, default in asdict(cls()).items()}
-        known = {name: value for name, value in reported.items() if type(value) is kinds.get(name)}
-        return cls(
-            **{name: value for name, value in known.items() if name not in _BOUNDS or 0 <= value <= _BOUNDS[name]}
-        )
+            told = None
+        kinds = {name: type(default) for name, default in vars(cls()).items()}
+        known: dict[str, Any] = {}
+        for name, value in told.items() if isinstance(told, dict) else ():
+            if name in {"rate", "bulk_rate"}:
+                with suppress(ValueError, TypeError):
+                    known[name] = limit if is_believed(limit := Rate.parse(value)) else None
+            elif type(value) is kinds.get(name) and (name not in _BOUNDS or 0 <= value <= _BOUNDS[name]):
+                known[name] = value
+        return cls(**known)
 
     def joined(self, other: Account) -> Account:
         """What is known of both as of one account: their calls together, of all else what is more cautious."""
         day = max(self.day, other.day)
-        batches = [each.share_batch for each in (self, other) if each.share_batch]
+        rates = [filter(None, pair) for pair in ((self.rate, other.rate), (self.bulk_rate, other.bulk_rate))]
+        rate, bulk_rate = (min(known, key=attrgetter("per_second"), default=None) for known in rates)
         return Account(
             closed=self.closed and other.closed,
             period=max(self.period, other.period),
-            rate=_slower(self.rate, other.rate),
+            rate=rate,
             day=day,
             calls=min(self.calls_on(day) + other.calls_on(day), _MOST_CALLS),
-            bulk_rate=_slower(self.bulk_rate, other.bulk_rate),
-            share_batch=min(batches, default=0),
+            bulk_rate=bulk_rate,
+            share_batch=min(filter(None, (self.share_batch, other.share_batch)), default=0),
             ignores_owner=self.ignores_owner or other.ignores_owner,
             closed_until=max(self.closed_until, other.closed_until),
             host=self.host or other.host,
         )
 
-    @property
-    def learned(self) -> Rate | None:
-        """The limit that LeadSquared told last, if it ever did."""
-        return _parsed(self.rate)
-
-    @property
-    def learned_bulk(self) -> Rate | None:
-        """The same for bulk calls."""
-        return _parsed(self.bulk_rate)
-
     def calls_on(self, day: str) -> int:
         """Calls made on a day, with those that a killed process may have made."""
         return self.calls if day == self.day else 0
-
-    def closed_at(self, now: float) -> dt.datetime | None:
-        """Until when LeadSquared wants no call, None if it takes them `now` (in seconds since 1970)."""
-        if not now < self.closed_until <= now + LONGEST_CLOSED:
-            return None
-        return dt.datetime.fromtimestamp(self.closed_until, dt.UTC)
 
 
 _BOUNDS: Final = {
@@ -172,28 +167,15 @@ _BOUNDS: Final = {
     "period": LONGEST_PERIOD + CLOCK_MARGIN,
     "calls": _MOST_CALLS,
     "share_batch": 25,
-    "closed_until": float("inf"),  # `closed_at` knows what the time is
+    "closed_until": float("inf"),  # `check_open` knows what the time is
 }
 """The greatest value of each number that is believed; the least is nothing."""
 
 
-def _parsed(rate: str) -> Rate | None:
-    try:
-        limit = Rate.parse(rate)
-    except ValueError:
-        return None
-    return limit if is_believed(limit) else None
-
-
-def _slower(*rates: str) -> str:
-    """The slowest of the rates that are believed; "" if none is."""
-    known = [limit for rate in rates if (limit := _parsed(rate)) is not None]
-    return str(min(known, key=lambda limit: limit.per_second)) if known else ""
-
-
 class AccountMemory:
-    """The file behind a pacer's `SendMemory`: opened with the account's turn, closed before that is given back.
+    """The file behind a pacer, and what is known of the `account`, by this run or an earlier one.
 
+    It is opened with the account's turn, and closed before that is given back.
     A context manager. It may be opened again: whatever others did meanwhile is known then.
     """
 
@@ -205,8 +187,8 @@ class AccountMemory:
         self._is_open = False
         self._was_closed = True
         self._period_before = 0.0
-        self._now = Account()
-        self._calls = self._written = self._ahead = 0
+        self.account = Account()
+        self._written = self._ahead = 0
         self._written_at = 0.0
 
     def __enter__(self) -> AccountMemory:
@@ -220,9 +202,14 @@ class AccountMemory:
 
     def open(self) -> None:
         """Read what is known. Raises BatchShareError when the folder can't be written."""
+        self._age, self._was_closed, self._period_before, today = None, True, 0.0, self._today()
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._recall()
+            if self._file.exists():
+                self._last = self._file.stat().st_mtime
+            before = self.heed(self._file)
+            now = replace(before, process=os.getpid(), closed=False, period=0.0, host=self._host or before.host)
+            self.account = replace(now, day=today, calls=before.calls_on(today))
             self._write()
         except OSError as error:
             raise unwritable(self._file.parent, error) from None
@@ -235,7 +222,7 @@ class AccountMemory:
         known, age = Account.read(file), self._wall_clock() - file.stat().st_mtime
         self._age = age if self._age is None else min(self._age, age)
         self._was_closed = self._was_closed and known.closed
-        self._period_before = max(self._period_before, known.period, known.learned.period if known.learned else 0.0)
+        self._period_before = max(self._period_before, known.period, known.rate.period if known.rate else 0.0)
         return known
 
     def move(self, file: Path) -> None:
@@ -245,8 +232,7 @@ class AccountMemory:
         """
         mine, before, self._file = self.account, self._file, file
         try:
-            both = mine.joined(self.heed(file))
-            self._now, self._calls = replace(both, process=os.getpid(), period=mine.period), both.calls
+            self.account = replace(mine.joined(self.heed(file)), process=os.getpid(), period=mine.period)
             self._last = max(self._last, file.stat().st_mtime if file.exists() else 0.0)
             self._write()
             before.unlink(missing_ok=True)
@@ -256,15 +242,13 @@ class AccountMemory:
     def close(self) -> None:
         """Say that no call is under way any more. What is closed already belongs to whoever has opened it since."""
         if self._is_open:
-            self._is_open = False
-            self._now, self._ahead = replace(self._now, closed=True), 0
-            with suppress(OSError):
-                self._write()
+            self._is_open, self._ahead = False, 0
+            self.keep(closed=True)
 
     def seconds_to_wait(self, period: float) -> float:
         """Seconds until the period after the last process's last call is over, by its rates and by this one's."""
-        if self._now.period < period:
-            self._keep(period=period)
+        if self.account.period < period:
+            self.keep(period=period)
         if self._age is None:
             return 0.0
         period = max(period, self._period_before)
@@ -284,52 +268,23 @@ class AccountMemory:
         with suppress(OSError):
             os.utime(self._file, (self._last, self._last))
 
-    @property
-    def account(self) -> Account:
-        """What is known of the account, by this run or an earlier one."""
-        return replace(self._now, calls=self._calls)
-
-    def learn(self, rate: Rate) -> None:
-        """Remember the limit that LeadSquared has told."""
-        self._keep(rate=str(rate))
-
-    def learn_bulk(self, rate: Rate) -> None:
-        """Remember the limit that LeadSquared has told for bulk calls."""
-        self._keep(bulk_rate=str(rate))
-
-    def learn_share_batch(self, most: int) -> None:
-        """Remember how many shares a call may hold."""
-        self._keep(share_batch=most)
-
-    def learn_owner(self, *, ignored: bool) -> None:
-        """Remember whether an activity posted by itself gets its owner."""
-        if ignored is not self._now.ignores_owner:
-            self._keep(ignores_owner=ignored)
+    def keep(self, **known: Any) -> None:
+        """Remember what is `known` of the account from now on, by the names that an Account has for it."""
+        before, self.account = self.account, replace(self.account, **known)
+        if self.account != before:
+            with suppress(OSError):
+                self._write()
 
     def close_for(self, seconds: float) -> dt.datetime:
         """Remember that LeadSquared wants no call for so long, LONGEST_CLOSED at most; until when that is."""
-        self._keep(closed_until=self._wall_clock() + seconds)
-        return dt.datetime.fromtimestamp(self._now.closed_until, dt.UTC)
-
-    def open_again(self) -> None:
-        """Forget that LeadSquared wanted no call: somebody knows better."""
-        if self._now.closed_until:
-            self._keep(closed_until=0.0)
-
-    def not_told(self) -> None:
-        """Remember that LeadSquared was asked which account the key is of, and did not say."""
-        self._keep(asked=True)
+        self.keep(closed_until=self._wall_clock() + seconds)
+        return dt.datetime.fromtimestamp(self.account.closed_until, dt.UTC)
 
     def check_open(self) -> None:
-        """Raises AccountClosed if LeadSquared wants no call yet."""
-        until = self._now.closed_at(self._wall_clock())
-        if until is not None:
-            raise AccountClosed(until)
-
-    def _keep(self, **changes: float | str | bool) -> None:
-        self._now = replace(self._now, **changes)  # type: ignore[arg-type]
-        with suppress(OSError):
-            self._write()
+        """Raises AccountClosed if LeadSquared wants no call yet; a time that is too far away counts as none."""
+        now = self._wall_clock()
+        if now < self.account.closed_until <= now + LONGEST_CLOSED:
+            raise AccountClosed(dt.datetime.fromtimestamp(self.account.closed_until, dt.UTC))
 
     def spend(self, most: int | None) -> str:
         """Count a call of today, and return which day that is.
@@ -338,68 +293,38 @@ class AccountMemory:
         """
         self.check_open()
         today = self._today()
-        if today != self._now.day:
-            self._now, self._calls, self._written = replace(self._now, day=today), 0, 0
-        if most is not None and self._calls >= most:
-            raise DailyLimitReached(most, self._calls)
-        self._calls += 1
-        if self._calls > self._written:
-            self._ahead = self._further()
+        if today != self.account.day:
+            self.account, self._written = replace(self.account, day=today, calls=0), 0
+        if most is not None and self.account.calls >= most:
+            raise DailyLimitReached(most, self.account.calls)
+        self.account = replace(self.account, calls=self.account.calls + 1)
+        if self.account.calls > self._written:
+            # The quicker the last ones were used up, the more are written down ahead.
+            before, self._written_at = self._written_at, self._wall_clock()
+            lasted = self._written_at - before
+            if 0 <= lasted < _NOTED_WITHIN_SECONDS:
+                self._ahead *= 2
+            elif not 0 <= lasted < 3 * _NOTED_WITHIN_SECONDS:
+                self._ahead = _AHEAD
             with suppress(OSError):
                 self._write()
         return today
 
     def give_back(self, day: str) -> None:
         """A call that was counted on `day` never left. What was written down ahead stays, for the next one."""
-        if day == self._now.day:  # else it was counted before midnight, and a new count has begun
-            self._calls -= 1
-
-    def _further(self) -> int:
-        """How many calls to write down ahead: the more, the quicker the last ones were used up."""
-        before, self._written_at = self._written_at, self._wall_clock()
-        lasted = self._written_at - before
-        if 0 <= lasted < _NOTED_WITHIN_SECONDS:
-            return 2 * self._ahead
-        return self._ahead if 0 <= lasted < 3 * _NOTED_WITHIN_SECONDS else _AHEAD
+        if day == self.account.day:  # else it was counted before midnight, and a new count has begun
+            self.account = replace(self.account, calls=self.account.calls - 1)
 
     def _today(self) -> str:
         return dt.datetime.fromtimestamp(self._wall_clock(), DAY_ZONE).date().isoformat()
 
-    def _recall(self) -> None:
-        self._age, self._was_closed, self._period_before, today = None, True, 0.0, self._today()
-        if self._file.exists():
-            self._last = self._file.stat().st_mtime
-        before = self.heed(self._file)
-        self._now = replace(before, process=os.getpid(), closed=False, period=0.0, day=today)
-        if self._host:
-            self._now = replace(self._now, host=self._host)
-        self._calls = before.calls_on(today)
-
     def _write(self) -> None:
         """Change the text, whole or not at all, but not the time: opening and closing are no calls."""
         new = self._file.with_suffix(".new")
-        self._written = self._calls + self._ahead
-        write_private(new, json.dumps(asdict(self._now) | {"calls": self._written}))
+        self._written = self.account.calls + self._ahead
+        write_private(new, json.dumps(vars(self.account) | {"calls": self._written}, default=str))
         os.utime(new, (self._last, self._last))
         new.replace(self._file)
-
-
-class BulkMemory:
-    """The memory of a pacer of bulk calls alone. Each of them is a call of the account too, and noted as that."""
-
-    def __init__(self, account: AccountMemory) -> None:
-        self._account = account
-
-    def seconds_to_wait(self, period: float) -> float:
-        """As the account's: when its last bulk call was is not kept, so that any call counts."""
-        return self._account.seconds_to_wait(period)
-
-    def note(self) -> None:
-        """Nothing: the account's pacer does it."""
-
-    def learn(self, rate: Rate) -> None:
-        """Remember the limit of bulk calls."""
-        self._account.learn_bulk(rate)
 
 
 def unwritable(folder: Path, error: OSError) -> BatchShareError:
@@ -412,58 +337,48 @@ def unwritable(folder: Path, error: OSError) -> BatchShareError:
     )
 
 
-def account_name(base_url: str, access_key: SecretStr) -> str:
-    """A file name for the account: the same for the same host and key, and no way back to the key."""
-    return _digest(f"{base_url}\n{access_key.get_secret_value()}")
+def account_name(*parts: str | SecretStr) -> str:
+    """A file name for what its parts name, with no way back to a key.
+
+    They are a host and a key; "org", a host and an OrgId, which is the same for each of an account's keys; a host.
+    """
+    known = "\n".join(each if isinstance(each, str) else each.get_secret_value() for each in parts)
+    return base64.b32encode(hashlib.blake2b(known.encode(), digest_size=10).digest()).decode().lower()
 
 
-def account_of_org(base_url: str, org_id: str) -> str:
-    """A file name for the account with this OrgId at a host: the same for each of its keys."""
-    return _digest(f"org\n{base_url}\n{org_id}")
+def accounts_of_keys(folder: Path) -> dict[str, str]:
+    """Which account each key was told to be of, by names alone, in the file `identities` of a state folder.
+
+    What is torn, missing, or no name of an account, says nothing.
+    """
+    try:
+        told = json.loads((folder / "identities").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        told = None
+    known = told.items() if isinstance(told, dict) else ()
+    return {key: name for key, name in known if isinstance(name, str) and _NAME.fullmatch(name)}
 
 
-def _digest(text: str) -> str:
-    return base64.b32encode(hashlib.blake2b(text.encode(), digest_size=10).digest()).decode().lower()
-
-
-class Identities:
-    """Which account each key was told to be of, by names alone, in the file `identities` of a state folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "identities"
-
-    def account(self, key_name: str) -> str:
-        """The name of the account of a key (both as `account_name`); the key's own where none was told."""
-        return self.told().get(key_name, key_name)
-
-    def remember(self, key_name: str, account: str) -> None:
-        """Note what a successful answer told. Raises BatchShareError if the folder can't be written."""
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with FileLock(self._file.with_suffix(".lock"), mode=0o600, timeout=20):
-                new = self._file.with_suffix(".new")
-                write_private(new, json.dumps(self.told() | {key_name: account}))
-                new.replace(self._file)
-        except OSError as error:  # a timeout of the lock too
-            raise unwritable(self._file.parent, error) from None
-
-    def told(self) -> dict[str, str]:
-        """The account of each key; what is torn, missing, or no name of an account, says nothing."""
-        try:
-            told = json.loads(self._file.read_bytes())
-        except (OSError, ValueError, RecursionError):
-            return {}
-        if not isinstance(told, dict):
-            return {}
-        return {key: name for key, name in told.items() if isinstance(name, str) and _NAME.fullmatch(name)}
+def remember_account(folder: Path, key: str, account: str) -> None:
+    """Note which account a successful answer told a key to be of. Raises BatchShareError: it can't be written."""
+    file = folder / "identities"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(file.with_suffix(".lock"), mode=0o600, timeout=20):  # held for a write: a second at the most
+            write_private(new := file.with_suffix(".new"), json.dumps(accounts_of_keys(folder) | {key: account}))
+            new.replace(file)
+    except OSError as error:  # a timeout of the lock too
+        raise unwritable(folder, error) from None
 
 
 _NAME: Final = re.compile("[a-z2-7]{16}")
 
 
 def name_of_account(settings: Settings) -> str:
-    """By what the account is known on this machine. Raises SettingsError if none is set."""
-    return Identities(settings.state_folder).account(_key_name(settings))
+    """By what the account is known on this machine: until told, by its key. Raises SettingsError if none is set."""
+    host, access_key, _ = settings.account()
+    own = account_name(host, access_key)
+    return accounts_of_keys(settings.state_folder).get(own, own)
 
 
 def names_of_account(settings: Settings) -> frozenset[str]:
@@ -472,22 +387,18 @@ def names_of_account(settings: Settings) -> frozenset[str]:
     Where that was not told of both, nobody can say that they are not the same account. Raises SettingsError if none
     is set.
     """
-    folder, own, told = settings.state_folder, _key_name(settings), Identities(settings.state_folder).told()
-    mine, others = told.get(own, own), {*told.values()}
-    host, _, _ = settings.account()
-    here = {mine, own, *(file.stem for file in _files_at(folder, host))}
+    host, access_key, _ = settings.account()
+    own, told = account_name(host, access_key), accounts_of_keys(settings.state_folder)
+    mine = told.get(own, own)
+    files = any_account(settings.state_folder, host)
+    here = {mine, own, *(file.stem for file in files if file.suffix == ".account")}
     if own in told:
-        here -= others - {mine}
+        here -= {*told.values()} - {mine}
     return frozenset(here | {key for key, account in told.items() if account in here})
 
 
-def _key_name(settings: Settings) -> str:
-    host, access_key, _ = settings.account()
-    return account_name(host, access_key)
-
-
 ASK_AGAIN: Final = 0.5
-"""Seconds between two tries to get the turn."""
+"""Seconds between two tries to get the turn: nobody who waits for a run notices them, and they cost nothing."""
 
 
 class AccountTurn:
@@ -512,13 +423,30 @@ class AccountTurn:
 
     async def take(self) -> None:
         """Wait until nobody else has it. Raises BatchShareError if the folder can't be written."""
-        if self.is_held or self._taken():
-            return
-        self.is_awaited = True
         try:
-            self._on_wait(self.holder)
-            while not self._taken():  # noqa: ASYNC110 - a lock tells nobody that it is free
-                await asyncio.sleep(ASK_AGAIN)
+            while not self.is_held:
+                try:
+                    self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    for file in chain([self.file], self._besides()):
+                        if file in self._locks:
+                            continue
+                        lock, process = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False), 0
+                        with suppress(OSError):
+                            process = Account.read(file).process  # as whoever holds it has left it there
+                        self.holder = process if process not in {0, os.getpid()} else None
+                        lock.acquire(timeout=0)
+                        self._locks[file] = lock
+                except Timeout:
+                    self.give_back()
+                except OSError as error:
+                    self.give_back()
+                    raise unwritable(self.file.parent, error) from None
+                else:
+                    return
+                if not self.is_awaited:
+                    self.is_awaited = True
+                    self._on_wait(self.holder)
+                await asyncio.sleep(ASK_AGAIN)  # a lock tells nobody that it is free
         finally:
             self.is_awaited = False
 
@@ -534,44 +462,14 @@ class AccountTurn:
         while self._locks:
             self._locks.popitem()[1].release()
 
-    def _taken(self) -> bool:
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for file in chain([self.file], self._besides()):
-                if file not in self._locks:
-                    lock = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False)
-                    self.holder = self._holder(file)
-                    lock.acquire(timeout=0)
-                    self._locks[file] = lock
-        except Timeout:
-            self.give_back()
-            return False
-        except OSError as error:
-            self.give_back()
-            raise unwritable(self.file.parent, error) from None
-        return True
-
-    def _holder(self, file: Path) -> int | None:
-        """The process Id that whoever holds the account has left in its memory."""
-        try:
-            process = Account.read(file).process
-        except OSError:
-            return None
-        return process if process not in {0, os.getpid()} else None
-
 
 def any_account(folder: Path, host: str) -> Iterator[Path]:
     """The files of which nobody else may have the turn while a key, of nobody knows which account, is used.
 
     One that is the host's comes first: whoever has its turn may make another account known.
     """
-    yield folder / f"{_digest(host)}.host"
-    yield from _files_at(folder, host)  # not before: the turn of the host's is had by now
-
-
-def _files_at(folder: Path, host: str) -> Iterator[Path]:
-    """The files of accounts that are, or may be, at a host."""
-    for file in sorted(folder.glob("*.account")):
+    yield folder / f"{account_name(host)}.host"
+    for file in sorted(folder.glob("*.account")):  # not before: the turn of the host's is had by now
         with suppress(FileNotFoundError):  # it has just become another's
             if Account.read(file).host in {"", host}:
                 yield file

@@ -25,43 +25,50 @@ from weakref import WeakSet
 
 import aiohttp
 
-from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer, Call
+from batch_share.leadsquared.protocol import Answer, Call, Lost, NotSent
 from batch_share.logs import LOGGER, log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from types import TracebackType
 
     from pydantic import SecretStr
 
     from batch_share.leadsquared.wire_log import CallLog
-    from batch_share.proxy import Proxy
+    from batch_share.settings import Proxy
 
 HIDDEN: Final = "***"
 """What stands where a key stood."""
 
 _PIECE: Final = 4
+"""Characters of a key that are hidden in words, for it may come back cut off or masked: fewer tell nothing."""
+
 _PIECE_OF_WORDS: Final = 8
+"""The same of a key of mere words, such as the sandbox's: it shares "acce" with "Access denied"."""
+
 _MADE_OF_WORDS: Final = re.compile(r"[a-z._-]*")
 
 
 class Redactor:
     """Takes two keys out of what a server said: whole ones out of anything, pieces out of its words for people."""
 
-    # A key may come back cut off or masked, so four characters of it are hidden in words; not in Ids and other
-    # data: a GUID shares four hexadecimal digits with a real key by chance (about one in sixty does), and an Id
-    # that was touched is no Id. Words are judged before they are redacted, so there a false alarm costs a word.
-    # A key of mere words, such as the sandbox's, shares "acce" with "Access denied": eight characters of that.
+    # Pieces are hidden in words alone, not in Ids and other data: a GUID shares four hexadecimal digits with a real
+    # key by chance (about one in sixty does), and an Id that was touched is no Id. Words are judged before they are
+    # redacted, so there a false alarm costs a word.
 
     def __init__(self, *keys: SecretStr) -> None:
-        known = [key.get_secret_value() for key in keys]
-        self._whole = [form.encode() for key in known if key for form in _forms(key)]
+        self._whole: list[bytes] = []
         self._pieces: dict[int, set[str]] = {_PIECE: set(), _PIECE_OF_WORDS: set()}
-        for key in known:
+        for key in filter(None, (each.get_secret_value() for each in keys)):
+            # As it is, and as JSON, HTML, a URL and base64 write it.
+            forms = {key, json.dumps(key)[1:-1], html.escape(key), quote(key, safe="")}
+            forms.add(base64.b64encode(key.encode()).decode())
+            self._whole += [form.encode() for form in forms]
+            # And as base64 does in the middle of a longer text, without the characters it shares with that.
+            for before, shared in ((0, 0), (1, 2), (2, 3)):
+                encoded = base64.b64encode(b"\0" * before + key.encode()).decode()
+                forms.add(encoded.rstrip("=")[shared:-1])
             size = _PIECE_OF_WORDS if _MADE_OF_WORDS.fullmatch(key) else _PIECE
-            for form in {*_forms(key), *_inside_base64(key)}:
-                self._pieces[size].update(form[at : at + size] for at in range(len(form) - size + 1))
+            self._pieces[size] |= {form[at : at + size] for form in forms for at in range(len(form) - size + 1)}
 
     def without_keys(self, body: bytes) -> bytes:
         """The body of an answer without whole keys, as they are or escaped."""
@@ -71,43 +78,46 @@ class Redactor:
 
     def without_pieces(self, words: str) -> str:
         """Words for people without anything that may be a piece of a key."""
-        hidden = {at for start, end in self._found(words) for at in range(start, end)}
-        if not hidden:
-            return words
+        hidden = {
+            at
+            for size, pieces in self._pieces.items()
+            for start in range(len(words) - size + 1)
+            if words[start : start + size] in pieces
+            for at in range(start, start + size)
+        }
         runs = groupby(range(len(words)), hidden.__contains__)
         return "".join(HIDDEN if is_hidden else "".join(words[at] for at in run) for is_hidden, run in runs)
 
-    def _found(self, words: str) -> Iterator[tuple[int, int]]:
-        for size, pieces in self._pieces.items():
-            for at in range(len(words) - size + 1):
-                if words[at : at + size] in pieces:
-                    yield at, at + size
-
-
-def _forms(key: str) -> set[str]:
-    """A key as it is, and as JSON, HTML, a URL and base64 write it."""
-    encoded = base64.b64encode(key.encode()).decode()
-    return {key, json.dumps(key)[1:-1], html.escape(key), quote(key, safe=""), encoded}
-
-
-def _inside_base64(key: str) -> Iterator[str]:
-    """What base64 makes of a key in the middle of a longer text, without the characters it shares with that."""
-    for before, shared in ((0, 0), (1, 2), (2, 3)):
-        yield base64.b64encode(b"\0" * before + key.encode()).decode().rstrip("=")[shared:-1]
-
 
 CONNECT_SECONDS = 15.0
+"""A packet that is lost is sent again after 1, 3 and 7 seconds: what those do not mend is no mishap."""
+
 ANSWER_SECONDS = 60.0
-# Shorter than any server is known to keep an idle connection: a POST that meets a closing one is lost for nothing.
+"""Where no setting says it: what takes longer than a minute is as good as lost, and is looked up."""
+
 KEEP_ALIVE_SECONDS = 4.0
+"""Shorter than any server is known to keep an idle connection: a POST on one that is closing is lost."""
+
+MAX_BODY_BYTES = 32 * 1024 * 1024
+"""Many times a page of 1,000 leads, and still little for a machine's memory."""
+
 NO_ANSWER = "sent, but no answer came in time"
 BROKEN_OFF = "sent, but the answer broke off"
 CONNECTION_LOST = "sent, but the connection was lost before the answer"
 NO_HTTP = "sent, but the host answered with something that is no HTTP"
-MAX_BODY_BYTES = 32 * 1024 * 1024
+UNREADABLE = "sent, but the answer could not be read"
+
+_AFTER: Final = (
+    (TimeoutError, NO_ANSWER),
+    (aiohttp.ClientPayloadError, BROKEN_OFF),
+    (aiohttp.ClientResponseError, NO_HTTP),
+    (ValueError, UNREADABLE),
+)
+"""What went wrong with a call that had left, by the first kind that the exception is of."""
 
 MOST_LOST_REUSED: Final = 2
-"""Calls lost on a connection that had served another, after which each call gets a connection of its own."""
+"""Calls lost on a connection that had served another, after which each call gets one of its own: once may happen
+wherever the server and we close it in the same moment."""
 
 _NOT_VALID_NOW: Final = (9, 10)
 _OTHER_NAME: Final = (62, 64)
@@ -229,13 +239,24 @@ class Client:
                 self._root + call.path,
                 params=call.query,
                 data=call.body,
-                headers=self._headers(),
+                # Of each request, not of the session: those are sent to a proxy as well, outside of TLS.
+                headers={
+                    "x-LSQ-AccessKey": self._keys[0].get_secret_value(),
+                    "x-LSQ-SecretKey": self._keys[1].get_secret_value(),
+                    "Content-Type": "application/json",
+                    "Accept": "application/json",
+                },
                 proxy=self._proxy.url.get_secret_value() if self._proxy else None,
                 allow_redirects=False,
             ) as response:
                 if not trip.departed:  # not an assert: without this, what was sent could be taken for not sent
                     raise AssertionError("answered without having asked for a connection")
-                body = self._redactor.without_keys(await _body(response))
+                body = b""
+                while chunk := await response.content.read(MAX_BODY_BYTES + 1 - len(body)):
+                    body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    return Lost(UNREADABLE)
+                body = self._redactor.without_keys(body)
                 return Answer(response.status, response.headers, body, self._redactor.without_pieces)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             if not trip.departed:
@@ -245,79 +266,39 @@ class Client:
                 self._lost_reused += 1
                 if self._lost_reused == MOST_LOST_REUSED:
                     self._session = await self._open(force_close=True)
-            return Lost(_after(error))
-
-    def _headers(self) -> dict[str, str]:
-        """Of each request, not of the session: those are sent to a proxy as well, outside of TLS."""
-        access_key, secret_key = (key.get_secret_value() for key in self._keys)
-        return {
-            "x-LSQ-AccessKey": access_key,
-            "x-LSQ-SecretKey": secret_key,
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-        }
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    body = await response.content.read(MAX_BODY_BYTES + 1)
-    while chunk := await response.content.read(MAX_BODY_BYTES + 1 - len(body)):
-        body += chunk
-    if len(body) > MAX_BODY_BYTES:
-        raise ValueError("the answer is too long")
-    return body
+            return Lost(next((words for kind, words in _AFTER if isinstance(error, kind)), CONNECTION_LOST))
 
 
 def _not_sent(error: Exception, proxy: Proxy | None) -> NotSent:
     """Why no connection came about, in words of our own: the exception's could hold a URL or a header."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return NotSent(_of_certificate(error), hopeless=True)
-    if proxy is None:
-        return NotSent(_before(error, "the host"))
-    if isinstance(error, aiohttp.ClientHttpProxyError):
+        # What is wrong with it, and what to do. OpenSSL's words name no more than the host.
+        number = getattr(error.certificate_error, "verify_code", None)
+        why = getattr(error.certificate_error, "verify_message", "it could not be checked").rstrip(".")
+        words = (
+            f"the certificate of {error.host} is not trusted ({why}): if a proxy or firewall looks into TLS here, "
+            "set the environment variable SSL_CERT_FILE to a file with the certificate of its authority"
+        )
+        if number in _OTHER_NAME:
+            words = f"the certificate shown is not {error.host}'s ({why}): check the host's name"
+        if number in _NOT_VALID_NOW:
+            words = f"the certificate of {error.host} is not valid now ({why}): check this machine's clock"
+        return NotSent(words, hopeless=True)
+    if proxy is not None and isinstance(error, aiohttp.ClientHttpProxyError):
         words = f"the proxy {proxy} did not connect to the host (HTTP {error.status})"
         is_login = error.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED
         then = ": it wants a user and a password, which stand in its URL" if is_login else ""
         return NotSent(words + then, hopeless=is_login)
-    if isinstance(error, aiohttp.ClientResponseError):
+    if proxy is not None and isinstance(error, aiohttp.ClientResponseError):
         return NotSent(f"the proxy {proxy} answered with something that is no HTTP")
-    return NotSent(f"{_before(error, 'the proxy')} (calls go through the proxy {proxy})")
-
-
-def _of_certificate(error: aiohttp.ClientConnectorCertificateError) -> str:
-    """What is wrong with a certificate, and what to do. OpenSSL's words name no more than the host."""
-    number = getattr(error.certificate_error, "verify_code", None)
-    why = getattr(error.certificate_error, "verify_message", "it could not be checked").rstrip(".")
-    if number in _OTHER_NAME:
-        return f"the certificate shown is not {error.host}'s ({why}): check the host's name"
-    if number in _NOT_VALID_NOW:
-        return f"the certificate of {error.host} is not valid now ({why}): check this machine's clock"
-    return (
-        f"the certificate of {error.host} is not trusted ({why}): if a proxy or firewall looks into TLS here, set "
-        "the environment variable SSL_CERT_FILE to a file with the certificate of its authority"
-    )
-
-
-def _before(error: Exception, first: str) -> str:
-    """As `_not_sent`; `first` is what is connected to."""
+    words = "no connection"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return f"{first}'s name was not found"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return "the TLS connection failed: the host speaks none, or no version that is accepted here"
-    if isinstance(error, TimeoutError):
-        return f"no connection within {CONNECT_SECONDS:g} s"
-    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        words = f"the {'host' if proxy is None else 'proxy'}'s name was not found"
+    elif isinstance(error, aiohttp.ClientSSLError):
+        words = "the TLS connection failed: the host speaks none, or no version that is accepted here"
+    elif isinstance(error, TimeoutError):
+        words = f"no connection within {CONNECT_SECONDS:g} s"
+    elif isinstance(error, OSError) and error.errno and error.errno > 0:
         # Not strerror: of a refused connection, asyncio's holds the address.
-        return f"no connection: {os.strerror(error.errno)}"
-    return "no connection"
-
-
-def _after(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return NO_ANSWER
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return BROKEN_OFF
-    if isinstance(error, aiohttp.ClientResponseError):
-        return NO_HTTP
-    if isinstance(error, ValueError):
-        return "sent, but the answer could not be read"
-    return CONNECTION_LOST
+        words = f"no connection: {os.strerror(error.errno)}"
+    return NotSent(words if proxy is None else f"{words} (calls go through the proxy {proxy})")

@@ -71,10 +71,11 @@ NOT_FOR_US: Final = re.compile(r"not allowed|unauthori[sz]ed|permission|privileg
 """Words of a refusal that is of the whole API, whatever it is asked."""
 
 CLOCK_SKEW: Final = 300.0
-"""Seconds by which the server's dates may differ from ours."""
+"""Seconds by which the server's dates may differ from ours: five minutes, as sign-in protocols allow."""
 
 CLOCK_MARGIN: Final = 0.01
-"""Seconds added to a period: our clock and the server's need not tick alike."""
+"""Seconds added to a period, for our clock and the server's need not tick alike: of five seconds 0.2 %, many times
+what a clock drifts."""
 
 LONGEST_PERIOD: Final = 60.0
 """Seconds of the longest period in which an account's calls are counted for its limit: 5 is documented. A throttle

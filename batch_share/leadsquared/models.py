@@ -1,4 +1,4 @@
-"""The bodies of LeadSquared's requests and answers (https://apidocs.leadsquared.com), in however many spellings.
+"""The bodies of LeadSquared's answers (https://apidocs.leadsquared.com), in however many spellings.
 
 `ProspectID` and `ProspectId`, `ID` and `Id` stand for the same, between pages of the documentation and within one;
 numbers, truth values and Ids come as JSON or as text; lists come bare or wrapped, and one object where a list of
@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_pascal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 LISTS: Final = ("leads", "users", "prospectactivities", "activities", "list", "records", "results", "items")
 """Names, in lower case, that a list is wrapped in."""
@@ -67,38 +66,24 @@ def records(value: Any, *ids: str) -> list[dict[str, Any]] | None:
 
     `ids` are names that one of its objects has: by one of them it is told when it stands for a list of one.
     """
-    if isinstance(value, list):
-        kept = [each for each in value if each is not None]
-        return [_record(each) for each in kept] if all(isinstance(each, dict) for each in kept) else None
-    if not isinstance(value, dict):
+    if isinstance(value, dict):
+        names = (name for name in (*LISTS, *WRAPPERS) if name in value)
+        wrapped = next((name for name in names if isinstance(value[name], list | dict | None)), None)
+        if wrapped not in LISTS and (_PROPERTIES in value or any(name in value for name in ids)):
+            value = [value]
+        elif wrapped is not None:
+            return records(value[wrapped], *ids)
+        else:
+            # It may be under a name that nobody told us of, or be left out where the count says that it is empty.
+            inside = [each for each in value.values() if isinstance(each, list | dict)]
+            told = [found for each in inside if (found := records(each, *ids))]
+            if len(told) == 1 and any(name in told[0][0] for name in ids):
+                return told[0]
+            return [] if COUNT in value and not count_of(value) else None
+    kept = [each for each in value if each is not None] if isinstance(value, list) else None
+    if kept is None or not all(isinstance(each, dict) for each in kept):
         return [] if value is None else None
-    wrapped = _wrapped(value, LISTS)
-    if wrapped is None and (_PROPERTIES in value or any(name in value for name in ids)):
-        return [_record(value)]
-    wrapped = wrapped or _wrapped(value, WRAPPERS)
-    return _unknown(value, ids) if wrapped is None else records(value[wrapped], *ids)
-
-
-def _unknown(value: dict[str, Any], ids: tuple[str, ...]) -> list[dict[str, Any]] | None:
-    """The list under a name that nobody told us of, if there is one; an empty one where the count says so."""
-    inside = [found for each in value.values() if isinstance(each, list | dict) and (found := records(each, *ids))]
-    if len(inside) == 1 and any(name in inside[0][0] for name in ids):
-        return inside[0]
-    return [] if COUNT in value and not count_of(value) else None
-
-
-def _wrapped(value: dict[str, Any], names: Iterable[str]) -> str | None:
-    return next((name for name in names if name in value and isinstance(value[name], list | dict | None)), None)
-
-
-def _record(value: dict[str, Any]) -> dict[str, Any]:
-    return named_values(value[_PROPERTIES]) if _PROPERTIES in value else value
-
-
-def is_empty_page(value: Any, found: list[dict[str, Any]] | None) -> bool:
-    """Whether an answer in which no object was found is a page all the same: by a list, or a count without one."""
-    has_list = isinstance(value, dict) and any(name in value for name in (*LISTS, *WRAPPERS))
-    return found is not None if has_list else count_of(value) is not None
+    return [named_values(each[_PROPERTIES]) if _PROPERTIES in each else each for each in kept]
 
 
 def named_values(entries: Any) -> dict[str, Any]:
@@ -147,73 +132,6 @@ def count_of(value: Any) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
-class Body(BaseModel):
-    """A request body, in LeadSquared's spelling."""
-
-    model_config = ConfigDict(alias_generator=to_pascal, populate_by_name=True, frozen=True)
-
-    def json_bytes(self) -> bytes:
-        """The body as UTF-8 JSON, without what was not set."""
-        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
-
-
-class FieldValue(Body):
-    """One entry of an activity's `Fields`."""
-
-    schema_name: str
-    value: str
-
-
-class ActivityBody(Body):
-    """https://apidocs.leadsquared.com/post-an-activity-to-lead/"""
-
-    related_prospect_id: str
-    activity_event: int
-    activity_note: str
-    fields: tuple[FieldValue, ...]
-
-
-class BulkActivity(Body):
-    """One element of the array in https://apidocs.leadsquared.com/post-bulk-activities-on-leads/
-
-    Unlike a single activity it names its owner by e-mail address.
-    """
-
-    related_prospect_id: str
-    activity_event: int
-    activity_note: str
-    activity_owner_email: str
-    fields: tuple[FieldValue, ...] | None = None
-
-
-class ShareItem(Body):
-    """One element of the array in https://apidocs.leadsquared.com/share-a-lead/
-
-    `entity_id` is the lead number (ProspectAutoId), not the lead's GUID; `access_type` 1 reads, 2 writes.
-    """
-
-    user_id: str
-    entity: Literal[1] = 1
-    entity_type: Literal[3] = 3
-    entity_id: str
-    context_entity: Literal[1] = 1
-    context_entity_id: str
-    access_type: Literal[1, 2]
-    duration_in_minutes: int
-
-
-class RevokeItem(Body):
-    """One element of the array in https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/, as above."""
-
-    user_id: str
-    entity: Literal[1] = 1
-    entity_type: Literal[3] = 3
-    entity_id: str
-    context_entity: Literal[1] = 1
-    context_entity_id: str
-    access_type: Literal[1, 2]
-
-
 def _in_digits(value: Any) -> Any:
     # A list where a text should be stays a wrong type: it is no Id.
     return as_text(value) or value
@@ -221,19 +139,6 @@ def _in_digits(value: Any) -> Any:
 
 def _nothing_for_blank(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
-
-
-def _nothing_for_none(value: Any) -> Any:
-    """How an error that is none may be written."""
-    return None if value in ([], {}) or (isinstance(value, str) and value.strip().lower() == "null") else value
-
-
-def _lower(value: Any) -> Any:
-    return value.strip().lower() if isinstance(value, str) else value
-
-
-def _object(value: Any) -> Any:
-    return value if isinstance(value, dict) else {}
 
 
 Text = Annotated[str | None, BeforeValidator(_in_digits)]
@@ -259,24 +164,30 @@ class StatusAnswer(AnswerBody):
     What stands inside its message is read as if it stood beside it, where nothing does.
     """
 
-    status: Annotated[Literal["success"], BeforeValidator(_lower)]
-    message: Annotated[Message, BeforeValidator(_object)] = Message()
+    status: Literal["success"]
+    message: Message = Message()
     # Bounded as the ledger's column is.
     share_status: Annotated[
         Annotated[int, Field(ge=-(2**31), lt=2**31)] | None, BeforeValidator(_nothing_for_blank)
     ] = None
-    error_message: Annotated[Text, BeforeValidator(_nothing_for_none)] = None
+    error_message: Text = None
 
     @model_validator(mode="before")
     @classmethod
     def _as_one(cls, value: Any) -> Any:
         if isinstance(value, list) and len(value) == 1:
             value = value[0]
-        inside = value.get("message") if isinstance(value, dict) else None
-        if not isinstance(inside, dict):
+        if not isinstance(value, dict):
             return value
-        said = {name: each for name, each in value.items() if name == "message" or each not in ("", None)}
-        return {name: inside[name] for name in ("sharestatus", "errormessage") if name in inside} | said
+        inside = value["message"] if isinstance(value.get("message"), dict) else {}
+        told = {name: inside[name] for name in ("sharestatus", "errormessage") if name in inside}
+        told |= {name: each for name, each in value.items() if each not in ("", None)} | {"message": inside}
+        status, error = told.get("status"), told.get("errormessage")
+        if isinstance(status, str):
+            told["status"] = status.strip().lower()
+        if error in ([], {}) or (isinstance(error, str) and error.strip().lower() == "null"):
+            told["errormessage"] = None  # so an error may be written that is none
+        return told
 
 
 class BulkItem(AnswerBody):

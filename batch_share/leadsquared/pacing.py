@@ -24,7 +24,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from aiolimiter import AsyncLimiter
 
@@ -35,14 +35,19 @@ from batch_share.logs import log
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from batch_share.leadsquared.account import AccountMemory
+
 SPREAD: Final = 0.1
-"""The least distance of two calls, as a part of the even one, while nobody else is seen to use the account."""
+"""The least distance of two calls, as a part of the even one, while nobody else is seen to use the account. With
+none a period's calls would come in a burst; with more, slots stay idle whenever a permit comes back late."""
 
 LOWER: Final = 0.75
-"""What is left of the rate after a second refusal that tells nothing new."""
+"""What is left of the rate after a second refusal that tells nothing new: one that was bad luck costs little, and
+a few of them in a row find the pace all the same."""
 
 QUIET_PERIODS: Final = 6
-"""Periods without a refusal after which the rate is raised by one call."""
+"""Periods without a refusal after which the rate is raised by one call: sooner, each try that is refused would cost
+more than the calls it wins."""
 
 
 class PacerClosed(Exception):
@@ -58,28 +63,16 @@ class Hold:
     asked: bool
 
 
-class SendMemory(Protocol):
-    """Remembers over a restart when the account was last called; the first call then waits `seconds_to_wait`."""
-
-    def seconds_to_wait(self, period: float) -> float:
-        """Seconds to wait before the first call, so that the period before this process counts too."""
-
-    def note(self) -> None:
-        """A call is leaving, or its answer came, just now."""
-
-    def learn(self, rate: Rate) -> None:
-        """LeadSquared has told the account's limit."""
-
-
 class Pacer:
     """The one gate through which all calls of an account go, in the order in which they ask.
 
-    `rate` is the most that is kept: a refusal may tell that it is less. `memory` carries the last calls over a
-    restart.
+    `rate` is kept now, `limit` is the most that is kept: what was asked for, or what LeadSquared has told since,
+    whichever is less; `refusals` is how often it said "too many". `memory` carries the last calls over a restart.
+    A pacer that `is_bulk` is of bulk calls alone, each of which is a call of the account too, and noted as that.
     """
 
-    def __init__(self, rate: Rate, memory: SendMemory | None = None) -> None:
-        self._memory = memory
+    def __init__(self, rate: Rate, memory: AccountMemory | None = None, *, is_bulk: bool = False) -> None:
+        self._memory, self._is_bulk = memory, is_bulk
         self._turnstile = asyncio.Lock()
         self._spares = asyncio.Lock()
         self._waiting = 0
@@ -87,28 +80,13 @@ class Pacer:
         self._changed = asyncio.Event()
         self._out = 0
         self._unspaced = 0
-        self._refusals = 0
+        self.refusals = 0
         self._opens_at: float | None = None
         self._hold: Hold | None = None
         self._closed = False
-        self._limit = rate
+        self.limit = rate
         self._heard_at = float("-inf")  # of a refusal, or of nothing for so long that the rate was raised
         self._set_rate(rate)
-
-    @property
-    def rate(self) -> Rate:
-        """The rate kept now."""
-        return self._rate
-
-    @property
-    def limit(self) -> Rate:
-        """The most that is kept: what was asked for, or what LeadSquared has told since, whichever is less."""
-        return self._limit
-
-    @property
-    def refusals(self) -> int:
-        """How often LeadSquared said "too many"."""
-        return self._refusals
 
     @property
     def hold(self) -> Hold | None:
@@ -121,12 +99,25 @@ class Pacer:
 
         A turn `if_free` is one that nobody else wants: whoever asks for another goes first.
         """
-        await (self._acquire_if_free() if if_free else self._acquire_first())
+        if if_free:
+            async with self._spares:  # one at a time: whoever comes meanwhile has no more than one before it
+                while self._waiting and not self._closed:
+                    await self._nobody_waits.wait()
+                await self._acquire()
+        else:
+            self._waiting += 1
+            self._nobody_waits.clear()
+            try:
+                await self._acquire()
+            finally:
+                self._waiting -= 1
+                if not self._waiting:
+                    self._nobody_waits.set()
         try:
             self._note()
             yield
         finally:
-            self._return_later()
+            asyncio.get_running_loop().call_later(self.rate.period + CLOCK_MARGIN, self._give_back)
             self._note()
 
     def refused(self, *, pause: float | None, reported: Rate | None) -> None:
@@ -134,19 +125,22 @@ class Pacer:
 
         From now on nothing goes unspaced, and all evenly: somebody else is using the account's calls as well.
         """
-        self._refusals += 1
-        if self._refusals == 1:
-            self._set_rate(self._rate)
+        self.refusals += 1
+        if self.refusals == 1:
+            self._set_rate(self.rate)
         self._unspaced = 0
         if reported is not None:
-            self._learn(reported)
+            if reported.per_second < self.limit.per_second:
+                self.limit = reported
+            if self._memory is not None:
+                self._memory.keep(**{"bulk_rate" if self._is_bulk else "rate": reported})
         since, self._heard_at = _now() - self._heard_at, _now()
-        if self._limit.per_second < self._rate.per_second or self._limit.period != self._rate.period:
-            calls = int(min(self._limit.per_second, self._rate.per_second) * self._limit.period + 1e-9)
-            self._set_rate(Rate(max(1, calls), self._limit.period))
-        elif self._rate.period <= since < self._quiet:  # sooner it is the same burst, later it is bad luck
-            self._set_rate(Rate(max(1, int(self._rate.limit * LOWER)), self._rate.period))
-        hold = Hold(_now(), _now() + (self._rate.period if pause is None else pause), pause is not None)
+        if self.limit.per_second < self.rate.per_second or self.limit.period != self.rate.period:
+            calls = int(min(self.limit.per_second, self.rate.per_second) * self.limit.period + 1e-9)
+            self._set_rate(Rate(max(1, calls), self.limit.period))
+        elif self.rate.period <= since < self._quiet:  # sooner it is the same burst, later it is bad luck
+            self._set_rate(Rate(max(1, int(self.rate.limit * LOWER)), self.rate.period))
+        hold = Hold(_now(), _now() + (self.rate.period if pause is None else pause), pause is not None)
         self._opens_at = max(self._opening(), hold.until)
         if self.hold is None or self.hold.until < hold.until:
             self._hold = hold
@@ -156,12 +150,12 @@ class Pacer:
 
         `rate` is the most that is known to be allowed by now.
         """
-        if rate.per_second < self._limit.per_second:
-            self._limit = rate
-        if rate.per_second < self._rate.per_second:
+        if rate.per_second < self.limit.per_second:
+            self.limit = rate
+        if rate.per_second < self.rate.per_second:
             self._set_rate(rate)
         if self._opens_at is not None and self._memory is not None:
-            seconds_to_wait = self._memory.seconds_to_wait(self._rate.period + CLOCK_MARGIN)
+            seconds_to_wait = self._memory.seconds_to_wait(self.rate.period + CLOCK_MARGIN)
             self._opens_at = max(self._opens_at, _now() + seconds_to_wait)
 
     def close(self) -> None:
@@ -170,68 +164,33 @@ class Pacer:
         self._changed.set()
         self._nobody_waits.set()
 
-    def _learn(self, reported: Rate) -> None:
-        if reported.per_second < self._limit.per_second:
-            self._limit = reported
-        if self._memory is not None:
-            self._memory.learn(reported)
-
-    def _recover(self) -> None:
-        """After a while of quiet, one call more: whoever used them before may be gone."""
-        if self._rate.limit < self._limit.limit and _now() - self._heard_at >= self._quiet:
-            self._heard_at = _now()
-            self._set_rate(Rate(self._rate.limit + 1, self._rate.period))
-            log.info("rate raised", rate=str(self._rate), limit=str(self._limit))
-
-    @property
-    def _quiet(self) -> float:
-        return QUIET_PERIODS * self._rate.period
-
-    async def _acquire_first(self) -> None:
-        self._waiting += 1
-        self._nobody_waits.clear()
-        try:
-            await self._acquire()
-        finally:
-            self._waiting -= 1
-            if not self._waiting:
-                self._nobody_waits.set()
-
-    async def _acquire_if_free(self) -> None:
-        """One at a time, so that whoever comes meanwhile has no more than one of them before it."""
-        async with self._spares:
-            while self._waiting and not self._closed:
-                await self._nobody_waits.wait()
-            await self._acquire()
-
     # The turnstile lets one caller at a time wait for the gate, a permit and its distance, first come first served.
     # It takes its permit only as it goes: whoever is cancelled on the way has nothing to give back.
     async def _acquire(self) -> None:
         async with self._turnstile:
             known = None
-            while known != self._refusals:  # refused on the way: all over again, at the pace learnt
-                await self._gate_and_permit()
-                known = self._refusals
+            while known != self.refusals:  # refused on the way: all over again, at the pace learnt
+                if self._closed:
+                    raise PacerClosed
+                if self.rate.limit < self.limit.limit and _now() - self._heard_at >= self._quiet:
+                    self._heard_at = _now()  # after so much quiet one call more: whoever used them may be gone
+                    self._set_rate(Rate(self.rate.limit + 1, self.rate.period))
+                    log.info("rate raised", rate=str(self.rate), limit=str(self.limit))
+                while (wait := self._opening() - _now()) > 0 or self._out >= self.rate.limit:
+                    await self._change(wait if wait > 0 else None)
+                known = self.refusals
                 await self._distance()
             self._out += 1
 
-    async def _gate_and_permit(self) -> None:
-        self._heed_closing()
-        self._recover()
-        while (wait := self._opening() - _now()) > 0 or self._out >= self._rate.limit:
-            await self._change(wait if wait > 0 else None)
-
     def _opening(self) -> float:
         if self._opens_at is None:  # the first call of this process
-            seconds_to_wait = (
-                self._memory.seconds_to_wait(self._rate.period + CLOCK_MARGIN) if self._memory else 0.0
-            )
-            self._opens_at = _now() + seconds_to_wait
+            period = self.rate.period + CLOCK_MARGIN
+            self._opens_at = _now() + (self._memory.seconds_to_wait(period) if self._memory is not None else 0.0)
         return self._opens_at
 
     async def _distance(self) -> None:
-        if self._out == 0 and not self._refusals:  # every permit is home: a whole period went by
-            self._unspaced = self._rate.limit
+        if self._out == 0 and not self.refusals:  # every permit is home: a whole period went by
+            self._unspaced = self.rate.limit
         if self._unspaced > 0:
             self._unspaced -= 1
             return
@@ -247,26 +206,20 @@ class Pacer:
     async def _change(self, at_most: float | None = None) -> None:
         self._changed.clear()
         await wait_for_event(self._changed, at_most)
-        self._heed_closing()
-
-    def _heed_closing(self) -> None:
         if self._closed:
             raise PacerClosed
-
-    def _return_later(self) -> None:
-        asyncio.get_running_loop().call_later(self._rate.period + CLOCK_MARGIN, self._give_back)
 
     def _give_back(self) -> None:
         self._out -= 1
         self._changed.set()
 
     def _note(self) -> None:
-        if self._memory is not None:
+        if self._memory is not None and not self._is_bulk:  # else the account's pacer does it
             self._memory.note()
 
     def _set_rate(self, rate: Rate) -> None:
-        self._rate = rate
-        self._spacing = AsyncLimiter(1, rate.spacing * (1 if self._refusals else SPREAD))
+        self.rate, self._quiet = rate, QUIET_PERIODS * rate.period
+        self._spacing = AsyncLimiter(1, rate.period / rate.limit * (1 if self.refusals else SPREAD))
 
 
 def _now() -> float:

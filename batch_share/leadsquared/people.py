@@ -8,26 +8,24 @@ leave a lead's Ids out: such a lead is returned without them, and is no answer.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from batch_share.leadsquared import guesses
-from batch_share.leadsquared.models import id_of, records, text_of
-from batch_share.leadsquared.outcome import Lost
-from batch_share.leadsquared.protocol import Call, Judged, clean, judge
+from batch_share.leadsquared.models import id_of, text_of
+from batch_share.leadsquared.protocol import Call, Lost, clean, post, read_records
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from batch_share.leadsquared.outcome import Failure
-    from batch_share.leadsquared.protocol import Answer
+    from batch_share.leadsquared.protocol import Answer, Failure
 
 PAGE: Final = 1000
-"""Leads that one page holds at most."""
+"""Leads that one page holds at most, as documented."""
 
 _COLUMNS: Final = {"Include_CSV": "ProspectID,ProspectAutoId,EmailAddress,Phone"}
+_PAGING: Final = {"PageIndex": 1, "PageSize": PAGE}
 _LEAD_IDS: Final = ("prospectid", "leadid", "id")
 _LEAD_NUMBERS: Final = ("prospectautoid", "leadautoid", "leadnumber")
 _DIGITS: Final = re.compile(r"[0-9]+(?=(\.0+)?$)")
@@ -79,60 +77,50 @@ class KeyUser:
 # ------------------------------------------------------------------------------------------------- requests
 
 
+ALL_USERS: Final = Call("GET", "UserManagement.svc/Users.Get")
+"""Every user of the account, though large accounts leave some out: https://apidocs.leadsquared.com/get-users/"""
+
+KEY_USER: Final = Call("GET", "Authentication.svc/UserByAccessKey.Get")
+"""The user behind the keys: https://apidocs.leadsquared.com/user-authentication/"""
+
+_BY: Final = {
+    # https://apidocs.leadsquared.com/get-lead-by-id/ , with all that is known of it
+    "lead id": ("LeadManagement.svc/Leads.GetById", "id"),
+    # https://apidocs.leadsquared.com/get-a-lead-by-email-id/
+    "lead email": ("LeadManagement.svc/Leads.GetByEmailaddress", "emailaddress"),
+    # https://apidocs.leadsquared.com/get-lead-by-phone/ , with or without a country code
+    "lead phone": ("LeadManagement.svc/RetrieveLeadByPhoneNumber", "phone"),
+    # https://apidocs.leadsquared.com/get-user-by-id/ : nobody if inactive; the same by e-mail address
+    "user id": ("UserManagement.svc/User/Retrieve/ByUserId", "userId"),
+    "user email": ("UserManagement.svc/User/Retrieve/ByEmailAddress", "emailAddress"),
+}
+
+
+def found_by(name: Literal["lead id", "lead email", "lead phone", "user id", "user email"], value: str) -> Call:
+    """Whoever has this Id (a GUID), e-mail address or phone number, by the API that is for that alone."""
+    path, parameter = _BY[name]
+    return Call("GET", path, query={parameter: value})
+
+
 def leads_by_ids(lead_ids: Sequence[str]) -> Call:
     """Up to 1,000 leads by GUID: https://apidocs.leadsquared.com/get-leads-in-bulk-by-ids/"""
-    paging = {"PageIndex": 1, "PageSize": PAGE}
-    return _post("Leads/Retrieve/ByIds", {"SearchParameters": {"LeadIds": [*lead_ids]}, "Paging": paging})
-
-
-def lead_by_id(lead_id: str) -> Call:
-    """One lead by GUID, with all that is known of it: https://apidocs.leadsquared.com/get-lead-by-id/"""
-    return Call("GET", "LeadManagement.svc/Leads.GetById", query={"id": lead_id})
+    body = {"SearchParameters": {"LeadIds": [*lead_ids]}, "Paging": _PAGING, "Columns": _COLUMNS}
+    return post("LeadManagement.svc/Leads/Retrieve/ByIds", body)
 
 
 def leads_where(
-    name: Literal["ProspectAutoId", "EmailAddress", "Phone"], values: Sequence[str], operator: Literal["=", "IN"]
+    name: Literal["ProspectAutoId", "EmailAddress", "Phone"],
+    values: Sequence[str],
+    operator: Literal["=", "IN", ">="],
 ) -> Call:
     """Leads by one of their fields, whose name is case-sensitive: https://apidocs.leadsquared.com/search-by-lead-criteria/
 
-    That IN takes its values with commas between them is a guess; `=` takes one value.
+    That IN takes its values with commas between them is a guess; the others take one. What is `>=` comes in order.
     """
     criteria = {"LookupName": name, "LookupValue": ",".join(values), "SqlOperator": operator}
-    return _post("Leads.Get", {"Parameter": criteria, "Paging": {"PageIndex": 1, "PageSize": PAGE}})
-
-
-def leads_from_number(number: int) -> Call:
-    """The next 1,000 leads by their number, from this one on: https://apidocs.leadsquared.com/search-by-lead-criteria/"""
-    criteria = {"LookupName": "ProspectAutoId", "LookupValue": str(number), "SqlOperator": ">="}
-    sorting = {"ColumnName": "ProspectAutoId", "Direction": guesses.ASCENDING}
-    return _post(
-        "Leads.Get", {"Parameter": criteria, "Sorting": sorting, "Paging": {"PageIndex": 1, "PageSize": PAGE}}
-    )
-
-
-def lead_by_email(email: str) -> Call:
-    """Leads by e-mail address: https://apidocs.leadsquared.com/get-a-lead-by-email-id/"""
-    return Call("GET", "LeadManagement.svc/Leads.GetByEmailaddress", query={"emailaddress": email})
-
-
-def leads_by_phone(phone: str) -> Call:
-    """Leads by phone number, with or without a country code: https://apidocs.leadsquared.com/get-lead-by-phone/"""
-    return Call("GET", "LeadManagement.svc/RetrieveLeadByPhoneNumber", query={"phone": phone})
-
-
-def all_users() -> Call:
-    """Every user of the account, though large accounts leave some out: https://apidocs.leadsquared.com/get-users/"""
-    return Call("GET", "UserManagement.svc/Users.Get")
-
-
-def user_by_id(user_id: str) -> Call:
-    """One user by GUID; nothing if inactive: https://apidocs.leadsquared.com/get-user-by-id/"""
-    return Call("GET", "UserManagement.svc/User/Retrieve/ByUserId", query={"userId": user_id})
-
-
-def user_by_email(email: str) -> Call:
-    """One user by e-mail address; nothing if inactive."""
-    return Call("GET", "UserManagement.svc/User/Retrieve/ByEmailAddress", query={"emailAddress": email})
+    sorting = {"Sorting": {"ColumnName": name, "Direction": guesses.ASCENDING}} if operator == ">=" else {}
+    body = {"Parameter": criteria, **sorting, "Paging": _PAGING, "Columns": _COLUMNS}
+    return post("LeadManagement.svc/Leads.Get", body)
 
 
 def users_where(name: Literal["UserID", "EmailAddress"], value: str) -> Call:
@@ -146,18 +134,9 @@ def users_where(name: Literal["UserID", "EmailAddress"], value: str) -> Call:
     body = {
         "Columns": {"Include_CSV": "UserID,FirstName,LastName,EmailAddress,StatusCode"},
         "GroupConditions": [{"Condition": [condition], "GroupOperator": None}],
-        "Paging": {"PageIndex": 1, "PageSize": 5},
+        "Paging": {"PageIndex": 1, "PageSize": 5},  # one is meant: a few show that the question was not understood
     }
-    return Call("POST", "UserManagement.svc/User/AdvancedSearch", body=json.dumps(body).encode())
-
-
-def key_user() -> Call:
-    """The user behind the keys: https://apidocs.leadsquared.com/user-authentication/"""
-    return Call("GET", "Authentication.svc/UserByAccessKey.Get")
-
-
-def _post(path: str, body: dict[str, Any]) -> Call:
-    return Call("POST", f"LeadManagement.svc/{path}", body=json.dumps({**body, "Columns": _COLUMNS}).encode())
+    return post("UserManagement.svc/User/AdvancedSearch", body)
 
 
 # -------------------------------------------------------------------------------------------------- answers
@@ -165,19 +144,37 @@ def _post(path: str, body: dict[str, Any]) -> Call:
 
 def read_leads(answer: Answer) -> list[FoundLead] | Failure:
     """The leads in the answer to any call for leads; one that shows no Id or no number has "" for it."""
-    found = _read(answer, *_LEAD_IDS, *_LEAD_NUMBERS)
-    return [_lead(each) for each in found] if isinstance(found, list) else found
+    found = read_records(answer, *_LEAD_IDS, *_LEAD_NUMBERS)
+    if not isinstance(found, list):
+        return found
+    return [
+        FoundLead(
+            id_of(clean(text_of(lead, *_LEAD_IDS))),
+            number[0] if (number := _DIGITS.match(clean(text_of(lead, *_LEAD_NUMBERS)))) else "",
+            clean(text_of(lead, "emailaddress")),
+            clean(text_of(lead, "phone", "mobile")),
+        )
+        for lead in found
+    ]
 
 
 def read_users(answer: Answer) -> list[FoundUser] | Failure:
     """The users in the answer to any call for users. Only a StatusCode other than 0 says that one is not active."""
-    found = _read(answer, *_USER_IDS)
-    return [_user(each) for each in found] if isinstance(found, list) else found
+    found = read_records(answer, *_USER_IDS)
+    if not isinstance(found, list):
+        return found
+    users = []
+    for user in found:
+        name = clean(f"{text_of(user, 'firstname')} {text_of(user, 'lastname')}") or clean(text_of(user, "name"))
+        status = "1" if user.get("statuscode") is True else text_of(user, "statuscode").strip().lower()
+        user_id, email = id_of(clean(text_of(user, *_USER_IDS))), clean(text_of(user, *_USER_EMAILS))
+        users.append(FoundUser(user_id, email, name, active=status in guesses.ACTIVE))
+    return users
 
 
 def read_key_user(answer: Answer) -> KeyUser | Failure:
-    """The answer to `key_user`; Lost if it names nobody."""
-    found = _read(answer, *_USER_IDS)
+    """The answer to `KEY_USER`; Lost if it names nobody."""
+    found = read_records(answer, *_USER_IDS)
     if not isinstance(found, list):
         return found
     user = found[0] if found else {}
@@ -189,31 +186,3 @@ def read_key_user(answer: Answer) -> KeyUser | Failure:
     org_id = clean(text_of(user, "orgid"))
     org_id = org_id if guesses.ORG_ID.fullmatch(org_id) else ""
     return KeyUser(user_id, text_of(user, "role"), text_of(user, "timezone"), clean(host), org_id)
-
-
-def _read(answer: Answer, *ids: str) -> list[dict[str, Any]] | Failure:
-    judged = judge(answer)
-    if not isinstance(judged, Judged):
-        return judged
-    found = records(judged.value, *ids)
-    return Lost("the answer was not understood", answer.status) if found is None else found
-
-
-def _lead(lead: Mapping[str, Any]) -> FoundLead:
-    return FoundLead(
-        id_of(clean(text_of(lead, *_LEAD_IDS))),
-        number[0] if (number := _DIGITS.match(clean(text_of(lead, *_LEAD_NUMBERS)))) else "",
-        clean(text_of(lead, "emailaddress")),
-        clean(text_of(lead, "phone", "mobile")),
-    )
-
-
-def _user(user: Mapping[str, Any]) -> FoundUser:
-    name = clean(f"{text_of(user, 'firstname')} {text_of(user, 'lastname')}") or clean(text_of(user, "name"))
-    status = "1" if user.get("statuscode") is True else text_of(user, "statuscode").strip().lower()
-    return FoundUser(
-        id_of(clean(text_of(user, *_USER_IDS))),
-        clean(text_of(user, *_USER_EMAILS)),
-        name,
-        active=status in guesses.ACTIVE,
-    )

@@ -24,66 +24,58 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
 from batch_share.common import Rate
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.models import (
+    LISTS,
     NOT_JSON,
-    ActivityBody,
-    FieldValue,
-    RevokeItem,
-    ShareItem,
+    WRAPPERS,
+    BulkItem,
     StatusAnswer,
     as_text,
     count_of,
     id_of,
-    is_empty_page,
     is_guid,
     named_values,
     read_json,
     records,
     text_of,
 )
-from batch_share.leadsquared.outcome import (
-    Activities,
-    ActivityView,
-    Denied,
-    Done,
-    Failure,
-    Lost,
-    Outcome,
-    Owner,
-    Refused,
-    ShareStatus,
-    Throttled,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-T = TypeVar("T")
+    from collections.abc import Callable, Sequence
 
 _LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,12}) in (\d{1,12}) second", re.IGNORECASE)
 _THROTTLE_WORDS: Final = "api calls exceeded the limit of"
 _THROTTLE_TYPE: Final = "MXAPIRateLimitExceededException"
-_WORDS_LIMIT: Final = 500
 _ADDRESS: Final = re.compile(r"[^\s<>()\[\],;:\"]+@[^\s<>()\[\],;:\"]+")
 _DATE: Final = "%Y-%m-%d %H:%M:%S"
 
+_WORDS_LIMIT: Final = 500
+"""Characters of the API's words that are kept: what is longer is a dump, and no message."""
+
+_PAGE_LIMIT: Final = 200
+"""Characters that are shown of what is no message, such as a proxy's page: its title is among them."""
+
 LONGEST_PAUSE: Final = 300.0
-"""Seconds of the longest Retry-After that a run waits for."""
+"""Seconds of the longest Retry-After that a run waits for: whoever looks on takes a longer pause for a hang."""
 
 LEAD_PAGE: Final = 100
-"""Activities of a lead to a page."""
+"""Activities of a lead to a page: as many as one lead seldom has of a type; no page gives a maximum."""
 
 TYPE_PAGE: Final = 1000
 """Activities of a type to a page: the most that the documentation allows."""
+
+MOST_ACTIVITIES: Final = 25
+"""Activities that one bulk call may hold, as documented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +101,134 @@ class Answer:
     redact: Callable[[str], str] = field(default=str, repr=False, compare=False)
 
 
+# ------------------------------------------------------------------------------------------------- outcomes
+
+# What became of a call, in the only words the rest of the program knows: what to do next follows from the class
+# alone. `words` are the API's own, made safe to print.
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """LeadSquared did it and gave `id`: an activity's Id or a request Id."""
+
+    id: str
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Definitely not done, and asking again would get the same answer."""
+
+    words: str
+    type: str = ""
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """Not done: too many calls. For `pause` seconds no call is to be made; `rate` is the account's real limit.
+
+    Each is None if it is not told. For `closed_for` seconds no call is to be made, and that is too long to wait.
+    """
+
+    words: str
+    pause: float | None = None
+    rate: Rate | None = None
+    status: int | None = None
+    closed_for: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Not done, and nothing else will be either: the keys or their user were refused, or the API is not there.
+
+    `path` is of the API that is not there.
+    """
+
+    words: str
+    status: int
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The call never left: no connection. It may be tried again, if `hopeless` when that is fixed."""
+
+    words: str
+    status: None = None
+    hopeless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """It was sent, and nobody knows whether it was done."""
+
+    words: str
+    status: int | None = None
+
+
+Failure: TypeAlias = Refused | Throttled | Denied | NotSent | Lost
+Outcome: TypeAlias = Done | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class ShareStatus:
+    """The status API's word on a request: `verdict` is `processed`, `failed` or `pending`.
+
+    `number` is the raw ShareStatus, `words` the ErrorMessage or the ResponseText.
+    """
+
+    verdict: str
+    number: int | None
+    words: str
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose an activity is, in as many ways as LeadSquared shows it: user Id (lower case), e-mail address, name."""
+
+    id: str = ""
+    email: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.id or self.email or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityView:
+    """An activity as LeadSquared shows it: its `id` and its `owner`, None where it shows none.
+
+    `created_on` is UTC text, `said` every text of it in lower case, wherever it stood; `lead` is its lead's Id, ""
+    where that is not told.
+    """
+
+    id: str
+    owner: Owner | None
+    created_on: str = ""
+    said: str = ""
+    lead: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Activities:
+    """A page of activities, and how many there are on all pages: None where that is not told.
+
+    A total may be the count of this page alone: more than were seen are not all, as many may be.
+    """
+
+    total: int | None
+    shown: tuple[ActivityView, ...] = ()
+
+
 # ------------------------------------------------------------------------------------------------- requests
+
+
+def post(path: str, body: object, **query: str) -> Call:
+    """A call with a JSON body, in UTF-8 (half a character, as a broken sheet may have, is escaped)."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Call("POST", path, query, text.encode("utf-8", "backslashreplace"))
 
 
 def post_activity(
@@ -121,13 +240,49 @@ def post_activity(
     """
     owner = {guesses.OWNER_FIELD: owner_id}
     fields = owner | dict(custom or {}) | owner  # no custom field may take its place
-    body = ActivityBody(
-        related_prospect_id=lead_id,
-        activity_event=event,
-        activity_note=note,
-        fields=tuple(FieldValue(schema_name=name, value=value) for name, value in fields.items()),
-    )
-    return Call("POST", "ProspectActivity.svc/Create", body=body.json_bytes())
+    body = {
+        "RelatedProspectId": lead_id,
+        "ActivityEvent": event,
+        "ActivityNote": note,
+        "Fields": [{"SchemaName": name, "Value": value} for name, value in fields.items()],
+    }
+    return post("ProspectActivity.svc/Create", body)
+
+
+BulkActivity: TypeAlias = Mapping[str, Any]
+
+
+def bulk_activity(
+    *, lead_id: str, event: int, note: str, owner_email: str, custom: Mapping[str, str] | None = None
+) -> BulkActivity:
+    """An activity on the lead `lead_id` (GUID); unlike a single one it names its owner by e-mail address."""
+    fields = [{"SchemaName": name, "Value": value} for name, value in (custom or {}).items()]
+    return {
+        "RelatedProspectId": lead_id,
+        "ActivityEvent": event,
+        "ActivityNote": note,
+        "ActivityOwnerEmail": owner_email,
+        **({"Fields": fields} if fields else {}),
+    }
+
+
+def post_activities(activities: Sequence[BulkActivity]) -> Call:
+    """Post up to `MOST_ACTIVITIES`. Not idempotent. https://apidocs.leadsquared.com/post-bulk-activities-on-leads/"""
+    return post("ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId", activities)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareItem:
+    """A share in the context of an activity: `entity_id` is the lead number (ProspectAutoId), not the lead's GUID.
+
+    `access_type` 1 reads, 2 writes; of one that is revoked, the duration is not told.
+    """
+
+    user_id: str
+    entity_id: str
+    context_entity_id: str
+    access_type: Literal[1, 2]
+    duration_in_minutes: int | None = None
 
 
 def share_leads(*items: ShareItem) -> Call:
@@ -135,15 +290,28 @@ def share_leads(*items: ShareItem) -> Call:
 
     The body is an array, but no page shows one of more than one element, or says how many it may have.
     """
-    return Call("POST", "EntityAccess.svc/Share", body=b"[" + b",".join(item.json_bytes() for item in items) + b"]")
+    body = [
+        {
+            "UserId": item.user_id,
+            "Entity": 1,
+            "EntityType": 3,
+            "EntityId": item.entity_id,
+            "ContextEntity": 1,
+            "ContextEntityId": item.context_entity_id,
+            "AccessType": item.access_type,
+            **({} if item.duration_in_minutes is None else {"DurationInMinutes": item.duration_in_minutes}),
+        }
+        for item in items
+    ]
+    return post("EntityAccess.svc/Share", body)
 
 
-def revoke_share(item: RevokeItem) -> Call:
+def revoke_share(item: ShareItem) -> Call:
     """Revoke a share, in the context of its activity only.
 
     https://apidocs.leadsquared.com/revoke-access-to-a-shared-lead/
     """
-    return Call("POST", "EntityAccess.svc/Revoke", body=b"[" + item.json_bytes() + b"]")
+    return replace(share_leads(item), path="EntityAccess.svc/Revoke")
 
 
 def activity_details(activity_id: str) -> Call:
@@ -163,7 +331,7 @@ def activities_of_lead(lead_id: str, event: int, page: int = 0) -> Call:
     """
     paging = {"Offset": str(page), "RowCount": str(LEAD_PAGE)}
     body = {"Parameter": {"ActivityEvent": event}, "Paging": paging}
-    return Call("POST", "ProspectActivity.svc/Retrieve", query={"leadId": lead_id}, body=json.dumps(body).encode())
+    return post("ProspectActivity.svc/Retrieve", body, leadId=lead_id)
 
 
 def activities_of_type(event: int, since: datetime, until: datetime, page: int = 1) -> Call:
@@ -177,20 +345,17 @@ def activities_of_type(event: int, since: datetime, until: datetime, page: int =
         "Paging": {"PageIndex": page, "PageSize": TYPE_PAGE},
         "Sorting": {"ColumnName": "ProspectActivityId", "Direction": 1},
     }
-    return Call(
-        "POST", "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent", body=json.dumps(body).encode()
-    )
+    return post("ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent", body)
 
 
-def activity_types() -> Call:
-    """The account's activity types: https://apidocs.leadsquared.com/get-activity-types/"""
-    return Call("GET", "ProspectActivity.svc/ActivityTypes.Get")
+ACTIVITY_TYPES: Final = Call("GET", "ProspectActivity.svc/ActivityTypes.Get")
+"""Asks for the account's activity types: https://apidocs.leadsquared.com/get-activity-types/"""
 
 
 # -------------------------------------------------------------------------------------------------- answers
 
 
-_STATUS: Final = TypeAdapter(StatusAnswer)
+_ITEMS: Final = TypeAdapter(list[BulkItem])
 
 
 def read_activity_id(answer: Answer) -> Outcome:
@@ -205,38 +370,97 @@ def read_request_id(answer: Answer) -> Outcome:
 
 def _read_id(answer: Answer, names: Sequence[str]) -> Outcome:
     judged = judge(answer)
-    if isinstance(judged, Refused) and _id_in(read_json(answer.body), names):
-        return Lost(f"the answer is a failure, but holds an Id: {judged.words}", answer.status)
-    if not isinstance(judged, Judged):
+    if not isinstance(judged, Judged | Refused):
         return judged
-    if _said_status(judged.value) != "success":
-        return Lost("the answer was not understood", answer.status)
-    found = _id_in(judged.value, names)
-    return Done(found) if found else Lost("the answer has no Id", answer.status)
-
-
-def _id_in(value: Any, names: Sequence[str]) -> str:
-    """The Id that an answer gives, wherever it stands; "" if it gives none."""
+    value = judged.value if isinstance(judged, Judged) else read_json(answer.body)
     whole = value if isinstance(value, dict) else {}
     message = whole.get("message")
     if isinstance(message, list) and len(message) == 1:  # of several, nobody knows whose Id is meant
         message = message[0]
     places = [message, whole] if isinstance(message, dict) else [whole]
-    found = (usable_id(text_of(each, name)) for each in places for name in names)
-    return next(filter(None, found), "")
+    found = next(filter(None, (usable_id(text_of(each, name)) for each in places for name in names)), "")
+    if isinstance(judged, Refused):
+        words = f"the answer is a failure, but holds an Id: {judged.words}"
+        return Lost(words, answer.status) if found else judged
+    if judged.said != "success":
+        return Lost("the answer was not understood", answer.status)
+    return Done(found) if found else Lost("the answer has no Id", answer.status)
+
+
+def read_items(answer: Answer, activities: Sequence[BulkActivity]) -> tuple[Outcome, ...] | Failure:
+    """What became of each activity of a bulk call, in their order; or what became of the call as a whole.
+
+    Each is accepted or refused by itself, inside one answer whose exact form no page shows. So an answer is
+    believed only as far as nothing in it contradicts the request: the rest is Lost, and looked up before it is sent
+    again.
+    """
+    judged = judge(answer)
+    if isinstance(judged, Lost):
+        return judged
+    value = judged.value if isinstance(judged, Judged) else read_json(answer.body)
+    try:
+        items = _ITEMS.validate_python(records(value, "prospectactivityid", "activitycreated", "activityadded"))
+    except ValidationError:
+        items = []
+    if not isinstance(judged, Judged):
+        return Lost("the answer is a refusal, but holds items", answer.status) if items else judged
+    if not items:
+        return Lost("the answer was not understood", answer.status)
+    # By row number, from 1, where there are any, else as they came.
+    if numbers := sorted(item.row_number for item in items if item.row_number is not None):
+        items = sorted(items, key=lambda item: item.row_number or 0)
+    ids = [made.lower() for item in items if (made := usable_id(item.prospect_activity_id))]
+    if (
+        len(items) != len(activities)
+        or (numbers and numbers != [*range(1, len(items) + 1)])
+        or len(set(ids)) < len(ids)
+        or any(
+            item.related_prospect_id and item.related_prospect_id.lower() != each["RelatedProspectId"].lower()
+            for item, each in zip(items, activities, strict=True)
+        )
+    ):
+        return Lost("the answer does not match what was sent", answer.status)
+    return tuple(_outcome(item, answer) for item in items)
+
+
+def _outcome(item: BulkItem, answer: Answer) -> Outcome:
+    made = item.activity_added if item.activity_created is None else item.activity_created
+    found = usable_id(item.prospect_activity_id)
+    said = clean(item.exception_message or item.error_message or item.exception_type or "")
+    if found and (made or (made is None and not said)):
+        return Done(found)
+    if found or made is not False:
+        return Lost("the answer does not say plainly whether it was posted", answer.status)
+    if says_throttled(item.exception_type or "", said):
+        return throttled(said, answer)
+    words = answer.redact(said) or "no reason was given"
+    return Refused(words, answer.redact(clean(item.exception_type or "")), answer.status)
 
 
 def read_status(answer: Answer) -> ShareStatus | Failure:
     """The status API's word. Only ErrorMessage and the one documented number decide; the rest is pending."""
-    status = read_as(answer, _STATUS)
-    if not isinstance(status, StatusAnswer):
-        return status
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        return judged
+    try:
+        status = StatusAnswer.model_validate(judged.value)
+    except ValidationError:
+        return Lost("the answer was not understood", answer.status)
     if (status.error_message or "").strip():
         words = answer.redact(clean(status.error_message or ""))
         return ShareStatus("failed", status.share_status, words, answer.status)
     verdict = "processed" if status.share_status == guesses.PROCESSED else "pending"
     words = answer.redact(clean(status.message.response_text or ""))
     return ShareStatus(verdict, status.share_status, words, answer.status)
+
+
+def read_records(answer: Answer, *ids: str) -> list[dict[str, Any]] | Failure:
+    """The objects in an answer, each known by one of `ids`; Lost if there is no list."""
+    judged = judge(answer)
+    if not isinstance(judged, Judged):
+        return judged
+    found = records(judged.value, *ids)
+    return Lost("the answer was not understood", answer.status) if found is None else found
 
 
 def read_activities(answer: Answer) -> Activities | Failure:
@@ -246,32 +470,24 @@ def read_activities(answer: Answer) -> Activities | Failure:
         return judged
     found = records(judged.value, *guesses.ACTIVITY_ID_KEYS)
     views = [_view(each) for each in found or ()]
-    # What has no Id can't be counted, and an empty answer that is no page is what a misunderstood question gets.
-    if not all(view.id for view in views) or not (found or is_empty_page(judged.value, found)):
+    total = count_of(judged.value)
+    # An empty page shows that it is one by its list, or by a count without one; what is none is an answer to a
+    # question that was misunderstood. And what has no Id can't be counted.
+    has_list = isinstance(judged.value, dict) and any(name in judged.value for name in (*LISTS, *WRAPPERS))
+    is_page = bool(found) or (found is not None if has_list else total is not None)
+    if not is_page or not all(view.id for view in views):
         return Lost("the answer was not understood", answer.status)
-    return Activities(count_of(judged.value), tuple(views))
+    return Activities(total, tuple(views))
 
 
 def read_activity_types(answer: Answer) -> dict[int, str] | Failure:
     """What people call each activity type, by its code; Lost where none is told."""
-    judged = judge(answer)
-    if not isinstance(judged, Judged):
-        return judged
-    found = records(judged.value, *guesses.EVENT_KEYS) or ()
+    found = read_records(answer, *guesses.EVENT_KEYS)
+    if not isinstance(found, list):
+        return found
     named = ((text_of(each, *guesses.EVENT_KEYS), clean(text_of(each, *guesses.EVENT_NAMES))) for each in found)
     types = {int(code): name for code, name in named if code.isdecimal()}
     return types or Lost("the answer was not understood", answer.status)
-
-
-def read_as(answer: Answer, adapter: TypeAdapter[T]) -> T | Failure:
-    """What an answer that reports no failure holds; Lost if it is not of the documented shape."""
-    judged = judge(answer)
-    if not isinstance(judged, Judged):
-        return judged
-    try:
-        return adapter.validate_python(judged.value)
-    except ValidationError:
-        return Lost("the answer was not understood", answer.status)
 
 
 def usable_id(text: str | None) -> str:
@@ -279,6 +495,7 @@ def usable_id(text: str | None) -> str:
     found = (text or "").strip()
     if found.startswith("{") and is_guid(found):
         found = found[1:-1]
+    # A GUID has 36 characters; what is much longer is no Id, whatever else it may be.
     return found if found not in guesses.NO_ID and len(found) <= 100 and found.isprintable() else ""
 
 
@@ -287,9 +504,17 @@ def _view(record: Mapping[str, Any]) -> ActivityView:
     shown = {name: value for name, value in record.items() if not isinstance(value, list)}
     for inside in ("data", "activityfields", "fields"):
         shown |= named_values(record.get(inside))
+    # Whose it is, of every way in which that is told the first.
+    told = (shown.get(name) for name in guesses.OWNER_KEYS)
+    values = (part for each in told for part in (each.values() if isinstance(each, dict) else [each]))
+    texts = [text for each in values if (text := clean(as_text(each)))]
+    ids = [id_of(text) for text in texts if is_guid(text)]
+    emails = [match[0] for text in texts if (match := _ADDRESS.search(text))]
+    names = [text for text in texts if "@" not in text and not is_guid(text)]
+    owner = Owner(*(next(iter(each), "") for each in (ids, emails, names)))
     return ActivityView(
         usable_id(text_of(record, "prospectactivityid", "id", "activityid")),
-        _owner(shown),
+        owner if usable_id(str(owner)) else None,
         text_of(shown, "createdon"),
         _said(record),
         id_of(clean(text_of(shown, "relatedprospectid"))),
@@ -310,66 +535,48 @@ def _said(value: object) -> str:
     return "\n".join(texts)
 
 
-def _texts(value: Any) -> list[str]:
-    """What a value says: itself, or what an object holds."""
-    return [as_text(each) for each in (value.values() if isinstance(value, dict) else [value])]
-
-
-def _owner(shown: Mapping[str, Any]) -> Owner | None:
-    """Whose it is, of every way in which that is told the first."""
-    reported = [clean(text) for name in guesses.OWNER_KEYS for text in _texts(shown.get(name)) if clean(text)]
-    ids = [id_of(text) for text in reported if is_guid(text)]
-    emails = [match[0] for text in reported if (match := _ADDRESS.search(text))]
-    names = [text for text in reported if "@" not in text and not is_guid(text)]
-    found = Owner(*(next(iter(each), "") for each in (ids, emails, names)))
-    return found if str(found) and usable_id(str(found)) else None
-
-
 # ------------------------------------------------------------------------------------------------- judgement
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The JSON `value` of an answer that reports no failure."""
+    """The JSON `value` of an answer that reports no failure, and its `Status` in lower case, "" if it has none."""
 
     value: Any
+    said: str = ""
 
 
 def judge(answer: Answer) -> Judged | Failure:
     """Apply the table of this module's docstring to an answer, whatever bytes it holds."""
-    value = read_json(answer.body)
+    value, status = read_json(answer.body), answer.status
     envelope = value if isinstance(value, dict) else {}
-    reported, kind = _said_status(value), _text(envelope.get("exceptiontype"))
-    if value is not NOT_JSON and _is_success(answer.status, reported, kind):
-        return Judged(value)
-    message = _message(envelope) or _text_of_page(answer)
-    if _is_throttle(answer.status, reported, kind, message):
-        return throttled(_message(envelope) or _body_words(answer), answer)
-    words = answer.redact(_message(envelope) or _body_words(answer))
-    if answer.status in {401, 403}:
-        return Denied(words, answer.status)
-    if answer.status in {400, 404} or _is_refusal(answer.status, reported, kind):
-        return Refused(words, answer.redact(kind), answer.status)
-    if value is NOT_JSON and _is_success(answer.status, reported, kind):
-        words = f"the answer was not understood: {words}"
-    return Lost(words, answer.status)
-
-
-def _said_status(value: Any) -> str:
-    """`Status`, in lower case: no page says that its case is always the same. "" if the answer has none."""
-    return _text(value.get("status")).strip().lower() if isinstance(value, dict) else ""
-
-
-def _is_success(status: int, reported: str, kind: str) -> bool:
-    return 200 <= status < 300 and reported not in {"error", "failed"} and kind != _THROTTLE_TYPE
-
-
-def _is_throttle(status: int, reported: str, kind: str, message: str) -> bool:
-    if status == 429 or kind == _THROTTLE_TYPE:
-        return True
-    if status == 200 and reported in {"error", "failed"}:
-        return says_throttled(kind, message)
-    return status == 403 and says_throttled("", message)
+    texts = {name: each for name, each in envelope.items() if isinstance(each, str)}
+    # No page says that the case of `Status` is always the same.
+    reported, kind = texts.get("status", "").strip().lower(), texts.get("exceptiontype", "")
+    is_failure = reported in {"error", "failed"}
+    is_success = 200 <= status < 300 and not is_failure and kind != _THROTTLE_TYPE
+    if is_success and value is not NOT_JSON:
+        return Judged(value, reported)
+    inner = envelope.get("message")
+    inner = inner.get("message") if isinstance(inner, dict) else inner
+    message = clean(texts.get("exceptionmessage") or (inner if isinstance(inner, str) else "") or kind)
+    # Of what has no envelope: a page's text (its beginning, for that may be long), or that there is none.
+    page = clean(re.sub(r"<[^>]*>", " ", answer.body[:4000].decode("utf-8", "replace")))[:_PAGE_LIMIT]
+    said = message or (f"HTTP {status}: {page}" if answer.body.strip() else f"HTTP {status} with an empty body")
+    if (
+        status == 429
+        or kind == _THROTTLE_TYPE
+        or (status == 200 and is_failure and says_throttled(kind, message or page))
+        or (status == 403 and says_throttled("", message or page))
+    ):
+        return throttled(said, answer)
+    words = answer.redact(said)
+    if status in {401, 403}:
+        return Denied(words, status)
+    is_refusal = reported == "failed" or (reported == "error" and kind.startswith("MX"))
+    if status in {400, 404} or (is_refusal and (200 <= status < 300 or status == 500)):
+        return Refused(words, answer.redact(kind), status)
+    return Lost(f"the answer was not understood: {words}" if is_success else words, status)
 
 
 def says_throttled(kind: str, message: str) -> bool:
@@ -388,37 +595,17 @@ def throttled(said: str, answer: Answer) -> Throttled:
     limit = Rate(calls, seconds) if calls and seconds else None
     if limit is not None and not guesses.is_believed(limit):
         limit = None
-    pause, closed_for = _retry_after(answer), None
+    # Retry-After, where one comes: none is documented. A date is set against the answer's own, for clocks differ;
+    # nonsense, or a time that is over, counts as none.
+    pause, closed_for, value = None, None, answer.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
+        pause = float(value)
+    elif (until := read_date(value)) is not None:
+        sent = read_date(answer.headers.get("date", "")) or datetime.now(UTC)
+        pause = (until - sent).total_seconds() if until > sent else None
     if seconds > guesses.LONGEST_PERIOD or (pause or 0.0) > LONGEST_PAUSE:
         pause, closed_for = None, min(seconds if pause is None else pause, guesses.LONGEST_CLOSED)
     return Throttled(answer.redact(said), pause, limit, answer.status, closed_for)
-
-
-def _is_refusal(status: int, reported: str, kind: str) -> bool:
-    if not (200 <= status < 300 or status == 500):
-        return False
-    return reported == "failed" or (reported == "error" and kind.startswith("MX"))
-
-
-def _message(envelope: dict[str, Any]) -> str:
-    message = envelope.get("message")
-    inner = message.get("message") if isinstance(message, dict) else message
-    return clean(_text(envelope.get("exceptionmessage")) or _text(inner) or _text(envelope.get("exceptiontype")))
-
-
-def _body_words(answer: Answer) -> str:
-    """What can be said of an answer that has no envelope: a page's text, or that it was empty."""
-    if not answer.body.strip():
-        return f"HTTP {answer.status} with an empty body"
-    return f"HTTP {answer.status}: {_text_of_page(answer)}"
-
-
-def _text_of_page(answer: Answer) -> str:
-    return clean(re.sub(r"<[^>]*>", " ", answer.body[:4000].decode("utf-8", "replace")))[:200]
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def clean(text: str) -> str:
@@ -426,21 +613,6 @@ def clean(text: str) -> str:
     if not text.isprintable():
         text = "".join(char if char.isprintable() else " " for char in text)
     return " ".join(text.split())[:_WORDS_LIMIT]
-
-
-def _retry_after(answer: Answer) -> float | None:
-    """Retry-After in seconds, where one comes (none is documented); nonsense or a time that is over counts as none.
-
-    A date is set against the answer's own, as clocks may differ.
-    """
-    value = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d+)?", value):
-        return float(value)
-    until = read_date(value)
-    if until is None:
-        return None
-    sent = read_date(answer.headers.get("date", "")) or datetime.now(UTC)
-    return (until - sent).total_seconds() if until > sent else None
 
 
 def read_date(text: str) -> datetime | None:

@@ -23,8 +23,7 @@ from uuid import UUID
 
 from batch_share.common import __version__, utc_now
 from batch_share.errors import SettingsError
-from batch_share.leadsquared.outcome import Lost
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import Answer, Lost
 from batch_share.outputs import private
 
 if TYPE_CHECKING:
@@ -32,8 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from batch_share.leadsquared.outcome import NotSent
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import Call, NotSent
 
 FORM: Final = 1
 """Of the lines, in the first of them: who replays a log knows by it whether he can read it."""

@@ -22,54 +22,22 @@ from batch_share.errors import LedgerError, LedgerTooNew, NoLedger
 from batch_share.ledger import schema
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sqlalchemy import Connection, Insert, Update
-
-    from batch_share.ledger.files import LedgerName
-
-    Values = Mapping[str, Any]
-
-
-class NotAsExpected(Exception):
-    """Some of the changes met no row. Which ones shows when they are made one by one."""
-
-
-class Gathering:
-    """The changes of one transaction. Each is of a row that no other operation of its group looks at."""
-
-    def __init__(self, *, together: bool) -> None:
-        self._together = together
-        self._alike: dict[tuple[Insert | Update, tuple[str, ...]], list[Values]] = {}
-
-    def change(self, connection: Connection, statement: Insert | Update, values: Values) -> bool:
-        """Add or change one row; whether there was one to change. One that is gathered says yes, for now."""
-        if not self._together:
-            return _run(connection, statement, [values])
-        self._alike.setdefault((statement, tuple(values)), []).append(values)
-        return True
-
-    def run(self, connection: Connection) -> None:
-        """Make the gathered changes. Raises NotAsExpected."""
-        for (statement, _), gathered in self._alike.items():
-            if not _run(connection, statement, gathered):
-                raise NotAsExpected
-
-
-def _run(connection: Connection, statement: Insert | Update, gathered: list[Values]) -> bool:
-    changed = connection.execute(statement, gathered)
-    return statement.is_insert or changed.rowcount == len(gathered)
-
-
-if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine, Insert, Update
 
+    from batch_share.ledger.files import LedgerName
+
     Operation = Callable[[Connection], Any]
+    Values = Mapping[str, Any]
 
 T = TypeVar("T")
+
+
+class NotAsExpected(Exception):
+    """Some of the changes met no row. Which ones shows when they are made one by one."""
+
 
 PRAGMAS: Final = (
     "journal_mode=WAL",
@@ -124,13 +92,28 @@ def prepare(connection: Connection, ledger: LedgerName | Path, facts: dict[str, 
         facts = facts | {"schema_version": str(schema.VERSION)}
         connection.execute(insert(schema.about), [{"name": name, "value": facts[name]} for name in facts])
         return
-    _upgrade(connection, ledger, check_version(connection, ledger))
+    version = check_version(connection, ledger)
+    for since in range(version, schema.VERSION):
+        if since not in schema.UPGRADES:
+            raise LedgerError(ledger, f"its schema version {version} is not one that can be upgraded")
+        for step in schema.UPGRADES[since]:
+            if isinstance(step, str):
+                connection.exec_driver_sql(step)
+            else:
+                step(connection)
+    if version < schema.VERSION:
+        in_force = update(schema.about).where(schema.about.c.name == "schema_version")
+        connection.execute(in_force.values(value=str(schema.VERSION)))
 
 
 def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
     """The ledger's schema version. Raises LedgerTooNew for one from the future, NoLedger for a stranger."""
-    found = _version(connection)
-    if found is None:
+    about, shape, found = schema.about, inspect(connection), None
+    is_there = about.name in shape.get_table_names()
+    # Other databases may have a table of this name, too.
+    if is_there and {each["name"] for each in shape.get_columns(about.name)} >= set(about.columns.keys()):
+        found = connection.scalar(select(about.c.value).where(about.c.name == "schema_version"))
+    if not found or not found.isdecimal():
         raise NoLedger(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
     version = int(found)
     if version > schema.VERSION:
@@ -140,28 +123,6 @@ def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
             f"{schema.VERSION}). Update batch_share and try again.",
         )
     return version
-
-
-def _version(connection: Connection) -> str | None:
-    """What stands where a ledger has its version, None in other databases."""
-    about = schema.about
-    shape = inspect(connection)
-    if about.name not in shape.get_table_names():
-        return None
-    if not {each["name"] for each in shape.get_columns(about.name)} >= set(about.columns.keys()):
-        return None
-    found = connection.scalar(select(about.c.value).where(about.c.name == "schema_version"))
-    return found if found and found.isdecimal() else None
-
-
-def _upgrade(connection: Connection, ledger: LedgerName | Path, version: int) -> None:
-    for step in range(version, schema.VERSION):
-        if step not in schema.UPGRADES:
-            raise LedgerError(ledger, f"its schema version {version} is not one that can be upgraded")
-        schema.UPGRADES[step](connection)
-    if version < schema.VERSION:
-        in_force = update(schema.about).where(schema.about.c.name == "schema_version")
-        connection.execute(in_force.values(value=str(schema.VERSION)))
 
 
 def explain(ledger: LedgerName | Path, error: SQLAlchemyError) -> LedgerError:
@@ -193,11 +154,19 @@ class Database:
         self._waiting: deque[_Wish] = deque()
         self._at_rest = asyncio.Event()
         self._at_rest.set()
-        self._gathering = Gathering(together=False)
+        self._alike: dict[tuple[Insert | Update, tuple[str, ...]], list[Values]] | None = None
 
     async def read(self, operation: Callable[[Connection], T]) -> T:
         """Run `operation`, which changes nothing. Raises LedgerError."""
-        return await self._in_thread(self._read, operation)
+
+        def read() -> T:
+            try:
+                with self._engine.connect() as connection:
+                    return operation(connection)
+            except SQLAlchemyError as error:
+                raise explain(self._ledger, error) from None
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, read)
 
     async def write(self, operation: Callable[[Connection], T], *, alone: bool = False) -> T:
         """Run `operation` in a transaction and commit it. If it raises, nothing of it was done, and it alone.
@@ -218,7 +187,7 @@ class Database:
         """Wait until everything that was asked for is committed or has failed, and close the file."""
         try:
             await self._at_rest.wait()
-            await self._in_thread(self._engine.dispose)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
         finally:
             # Also when it is cut: whoever opens the ledger next must find nobody writing.
             self._thread.shutdown(wait=True)
@@ -227,7 +196,9 @@ class Database:
 
     # Callbacks, not a task: a loop that ends cancels every task, and whoever waits for a write would wait for ever.
     def _commit_next(self) -> None:
-        group = self._next_group()
+        group: list[_Wish] = []  # what waits now, up to the next that is to be alone
+        while self._waiting and not (group and (group[0].alone or self._waiting[0].alone)):
+            group.append(self._waiting.popleft())
         if not group:
             self._at_rest.set()
             return
@@ -245,24 +216,7 @@ class Database:
                 wish.done.set_result(ending)
         self._commit_next()
 
-    def _next_group(self) -> list[_Wish]:
-        """What waits now, up to the next that is to be alone."""
-        group: list[_Wish] = []
-        while self._waiting and not (group and (group[0].alone or self._waiting[0].alone)):
-            group.append(self._waiting.popleft())
-        return group
-
-    async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-
     # ------------------------------------------------------------------------------------------ in the thread
-
-    def _read(self, operation: Callable[[Connection], T]) -> T:
-        try:
-            with self._engine.connect() as connection:
-                return operation(connection)
-        except SQLAlchemyError as error:
-            raise explain(self._ledger, error) from None
 
     def change(self, connection: Connection, statement: Insert | Update, values: Mapping[str, Any]) -> bool:
         """For an operation of `write`, not one that is `alone`: add a row, or change one; whether there was one.
@@ -270,7 +224,10 @@ class Database:
         Its like in the group are run with it. Where one of them finds nothing to change, everything is run again,
         one by one, so that what is said here is right in the end.
         """
-        return self._gathering.change(connection, statement, values)
+        if self._alike is None:
+            return _run(connection, statement, [values])
+        self._alike.setdefault((statement, tuple(values)), []).append(values)
+        return True
 
     def _commit(self, operations: Sequence[Operation]) -> list[Any]:
         """Each operation's result, or NotDone: all in one transaction, or each in its own if one of them fails."""
@@ -285,22 +242,30 @@ class Database:
         except Exception as error:
             if len(operations) == 1:
                 return [NotDone(error)]
-        return [self._commit_one(operation) for operation in operations]
-
-    def _commit_one(self, operation: Operation) -> Any:
-        try:
-            return self._transact([operation], together=False)[0]
-        except SQLAlchemyError as error:
-            return NotDone(explain(self._ledger, error))
-        except Exception as error:
-            return NotDone(error)
+        endings: list[Any] = []
+        for operation in operations:
+            try:
+                endings += self._transact([operation], together=False)
+            except SQLAlchemyError as error:
+                endings.append(NotDone(explain(self._ledger, error)))
+            except Exception as error:
+                endings.append(NotDone(error))
+        return endings
 
     def _transact(self, operations: Sequence[Operation], *, together: bool) -> list[Any]:
-        self._gathering = Gathering(together=together)
+        """What they return. Raises NotAsExpected if a change that was gathered met no row."""
+        self._alike = {} if together else None
         with self._writing.begin() as connection:
             endings = [operation(connection) for operation in operations]
-            self._gathering.run(connection)
+            for (statement, _), values in (self._alike or {}).items():
+                if not _run(connection, statement, values):
+                    raise NotAsExpected
             return endings
+
+
+def _run(connection: Connection, statement: Insert | Update, values: list[Values]) -> bool:
+    changed = connection.execute(statement, values)
+    return statement.is_insert or changed.rowcount == len(values)
 
 
 @dataclass(frozen=True, slots=True)

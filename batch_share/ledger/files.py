@@ -75,20 +75,17 @@ class LedgerName:
 
     def exists(self) -> bool:
         """Whether it is there. Raises LedgerError if that can't be told."""
-        try:
-            return self._file.is_file()
-        except OSError as error:
-            raise self._unseen(error) from None
+        return self._size() is not None
 
     def holds_anything(self) -> bool:
         """A run that was killed as it began leaves an empty one. Raises LedgerError."""
-        try:
-            return self._file.is_file() and self._file.stat().st_size > 0
-        except OSError as error:
-            raise self._unseen(error) from None
+        return bool(self._size())
 
-    def _unseen(self, error: OSError) -> LedgerError:
-        return LedgerError(self, f"it can't be looked at ({error.strerror})")
+    def _size(self) -> int | None:
+        try:
+            return self._file.stat().st_size if self._file.is_file() else None
+        except OSError as error:
+            raise LedgerError(self, f"it can't be looked at ({error.strerror})") from None
 
     def beside(self, name: str) -> Path:
         """The file of this name that lies, or would lie, beside it."""
@@ -101,6 +98,14 @@ class LedgerName:
         except OSError:
             return None
         return found.st_dev, found.st_ino
+
+    def stamp(self) -> str | None:
+        """Another one whenever it was written, or another ledger is in its place; None if none is there."""
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
     def files(self) -> list[Path]:
         """The files that it is made of and that are there: itself first, its lock last."""

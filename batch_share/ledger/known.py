@@ -1,48 +1,25 @@
-"""The index of what ran on this machine: every ledger, every run, and the shares that are still live.
+"""The list of this machine's ledgers, and what is to be known of each also when it is gone.
 
-Ledgers are the truth: the index only knows where they are and what is live, is brought up to date from them, and is
-begun anew where it is damaged or of another version. Times are UTC, without a zone.
+Ledgers are the truth, and who has what is asked of them: `catch_up` looks at each that was written since it was
+last looked at. What it told is kept, its runs and the shares that had not ended, since a ledger may be deleted, or
+an older copy may take its place. Times are UTC, without a zone.
 """
+
+# ruff: noqa: S608 - no value is part of a statement
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from contextlib import contextmanager, suppress
+import sqlite3
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import lru_cache
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock
-from sqlalchemy import (
-    JSON,
-    URL,
-    Boolean,
-    Column,
-    DateTime,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    create_engine,
-    delete,
-    event,
-    false,
-    func,
-    inspect,
-    or_,
-    select,
-    true,
-    update,
-)
-from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import SQLAlchemyError
 
 from batch_share.common import utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerError, LedgerLocked
@@ -54,13 +31,8 @@ from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
-    from datetime import datetime
-
-    from sqlalchemy import ColumnElement, Connection, Engine, Select
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import RunRecord, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +52,7 @@ class KnownLedger:
     mark: str | None
     calls: int | None
     forgotten_at: datetime | None
+    seen: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +70,12 @@ class KnownRun:
     ended: str | None
     counts: Mapping[str, int] | None
     purged_at: datetime | None
+
+    @property
+    def revoked(self) -> int:
+        """How many rows were revoked by its end, or were to be."""
+        states = (State.TO_REVOKE, State.REVOKING, State.ENDING, State.REVOKED)
+        return sum((self.counts or {}).get(state, 0) for state in states)
 
     def as_json(self) -> dict[str, Any]:
         """The object that `runs --json` prints."""
@@ -141,92 +120,103 @@ def _iso(at: datetime | None) -> str | None:
     return None if at is None else f"{at.isoformat(timespec='seconds')}Z"
 
 
-VERSION: Final = 2
+FILE: Final = "history.db"
+VERSION: Final = 3
 
-metadata = MetaData()
+_TABLES: Final = """
+CREATE TABLE about (version INTEGER PRIMARY KEY);
+CREATE TABLE ledgers (
+    id INTEGER PRIMARY KEY, path TEXT NOT NULL, job VARCHAR(40) NOT NULL, host TEXT NOT NULL,
+    account VARCHAR(40), -- NULL: it was added by somebody whose keys are not known
+    sheet_path TEXT,
+    mark TEXT, -- what `live` was made of, NULL: it is to be made
+    calls INTEGER, -- the number of its last call, NULL: nobody noted it (since version 2, as the next)
+    forgotten_at DATETIME, -- somebody said that nobody will finish it
+    seen TEXT, -- its file as it was when it was last looked at, NULL: it is to be (since version 3)
+    UNIQUE (path, job) -- one that was begun anew in the place of another is another one
+);
+CREATE TABLE runs (
+    id VARCHAR(8) PRIMARY KEY, ledger_id INTEGER NOT NULL REFERENCES ledgers (id),
+    number INTEGER NOT NULL, -- in its ledger
+    command VARCHAR(20) NOT NULL, sheet TEXT, started_at DATETIME NOT NULL,
+    ended_at DATETIME, -- NULL: it goes on, or was cut off and nobody has looked since
+    ended TEXT, counts JSON, purged_at DATETIME
+);
+CREATE INDEX runs_by_start ON runs (started_at);
+CREATE INDEX runs_by_ledger ON runs (ledger_id, number);
+CREATE TABLE live ( -- the shares of each ledger that had not ended when it was last looked at
+    ledger_id INTEGER NOT NULL REFERENCES ledgers (id),
+    row_id INTEGER NOT NULL, -- less than 0: it was taken aside
+    sheet_row INTEGER NOT NULL, lead_id VARCHAR(36) NOT NULL, user_id VARCHAR(36) NOT NULL,
+    access INTEGER NOT NULL, -- 0: nobody knows whether it stands
+    ends_at DATETIME NOT NULL, -- of one that is yet to be made: never
+    request_id VARCHAR(100), run_id VARCHAR(8) NOT NULL,
+    made INTEGER NOT NULL, -- in which bringing up to date it was seen
+    held BOOLEAN NOT NULL DEFAULT 0, -- its row is under way (since version 2)
+    PRIMARY KEY (ledger_id, row_id)
+);
+CREATE INDEX live_by_pair ON live (lead_id, user_id);
+CREATE INDEX live_by_end ON live (ends_at)
+"""
+_UPGRADES: Final = {
+    1: """
+ALTER TABLE ledgers ADD COLUMN calls INTEGER;
+ALTER TABLE ledgers ADD COLUMN forgotten_at DATETIME;
+ALTER TABLE live ADD COLUMN held BOOLEAN NOT NULL DEFAULT 0;
+UPDATE ledgers SET mark = NULL -- so that what is under way is noted
+""",
+    2: "ALTER TABLE ledgers ADD COLUMN seen TEXT",
+}
+"""By the version that it starts from: what makes the tables those of the next."""
 
-about = Table("about", metadata, Column("version", Integer, primary_key=True))
-"""The version of these tables, in one row."""
+# Not FULL: after a power cut the last lines may be missing, and come back with the next run of their ledger.
+_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON")
+_ASIDE: Final = ".damaged-"
 
-ledgers = Table(
-    "ledgers",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("path", Text, nullable=False),
-    Column("job", String(40), nullable=False),
-    Column("host", Text, nullable=False),
-    Column("account", String(40)),  # NULL: it was added by somebody whose keys are not known
-    Column("sheet_path", Text),
-    Column("mark", Text),  # what `live` was made of; NULL: it is to be made
-    Column("calls", Integer),  # the number of its last call; NULL: nobody noted it; since version 2, as the next
-    Column("forgotten_at", DateTime),  # somebody said that nobody will finish it
-    UniqueConstraint("path", "job"),
-)
-"""Each ledger, where it was last. One that was begun anew in the place of another is another one."""
+_LEDGER: Final = """
+SELECT id, path, job, host, account, sheet_path, mark, calls, forgotten_at, seen FROM ledgers WHERE """
+_RUN: Final = """
+SELECT runs.id, number, command, sheet, started_at, ended_at, ended, counts, purged_at, path, host
+FROM runs JOIN ledgers ON ledgers.id = ledger_id WHERE """
+_NEWEST_FIRST: Final = " ORDER BY started_at DESC, number DESC LIMIT :most"
+_LIVE: Final = """
+SELECT row_id, sheet_row, lead_id, user_id, access, ends_at, request_id, run_id, held, path, job, sheet
+FROM live JOIN ledgers ON ledgers.id = live.ledger_id LEFT JOIN runs ON runs.id = run_id WHERE """
 
-runs = Table(
-    "runs",
-    metadata,
-    Column("id", String(8), primary_key=True),
-    Column("ledger_id", ForeignKey("ledgers.id"), nullable=False),
-    Column("number", Integer, nullable=False),  # in its ledger
-    Column("command", String(20), nullable=False),
-    Column("sheet", Text),
-    Column("started_at", DateTime, nullable=False),
-    Column("ended_at", DateTime),  # NULL: it goes on, or was cut off and nobody has looked since
-    Column("ended", Text),
-    Column("counts", JSON(none_as_null=True)),
-    Column("purged_at", DateTime),
-    Index("runs_by_start", "started_at"),
-    Index("runs_by_ledger", "ledger_id", "number"),
-)
-"""Each run of a ledger, with its totals."""
-
-live = Table(
-    "live",
-    metadata,
-    Column("ledger_id", ForeignKey("ledgers.id"), primary_key=True),
-    Column("row_id", Integer, primary_key=True),  # less than 0: it was taken aside
-    Column("sheet_row", Integer, nullable=False),
-    Column("lead_id", String(36), nullable=False),
-    Column("user_id", String(36), nullable=False),
-    Column("access", Integer, nullable=False),
-    Column("ends_at", DateTime, nullable=False),
-    Column("request_id", String(100)),
-    Column("run_id", String(8), nullable=False),
-    Column("made", Integer, nullable=False),  # in which bringing up to date it was seen
-    Column("held", Boolean, nullable=False, server_default=false()),  # its row is under way; since version 2
-    Index("live_by_pair", "lead_id", "user_id"),
-    Index("live_by_end", "ends_at"),
-)
-"""The shares of each ledger that had not ended when it was last looked at. `access` is 0 where nobody knows whether
-it stands: it may have been made, or it is being revoked. The rows that are under way are among them, `held`: one
-that is not shared yet ends never."""
-
-
-_RUN: Final = (
-    select(runs, ledgers.c.path, ledgers.c.host)
-    .join_from(runs, ledgers)
-    .order_by(runs.c.started_at.desc(), runs.c.number.desc())
-)
-_LIVE: Final = select(live, ledgers.c.path, ledgers.c.job, runs.c.sheet).select_from(
-    live.join(ledgers).outerjoin(runs, runs.c.id == live.c.run_id)
-)
-_SHARE: Final = tuple(name for name in LiveShare.__slots__ if name not in {"ledger", "sheet"})
+CUT_OFF: Final = "cut off"
+GONE: Final = "unknown: its ledger is gone, or can't be read"
+_CHUNK: Final = 2000
 
 
 class History:
-    """The index, open. Make one with `open_history`. Every method raises HistoryError.
+    """The list, open. Make one with `open_history`. Every method raises HistoryError.
 
     `begun_anew` is where the one before was put, if it could not be used.
     """
 
-    def __init__(self, file: Path, engine: Engine, begun_anew: Path | None = None) -> None:
+    def __init__(self, file: Path, connection: sqlite3.Connection, begun_anew: Path | None = None) -> None:
         self.file = file
         self.begun_anew = begun_anew
-        self._engine = engine
+        self._connection = connection
 
-    # ------------------------------------------------------------------------------------------ ledgers, runs
+    def _read(self, query: str, **values: object) -> list[dict[str, Any]]:
+        try:
+            return self._connection.execute(query, _stored(values)).fetchall()
+        except (sqlite3.Error, ValueError) as error:  # a value that is none of ours
+            raise HistoryError(self.file, f"it can't be read or written ({error})") from None
+
+    def _write(self, *statements: str, rows: Sequence[Mapping[str, object]] = ({},), **values: object) -> None:
+        """Run these in one transaction, each once for every one of the rows."""
+        try:
+            # At once as a writer: one that only then becomes one is refused where another was quicker.
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:
+                for statement in statements:
+                    self._connection.executemany(statement, (_stored({**values, **row}) for row in rows))
+        except sqlite3.Error as error:
+            raise HistoryError(self.file, f"it can't be read or written ({error})") from None
+
+    # ------------------------------------------------------------------------------------------ ledgers
 
     def note_ledger(
         self, name: LedgerName, job: str, host: str, account: str | None, sheet: Path | None, calls: int = 0
@@ -235,308 +225,347 @@ class History:
 
         `calls` is the number of its last call.
         """
-        values = {"path": str(name), "job": job, "host": host, "account": account, "calls": calls}
-        values["sheet_path"] = str(sheet) if sheet else None
-        new = insert(ledgers).values(values)
-        changes = {
-            "host": host,
-            "calls": calls,
-            "account": func.coalesce(new.excluded.account, ledgers.c.account),
-            "sheet_path": func.coalesce(new.excluded.sheet_path, ledgers.c.sheet_path),
-        }
-        with self._writing() as connection:
-            connection.execute(new.on_conflict_do_update(index_elements=["path", "job"], set_=changes))
-            found = connection.execute(
-                select(ledgers).where(ledgers.c.path == str(name), ledgers.c.job == job)
-            ).mappings()
-            return _ledger(found.one())
+        for known in self._ledgers("job = :job AND path != :path", job=job, path=str(name)):
+            if not known.ledger.exists():
+                self.moved(known.ledger, name, job)
+        self._write(
+            """INSERT INTO ledgers (path, job, host, account, sheet_path, calls)
+            VALUES (:path, :job, :host, :account, :sheet, :calls)
+            ON CONFLICT (path, job) DO UPDATE SET host = excluded.host, calls = excluded.calls,
+            account = coalesce(excluded.account, account), sheet_path = coalesce(excluded.sheet_path, sheet_path)
+            """,
+            path=str(name),
+            job=job,
+            host=host,
+            account=account,
+            sheet=str(sheet) if sheet else None,
+            calls=calls,
+        )
+        (known,) = self._ledgers("path = :path AND job = :job", path=str(name), job=job)
+        return known
 
     def moved(self, old: LedgerName, new: LedgerName, job: str | None = None) -> None:
         """A ledger is at another place, and with it its sheet if that was beside it.
 
         Without `job`, all that were ever known to be there are.
         """
-        there_before = (ledgers.c.path == str(old)) & (true() if job is None else ledgers.c.job == job)
-        with self._writing() as connection:
-            for row in connection.execute(select(ledgers).where(there_before)).mappings().all():
-                known = _ledger(row)
-                there = (ledgers.c.path == str(new)) & (ledgers.c.job == known.job)
-                if connection.execute(select(ledgers.c.id).where(there)).first():  # it was noted there already
-                    connection.execute(delete(live).where(live.c.ledger_id == known.id))
-                    continue
-                sheet = known.sheet_path
-                if sheet is not None and sheet == old.beside(sheet.name):
-                    sheet = new.beside(sheet.name)
-                values = {"path": str(new), "sheet_path": str(sheet) if sheet else None}
-                connection.execute(update(ledgers).where(ledgers.c.id == known.id).values(values))
-
-    def elsewhere(self, job: str, name: LedgerName) -> list[LedgerName]:
-        """Where else than there a ledger was known to be."""
-        others = select(ledgers.c.path).where(ledgers.c.job == job, ledgers.c.path != str(name))
-        with self._reading() as connection:
-            return [LedgerName.of(found) for found in connection.execute(others).scalars()]
-
-    def numbers(self, ledger: KnownLedger) -> dict[int, bool]:
-        """The runs of a ledger that are known, by number: whether they are known to have ended."""
-        with self._reading() as connection:
-            found = connection.execute(select(runs.c.number, runs.c.ended_at).where(runs.c.ledger_id == ledger.id))
-            return {number: ended_at is not None for number, ended_at in found}
-
-    def note_runs(self, ledger: KnownLedger, entries: Sequence[Mapping[str, Any]]) -> None:
-        """Take in runs as they are in their ledger; counts that are None stay as they were."""
-        new = insert(runs)
-        changes = {
-            "ledger_id": new.excluded.ledger_id,
-            "sheet": func.coalesce(new.excluded.sheet, runs.c.sheet),
-            "ended_at": new.excluded.ended_at,
-            "ended": new.excluded.ended,
-            "counts": func.coalesce(new.excluded.counts, runs.c.counts),
-            "purged_at": None,
-        }
-        if entries:
-            with self._writing() as connection:
-                upsert = new.on_conflict_do_update(index_elements=["id"], set_=changes)
-                connection.execute(upsert, [{"ledger_id": ledger.id, **entry} for entry in entries])
-
-    def runs(self, limit: int | None = None) -> list[KnownRun]:
-        """The runs of this machine, newest first."""
-        return self._runs(_RUN.limit(limit))
-
-    def run(self, run_id: str) -> KnownRun | None:
-        """The run of this Id."""
-        found = self._runs(_RUN.where(runs.c.id == run_id))
-        return found[0] if found else None
-
-    def _runs(self, query: Select[Any]) -> list[KnownRun]:
-        with self._reading() as connection:
-            found = connection.execute(query).mappings().all()
-        names = [name for name in KnownRun.__slots__ if name != "ledger"]
-        return [KnownRun(ledger=LedgerName.of(row["path"]), **{name: row[name] for name in names}) for row in found]
-
-    def ledger_of_sheet(self, sheet: Path) -> LedgerName | None:
-        """Where the ledger is that a sheet was run into last, of those that are there."""
-        paths = {str(sheet.absolute()), str(sheet.resolve())}
-        last = select(ledgers.c.path).join_from(ledgers, runs).where(ledgers.c.sheet_path.in_(paths))
-        with self._reading() as connection:
-            found = connection.execute(last.order_by(runs.c.started_at.desc())).scalars()
-            return next((name for name in map(LedgerName.of, found) if name.exists()), None)
-
-    def ledger_of_job(self, beginning: str) -> LedgerName | None:
-        """Where the ledger of the job is whose Id begins so, of those that are there."""
-        of_job = select(ledgers.c.path).where(ledgers.c.job.startswith(beginning)).order_by(ledgers.c.id.desc())
-        with self._reading() as connection:
-            found = connection.execute(of_job).scalars()
-            return next((name for name in map(LedgerName.of, found) if name.exists()), None)
+        for known in self._ledgers("path = :old AND job = coalesce(:job, job)", old=str(old), job=job):
+            if self._ledgers("path = :new AND job = :job", new=str(new), job=known.job):
+                self._write("DELETE FROM live WHERE ledger_id = :id", id=known.id)  # it was noted there already
+                continue
+            sheet = known.sheet_path
+            if sheet is not None and sheet == old.beside(sheet.name):
+                sheet = new.beside(sheet.name)
+            there = str(sheet) if sheet else None
+            moved = "UPDATE ledgers SET path = :new, sheet_path = :sheet WHERE id = :id"
+            self._write(moved, id=known.id, new=str(new), sheet=there)
 
     def ledgers(self, *, unended: bool = False) -> list[KnownLedger]:
         """Every ledger that was not purged; with `unended`, those with a run of which no end is known."""
-        here = select(runs.c.id).where(runs.c.ledger_id == ledgers.c.id, runs.c.purged_at.is_(None))
-        if unended:
-            here = here.where(runs.c.ended_at.is_(None))
-        with self._reading() as connection:
-            found = connection.execute(select(ledgers).where(here.exists()).order_by(ledgers.c.id)).mappings()
-            return [_ledger(row) for row in found]
+        runs = "SELECT 1 FROM runs WHERE ledger_id = ledgers.id AND purged_at IS NULL"
+        which = f"{runs} AND ended_at IS NULL" if unended else runs
+        return self._ledgers(f"EXISTS ({which}) ORDER BY id")
 
-    def last_end(self, ledger: KnownLedger) -> datetime | None:
-        """When the last run of a ledger ended; None if one may go on."""
-        with self._reading() as connection:
-            found = connection.execute(select(runs.c.ended_at).where(runs.c.ledger_id == ledger.id)).scalars()
-            ends = [*found]
-        return None if None in ends or not ends else max(end for end in ends if end)
+    def _ledgers(self, which: str, **values: object) -> list[KnownLedger]:
+        found = []
+        for row in self._read(_LEDGER + which, **values):
+            ledger, sheet = LedgerName.of(row.pop("path")), row.pop("sheet_path")
+            found.append(KnownLedger(ledger=ledger, sheet_path=Path(sheet) if sheet else None, **row))
+        return found
+
+    def ledger_of_sheet(self, sheet: Path) -> LedgerName | None:
+        """Where the ledger is that a sheet was run into last, of those that are there."""
+        last = "sheet_path IN (:absolute, :resolved)" + _NEWEST_FIRST
+        runs = self._runs(last, absolute=str(sheet.absolute()), resolved=str(sheet.resolve()), most=-1)
+        return next((run.ledger for run in runs if run.ledger.exists()), None)
+
+    def ledger_of_job(self, beginning: str) -> LedgerName | None:
+        """Where the ledger of the job is whose Id begins so, of those that are there."""
+        found = self._ledgers("substr(job, 1, length(:it)) = :it ORDER BY id DESC", it=beginning)
+        return next((known.ledger for known in found if known.ledger.exists()), None)
 
     def last_call(self, job: str) -> int:
         """The number of the last call of a job that anybody has noted, in whichever of its ledgers."""
-        with self._reading() as connection:
-            found = connection.scalar(select(func.max(ledgers.c.calls)).where(ledgers.c.job == job))
-        return max(found or 0, CallCount(self.file.parent, job).read())
+        noted = [known.calls or 0 for known in self._ledgers("job = :job", job=job)]
+        return max([*noted, CallCount(self.file.parent, job).read()])
 
     def unfinished(self, name: LedgerName, host: str, but: str) -> tuple[KnownLedger, KnownRun] | None:
         """The ledger that was at a place before the one of the job `but`, with its last run, if that left rows.
 
         Such as were to be sent, or under way. None if nobody is to finish it, or no call was ever made for it.
         """
-        at = (ledgers.c.path == str(name), ledgers.c.host == host, ledgers.c.job != but)
-        last = self._runs(_RUN.where(*at, runs.c.purged_at.is_(None)).limit(1))
-        if not last or not _is_unfinished(last[0]):
-            return None
-        of_run = select(ledgers).join_from(runs, ledgers).where(runs.c.id == last[0].id)
-        with self._reading() as connection:
-            ledger = _ledger(connection.execute(of_run).mappings().one())
-        if ledger.forgotten_at or not (ledger.calls is None or self.last_call(ledger.job)):
-            return None
-        return ledger, last[0]
+        there = "path = :path AND host = :host AND job != :but AND purged_at IS NULL" + _NEWEST_FIRST
+        for last in self._runs(there, path=str(name), host=host, but=but, most=1):
+            (known,) = self._ledgers("id = (SELECT ledger_id FROM runs WHERE id = :run)", run=last.id)
+            left = [State(state) for state, count in (last.counts or {}).items() if count]
+            goes_on = any(each.is_on_its_way or each.is_being_revoked or each is State.UNKNOWN for each in left)
+            was_called = known.calls is None or self.last_call(known.job) > 0
+            if (goes_on or last.ended in {None, CUT_OFF, GONE}) and was_called and not known.forgotten_at:
+                return known, last
+        return None
+
+    def note_seen(self, ledger: KnownLedger, mark: str, stamp: str | None) -> None:
+        """What a ledger tells is known, its live shares by this `mark`, as it was with this `stamp` of its file."""
+        seen = "UPDATE ledgers SET mark = :mark, seen = :stamp WHERE id = :id"
+        self._write(seen, id=ledger.id, mark=mark, stamp=stamp)
+
+    def give_up(self, ledger: KnownLedger) -> None:
+        """Its runs without an end won't be told of any more: nobody can look."""
+        unended = "ledger_id = :id AND ended_at IS NULL"
+        self._write(f"UPDATE runs SET ended_at = started_at, ended = :how WHERE {unended}", id=ledger.id, how=GONE)
+
+    def forget(self, run_id: str, at: datetime) -> None:
+        """Nobody will finish the job of this run: its rows that are under way are held no longer."""
+        of_run = "job = (SELECT job FROM ledgers JOIN runs ON ledger_id = ledgers.id WHERE runs.id = :run)"
+        theirs = f"ledger_id IN (SELECT id FROM ledgers WHERE {of_run})"
+        self._write(
+            f"UPDATE ledgers SET forgotten_at = :at WHERE {of_run}",
+            f"DELETE FROM live WHERE {theirs} AND ends_at = :never",
+            f"UPDATE live SET held = 0 WHERE {theirs}",
+            run=run_id,
+            at=at,
+            never=NEVER,
+        )
+
+    def go_on(self, job: str) -> None:
+        """A job that nobody was to finish goes on."""
+        which = "job = :job AND forgotten_at IS NOT NULL"
+        self._write(f"UPDATE ledgers SET forgotten_at = NULL, mark = NULL, seen = NULL WHERE {which}", job=job)
+
+    def purged(self, ledger: KnownLedger, at: datetime) -> None:
+        """Note that nothing of a ledger is left but the counts of its runs."""
+        self._write(
+            "DELETE FROM live WHERE ledger_id = :id",
+            "UPDATE runs SET purged_at = :at WHERE ledger_id = :id",
+            "UPDATE ledgers SET mark = NULL WHERE id = :id",
+            id=ledger.id,
+            at=at,
+        )
+
+    # ------------------------------------------------------------------------------------------ runs
+
+    def note_runs(self, ledger: KnownLedger, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Take in runs as they are in their ledger; counts that are None stay as they were."""
+        self._write(
+            """INSERT INTO runs (id, ledger_id, number, command, sheet, started_at, ended_at, ended, counts)
+            VALUES (:id, :ledger_id, :number, :command, :sheet, :started_at, :ended_at, :ended, :counts)
+            ON CONFLICT (id) DO UPDATE SET ledger_id = excluded.ledger_id, ended_at = excluded.ended_at,
+            ended = excluded.ended, sheet = coalesce(excluded.sheet, sheet),
+            counts = coalesce(excluded.counts, counts), purged_at = NULL
+            """,
+            rows=entries,
+            ledger_id=ledger.id,
+        )
+
+    def runs(self, limit: int | None = None, job: str | None = None) -> list[KnownRun]:
+        """The runs of this machine, or of all ledgers of a job, newest first."""
+        most = -1 if limit is None else limit
+        return self._runs("job = coalesce(:job, job)" + _NEWEST_FIRST, job=job, most=most)
+
+    def run(self, run_id: str) -> KnownRun | None:
+        """The run of this Id."""
+        return next(iter(self._runs("runs.id = :run", run=run_id)), None)
+
+    def _runs(self, which: str, **values: object) -> list[KnownRun]:
+        found = self._read(_RUN + which, **values)
+        return [KnownRun(ledger=LedgerName.of(row.pop("path")), **row) for row in found]
+
+    def last_end(self, ledger: KnownLedger) -> datetime | None:
+        """When the last run of a ledger ended; None if one may go on."""
+        ends = [run.ended_at for run in self._runs("ledger_id = :id", id=ledger.id)]
+        return None if None in ends else max(filter(None, ends), default=None)
+
+    # ------------------------------------------------------------------------------------------ live shares
+
+    def next_making(self, ledger: KnownLedger) -> int:
+        """The number by which the live shares of a ledger are known that are about to be noted."""
+        (found,) = self._read("SELECT max(made) AS made FROM live WHERE ledger_id = :id", id=ledger.id)
+        return (found["made"] or 0) + 1
+
+    def note_live(self, ledger: KnownLedger, made: int, shares: Sequence[Mapping[str, Any]]) -> None:
+        """Take in live shares of a ledger, those that are there already too."""
+        self._write(
+            """INSERT OR REPLACE INTO live (ledger_id, row_id, sheet_row, lead_id, user_id, access, ends_at,
+            request_id, run_id, made, held) VALUES (:ledger_id, :row_id, :sheet_row, :lead_id, :user_id, :access,
+            :ends_at, :request_id, :run_id, :made, :held)""",
+            rows=shares,
+            ledger_id=ledger.id,
+            made=made,
+        )
+
+    def live_noted(self, ledger: KnownLedger, made: int, now: datetime) -> None:
+        """All were taken in: forget what was not, and what has ended.
+
+        Of other copies of it too, which are older; but not what was taken aside.
+        """
+        of_job = "row_id >= 0 AND ledger_id IN (SELECT id FROM ledgers WHERE job = :job)"
+        gone = f"DELETE FROM live WHERE ends_at <= :now OR ({of_job} AND (ledger_id != :id OR made != :made))"
+        self._write(gone, id=ledger.id, job=ledger.job, made=made, now=now)
 
     def take_aside(self, job: str) -> None:
         """Keep what is known of a job's shares, though a ledger is to take its place that does not know of them.
 
         Each stays until that knows of a share of the same lead with the same user, or until its end.
         """
-        with self._writing() as connection:
-            first = connection.scalar(select(func.min(live.c.row_id))) or 0
-            theirs = select(ledgers.c.id).where(ledgers.c.job == job)
-            known = (live.c.row_id >= 0) & live.c.ledger_id.in_(theirs)
-            connection.execute(update(live).where(known).values(row_id=min(first, 0) - 1 - live.c.row_id))
-            connection.execute(update(ledgers).where(ledgers.c.job == job).values(mark=None))
+        first = "min((SELECT coalesce(min(row_id), 0) FROM live), 0)"
+        theirs = "row_id >= 0 AND ledger_id IN (SELECT id FROM ledgers WHERE job = :job)"
+        self._write(
+            f"UPDATE live SET row_id = {first} - 1 - row_id WHERE {theirs}",
+            "UPDATE ledgers SET mark = NULL, seen = NULL WHERE job = :job",
+            job=job,
+        )
 
     def taken_aside(self, job: str) -> list[LiveShare]:
         """What was taken aside of a job and is still known to nobody else."""
-        return self._shares(_LIVE.where(ledgers.c.job == job, live.c.row_id < 0))
+        return self._live("job = :job AND row_id < 0", job=job)
 
-    def drop_aside(self, job: str, row_ids: Sequence[int]) -> None:
+    def drop_aside(self, job: str, row_ids: Iterable[int]) -> None:
         """Forget these, by what they are known by: the job's ledger knows of them."""
-        theirs = select(ledgers.c.id).where(ledgers.c.job == job)
-        with self._writing() as connection:
-            for at in range(0, len(row_ids), _CHUNK):
-                these = live.c.row_id.in_(row_ids[at : at + _CHUNK])
-                connection.execute(delete(live).where(live.c.ledger_id.in_(theirs), these))
-
-    def runs_of(self, job: str) -> dict[str, int]:
-        """By the Ids of a job's known runs, whichever copy had them, how many rows were revoked by their end."""
-        with self._reading() as connection:
-            of_job = select(runs.c.id, runs.c.counts).join_from(runs, ledgers).where(ledgers.c.job == job)
-            counts = {run.id: run.counts or {} for run in connection.execute(of_job)}
-        return {each: sum(states.get(state, 0) for state in _REVOKED) for each, states in counts.items()}
-
-    def first_start(self, job: str) -> datetime | None:
-        """When the first run of a job began that is known."""
-        first = select(func.min(runs.c.started_at)).join_from(runs, ledgers).where(ledgers.c.job == job)
-        with self._reading() as connection:
-            started_at: datetime | None = connection.scalar(first)
-        return started_at
-
-    def forget(self, run_id: str, at: datetime) -> None:
-        """Nobody will finish the job of this run: its rows that are under way are held no longer."""
-        with self._writing() as connection:
-            of_run = select(ledgers.c.job).join_from(runs, ledgers).where(runs.c.id == run_id)
-            job = connection.scalar(of_run)
-            ids = select(ledgers.c.id).where(ledgers.c.job == job)
-            connection.execute(update(ledgers).where(ledgers.c.job == job).values(forgotten_at=at))
-            connection.execute(delete(live).where(live.c.ledger_id.in_(ids), live.c.ends_at == NEVER))
-            connection.execute(update(live).where(live.c.ledger_id.in_(ids)).values(held=False))
-
-    def go_on(self, job: str) -> None:
-        """A job that nobody was to finish goes on."""
-        with self._writing() as connection:
-            again = update(ledgers).where(ledgers.c.job == job, ledgers.c.forgotten_at.is_not(None))
-            connection.execute(again.values(forgotten_at=None, mark=None))
-
-    def give_up(self, ledger: KnownLedger, words: str) -> None:
-        """Its runs without an end won't be told of any more: nobody can look."""
-        unended = update(runs).where(runs.c.ledger_id == ledger.id, runs.c.ended_at.is_(None))
-        with self._writing() as connection:
-            connection.execute(unended.values(ended_at=runs.c.started_at, ended=words))
-
-    def purged(self, ledger: KnownLedger, at: datetime) -> None:
-        """Note that nothing of a ledger is left but the counts of its runs."""
-        with self._writing() as connection:
-            connection.execute(delete(live).where(live.c.ledger_id == ledger.id))
-            connection.execute(update(runs).where(runs.c.ledger_id == ledger.id).values(purged_at=at))
-            connection.execute(update(ledgers).where(ledgers.c.id == ledger.id).values(mark=None))
-
-    # ------------------------------------------------------------------------------------------ live shares
-
-    def next_making(self, ledger: KnownLedger) -> int:
-        """The number by which the live shares of a ledger are known that are about to be noted."""
-        with self._reading() as connection:
-            found = connection.scalar(select(func.max(live.c.made)).where(live.c.ledger_id == ledger.id))
-            return (found or 0) + 1
-
-    def note_live(self, ledger: KnownLedger, made: int, shares: Iterable[Mapping[str, Any]]) -> None:
-        """Take in live shares of a ledger, those that are there already too."""
-        values = [{"ledger_id": ledger.id, "made": made, **share} for share in shares]
-        if values:
-            with self._writing() as connection:
-                connection.execute(insert(live).prefix_with("OR REPLACE"), values)
-
-    def live_noted(self, ledger: KnownLedger, made: int, mark: str, now: datetime) -> None:
-        """All were taken in, made of a ledger that is known by `mark`: forget what was not, and what has ended.
-
-        Of other copies of it too, which are older; but not what was taken aside.
-        """
-        of_job = live.c.ledger_id.in_(select(ledgers.c.id).where(ledgers.c.job == ledger.job))
-        gone = of_job & ((live.c.ledger_id != ledger.id) | (live.c.made != made)) & (live.c.row_id >= 0)
-        with self._writing() as connection:
-            connection.execute(delete(live).where(or_(gone, live.c.ends_at <= now)))
-            connection.execute(update(ledgers).where(ledgers.c.id == ledger.id).values(mark=mark))
+        theirs = "row_id = :row_id AND ledger_id IN (SELECT id FROM ledgers WHERE job = :job)"
+        self._write(f"DELETE FROM live WHERE {theirs}", rows=[{"row_id": each} for each in row_ids], job=job)
 
     def any_live(self, accounts: Collection[str], now: datetime, *, not_in: str) -> bool:
         """Whether the account, by any of its names, has live shares that were not made by the job `not_in`."""
-        which = (ledgers.c.account.in_(accounts), ledgers.c.job != not_in, live.c.ends_at > now)
-        with self._reading() as connection:
-            found = connection.execute(select(live.c.row_id).join_from(live, ledgers).where(*which).limit(1))
-            return found.first() is not None
+        which = f"{_OF_ACCOUNT} AND ends_at > :now LIMIT 1"
+        return bool(self._live(which, accounts=json.dumps([*accounts]), not_in=not_in, now=now))
 
     def live_among(
         self, accounts: Collection[str], leads: Iterable[str], after: datetime, *, not_in: str = ""
     ) -> list[LiveShare]:
         """The shares of these leads that end after a time, without those of the job `not_in`."""
-        return self._live_among(ledgers.c.account.in_(accounts), leads, after, not_in)
+        which = {"accounts": json.dumps([*accounts]), "not_in": not_in}
+        return self._live(f"{_OF_LEADS} AND {_OF_ACCOUNT}", leads=json.dumps([*leads]), after=after, **which)
 
     def live_at(self, host: str, leads: Iterable[str], after: datetime) -> list[LiveShare]:
         """The same of a host, whichever keys they were made with: no two of its accounts have a lead in common.
 
         Those that are yet to be made are not among them.
         """
-        found = self._live_among(ledgers.c.host == host, leads, after, "")
-        return [share for share in found if share.ends_at != NEVER]
+        which = f"{_OF_LEADS} AND host = :host AND ends_at != :never"
+        return self._live(which, leads=json.dumps([*leads]), after=after, host=host, never=NEVER)
 
     def live_after(self, after: datetime) -> list[LiveShare]:
         """Every share that ends after a time (UTC, without a zone), the first to end first."""
-        last = (live.c.ends_at > after) & (live.c.ends_at != NEVER)
-        return self._shares(_LIVE.where(last).order_by(live.c.ends_at, ledgers.c.path, live.c.row_id))
+        which = "ends_at > :after AND ends_at != :never ORDER BY ends_at, path, row_id"
+        return self._live(which, after=after, never=NEVER)
 
     def live_of(self, job: str) -> list[LiveShare]:
         """Every share of a job that was noted, but for those that were yet to be made."""
-        return self._shares(_LIVE.where(ledgers.c.job == job, live.c.ends_at != NEVER))
+        return self._live("job = :job AND ends_at != :never", job=job, never=NEVER)
 
-    def _live_among(
-        self, ours: ColumnElement[bool], leads: Iterable[str], after: datetime, not_in: str
-    ) -> list[LiveShare]:
-        # The ledger unindexed: by it, a database would go through all its shares for every few leads.
-        theirs = select(ledgers.c.id).where(ours, ledgers.c.job != not_in)
-        which = live.c.lead_id.in_([*leads]) & (live.c.ends_at > after)
-        return self._shares(_LIVE.where(which, (live.c.ledger_id + 0).in_(theirs)))
-
-    def _shares(self, query: Select[Any]) -> list[LiveShare]:
-        with self._reading() as connection:
-            found = connection.execute(query).mappings().all()
-        names = {text: LedgerName.of(text) for text in {row["path"] for row in found}}
-        return [_share(row, names[row["path"]]) for row in found]
-
-    def _reading(self) -> AbstractContextManager[Connection]:
-        return self._working(self._engine.execution_options(reads=True))
-
-    def _writing(self) -> AbstractContextManager[Connection]:
-        return self._working(self._engine)
-
-    @contextmanager
-    def _working(self, engine: Engine) -> Iterator[Connection]:
-        try:
-            with engine.begin() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            problem = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise HistoryError(self.file, f"it can't be read or written ({problem})") from None
+    def _live(self, which: str, **values: object) -> list[LiveShare]:
+        found = self._read(_LIVE + which, **values)
+        names = {path: LedgerName.of(path) for path in {row["path"] for row in found}}
+        for row in found:
+            row["ledger"] = names[row.pop("path")]
+            row |= {"sheet": row["sheet"] or row["ledger"].short, "held": bool(row["held"])}
+        return [LiveShare(**row) for row in found]
 
 
-def _is_unfinished(run: KnownRun) -> bool:
-    """Whether a ledger's last run left rows that are to be sent, or of which nobody knows."""
-    if run.ended in {None, CUT_OFF, GONE}:
-        return True
-    left = [State(state) for state, rows in (run.counts or {}).items() if rows]
-    return any(each.is_on_its_way or each.is_being_revoked or each is State.UNKNOWN for each in left)
+_OF_LEADS: Final = "lead_id IN (SELECT value FROM json_each(:leads)) AND ends_at > :after"
+_OF_ACCOUNT: Final = "account IN (SELECT value FROM json_each(:accounts)) AND job != :not_in"
 
 
-def _share(row: Mapping[Any, Any], ledger: LedgerName) -> LiveShare:
-    values = {name: row[name] for name in _SHARE}
-    return LiveShare(ledger=ledger, sheet=row["sheet"] or ledger.short, **values)
+def _stored(values: Mapping[str, object]) -> dict[str, object]:
+    """Values as the file has them."""
+    stored = dict(values)
+    for name, value in values.items():
+        if isinstance(value, datetime):
+            stored[name] = value.isoformat(" ", "microseconds")
+        elif isinstance(value, dict):
+            stored[name] = json.dumps(value)
+    return stored
 
 
-def _ledger(row: Mapping[Any, Any]) -> KnownLedger:
-    names = [name for name in KnownLedger.__slots__ if name not in {"ledger", "sheet_path"}]
-    sheet = row["sheet_path"]
-    values = {name: row[name] for name in names}
-    return KnownLedger(ledger=LedgerName.of(row["path"]), sheet_path=Path(sheet) if sheet else None, **values)
+def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> dict[str, Any]:
+    row = {name: value for (name, *_), value in zip(cursor.description, values, strict=True)}
+    for name, value in row.items():
+        if value is not None and name.endswith("_at"):
+            row[name] = datetime.fromisoformat(value)
+        elif value is not None and name == "counts":
+            row[name] = json.loads(value)
+    return row
+
+
+class _Unusable(Exception):
+    """The file is there and is no list that this version can read."""
+
+
+@contextmanager
+def open_history(folder: Path) -> Iterator[History]:
+    """Open the list in `folder`, also beside other processes. Raises HistoryError.
+
+    One that is damaged is put aside, since it may hold what somebody wants, and a new one begun:
+    `History.begun_anew` says so.
+    """
+    file, aside = folder / FILE, None
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(folder / ".history.lock", mode=0o600, timeout=20):
+            try:
+                connection = _open(file)
+            except _Unusable:
+                aside = _put_aside(file)
+                connection = _open(file)
+    except LedgerError as error:
+        raise HistoryError(file, error.wrong, problem=error.problem, hint=error.hint) from None
+    except _Unusable as error:
+        raise HistoryError(file, str(error)) from None
+    except OSError as error:  # a timeout of the lock too
+        raise HistoryError(file, f"it can't be used ({error.strerror or 'another process holds it'})") from None
+    with closing(connection):
+        yield History(file, connection, begun_anew=aside)
+
+
+def _put_aside(file: Path) -> Path:
+    number = 1
+    while (aside := file.with_name(f"{file.name}{_ASIDE}{number}")).exists():
+        number += 1
+    for suffix in ("-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    return file.replace(aside)
+
+
+def _open(file: Path) -> sqlite3.Connection:
+    """Raises _Unusable, HistoryError, LedgerError."""
+    create_private(file)
+    connection = sqlite3.connect(file, timeout=20, isolation_level=None, check_same_thread=False)
+    connection.row_factory = _row
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("BEGIN IMMEDIATE")
+        with connection:
+            _prepare(connection, file)
+    except sqlite3.Error as error:
+        connection.close()
+        if "not a database" in str(error) or "malformed" in str(error):
+            raise _Unusable(str(error)) from None
+        raise HistoryError(file, f"it can't be used ({error})") from None
+    except (_Unusable, HistoryError):
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, file: Path) -> None:
+    """Make the tables, or make them those of today."""
+    there = {row["name"] for row in connection.execute("SELECT name FROM sqlite_master")}
+    steps = [_TABLES]
+    if there:
+        if not there >= {"about", "ledgers", "runs", "live"}:
+            raise _Unusable("it is no index of batch_share")
+        known = connection.execute("SELECT version FROM about").fetchone() or {"version": 0}
+        if known["version"] > VERSION:
+            raise HistoryError(file, "it was written by a later version of batch_share: update this one")
+        if known["version"] not in {VERSION, *_UPGRADES}:
+            raise _Unusable("it is of an earlier version")
+        steps = [_UPGRADES[since] for since in range(known["version"], VERSION)]
+    for statement in (each for step in steps for each in step.split(";")):
+        connection.execute(statement)
+    if steps:
+        connection.execute("DELETE FROM about")
+        connection.execute("INSERT INTO about VALUES (?)", (VERSION,))
 
 
 class CallCount:
@@ -580,109 +609,6 @@ class CallCount:
             self._file.unlink(missing_ok=True)
 
 
-FILE: Final = "history.db"
-_ASIDE: Final = ".damaged-"
-# Not FULL: after a power cut the last lines may be missing, and come back with the next run of their ledger.
-_PRAGMAS: Final = ("busy_timeout=20000", "journal_mode=WAL", "synchronous=NORMAL", "secure_delete=ON")
-_TOO_NEW: Final = "it was written by a later version of batch_share: update this one"
-
-
-class _Unusable(Exception):
-    """The file is there and is no index of this version."""
-
-
-@contextmanager
-def open_history(folder: Path) -> Iterator[History]:
-    """Open the index in `folder`, also beside other processes. Raises HistoryError.
-
-    One that is damaged, or of an earlier version, is put aside and a new one begun: `History.begun_anew` says so.
-    """
-    file = folder / FILE
-    put_aside = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(folder / ".history.lock", mode=0o600, timeout=20):
-            try:
-                engine = _open(file)
-            except _Unusable:
-                put_aside = _put_aside(file)
-                engine = _open(file)
-    except LedgerError as error:
-        raise HistoryError(file, error.wrong, problem=error.problem, hint=error.hint) from None
-    except _Unusable as error:
-        raise HistoryError(file, str(error)) from None
-    except OSError as error:  # a timeout of the lock too
-        raise HistoryError(file, f"it can't be used ({error.strerror or 'another process holds it'})") from None
-    try:
-        yield History(file, engine, begun_anew=put_aside)
-    finally:
-        engine.dispose()
-
-
-def _open(file: Path) -> Engine:
-    create_private(file)
-    engine = _engine(file)
-    try:
-        with engine.begin() as connection:
-            _prepare(connection, file)
-    except SQLAlchemyError as error:
-        engine.dispose()
-        problem = str(getattr(error, "orig", None) or error).splitlines()[0]
-        if "not a database" in problem or "malformed" in problem:
-            raise _Unusable(problem) from None
-        raise HistoryError(file, f"it can't be used ({problem})") from None
-    except (_Unusable, HistoryError):
-        engine.dispose()
-        raise
-    return engine
-
-
-@lru_cache(maxsize=8)  # a run opens it several times: its statements are compiled once
-def _engine(file: Path) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(file)))
-
-    @event.listens_for(engine, "connect")
-    def _set_up(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the transactions are begun below
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # At once as a writer: one that only then becomes one is refused where another was quicker.
-        reads = connection.get_execution_options().get("reads")
-        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _prepare(connection: Connection, file: Path) -> None:
-    tables = set(inspect(connection).get_table_names())
-    if not tables:
-        metadata.create_all(connection)
-        connection.execute(insert(about).values(version=VERSION))
-        return
-    if not tables >= set(metadata.tables):
-        raise _Unusable("it is no index of batch_share")
-    found = connection.scalar(select(about.c.version))
-    if found is not None and found > VERSION:
-        raise HistoryError(file, _TOO_NEW)
-    if found == 1:
-        for statement in _SINCE_1:
-            connection.exec_driver_sql(statement)
-        connection.execute(update(ledgers).values(mark=None))  # so that what is under way is noted
-        connection.execute(update(about).values(version=VERSION))
-    elif found != VERSION:
-        raise _Unusable("it is of an earlier version")
-
-
-_SINCE_1: Final = (
-    "ALTER TABLE ledgers ADD COLUMN calls INTEGER",
-    "ALTER TABLE ledgers ADD COLUMN forgotten_at DATETIME",
-    "ALTER TABLE live ADD COLUMN held BOOLEAN NOT NULL DEFAULT 0",
-)
-
-
 def check_whole(history: History) -> None:
     """Raises HistoryError if it was begun anew, and nobody has seen to what the one before knew."""
     before = sorted(history.file.parent.glob(f"{history.file.name}{_ASIDE}*"))
@@ -696,61 +622,36 @@ def check_whole(history: History) -> None:
         )
 
 
-def _put_aside(file: Path) -> Path:
-    """Keep a file that can't be used under another name: it may hold what somebody wants."""
-    number = 1
-    while (aside := file.with_name(f"{file.name}{_ASIDE}{number}")).exists():
-        number += 1
-    for suffix in ("-wal", "-shm"):
-        file.with_name(file.name + suffix).unlink(missing_ok=True)
-    return file.replace(aside)
-
-
-_SAME_END: Final = timedelta(minutes=10)
-"""Two copies of a ledger may differ in when a share of theirs was accepted, so ends."""
-
-_REVOKED: Final = (State.TO_REVOKE, State.REVOKING, State.ENDING, State.REVOKED)
-CUT_OFF: Final = "cut off"
-GONE: Final = "nobody knows: its ledger is gone, or can't be read"
-_CHUNK: Final = 2000
+SAME_END: Final = timedelta(minutes=10)
+"""By so much may the ends of one share differ: its copies may have accepted it at different times, and its activity
+says the end as it was when it was posted."""
 
 
 async def note_runs(
     history: History, ledger: LedgerReader, account: str | None, *, goes_on: bool
 ) -> KnownLedger | None:
-    """Take in every run of an open ledger; with `goes_on` the last has not ended. None if it holds none."""
+    """Take in every run of an open ledger; with `goes_on` the last has not ended.
+
+    None if it holds none, or is an older copy: what that does not know is known.
+    """
     facts, sheet = await ledger.facts(), await ledger.sheet()
-    recorded, counts = await ledger.runs(), await ledger.counts()
-    if not recorded:
+    job, recorded, calls = facts["job"], await ledger.runs(), await ledger.last_number()
+    if not recorded or calls < history.last_call(job):
         return None
-    path, name, calls = Path(sheet.path) if sheet else None, ledger.name.resolved(), await ledger.last_number()
-    if calls < history.last_call(facts["job"]):  # an older copy: what it does not know is known
-        return None
-    for other in history.elsewhere(facts["job"], name):
-        if not other.exists():
-            history.moved(other, name, facts["job"])
-    known = history.note_ledger(name, facts["job"], facts["host"], account, path, calls)
-    ended = history.numbers(known)
-    last = recorded[-1]
-    entries = []
-    for each in recorded:
-        if ended.get(each.id) and each is not last:
-            continue
-        entry = await _ended(ledger, each, goes_on=goes_on and each is last)
-        entry |= {"counts": {str(state): n for state, n in counts.items()} if each is last else None}
-        entry |= {"id": run_id(facts["job"], each), "number": each.id, "command": each.command}
-        entries.append(entry | {"started_at": each.started_at, "sheet": sheet.name if sheet else None})
+    path, name, counts = Path(sheet.path) if sheet else None, ledger.name.resolved(), await ledger.counts()
+    known = history.note_ledger(name, job, facts["host"], account, path, calls)
+    entries: list[dict[str, Any]] = []
+    for run in recorded:
+        is_last, ended_at, ended = run is recorded[-1], run.ended_at, run.ended
+        if goes_on and is_last:
+            ended_at = ended = None
+        elif ended_at is None:  # it could not say so itself
+            ended_at, ended = await ledger.last_call(run.id) or run.started_at, CUT_OFF
+        entry = {"id": run_id(job, run), "number": run.id, "command": run.command, "started_at": run.started_at}
+        entry |= {"sheet": sheet.name if sheet else None, "ended_at": ended_at, "ended": ended}
+        entries.append(entry | {"counts": {str(state): n for state, n in counts.items()} if is_last else None})
     history.note_runs(known, entries)
     return known
-
-
-async def _ended(ledger: LedgerReader, run: RunRecord, *, goes_on: bool) -> dict[str, Any]:
-    """When and how a run ended, also if it could not say so itself."""
-    if goes_on:
-        return {"ended_at": None, "ended": None}
-    if run.ended_at is not None:
-        return {"ended_at": run.ended_at, "ended": run.ended}
-    return {"ended_at": await ledger.last_call(run.id) or run.started_at, "ended": CUT_OFF}
 
 
 async def refresh(history: History, ledger: LedgerReader, account: str | None, *, goes_on: bool = False) -> None:
@@ -758,95 +659,75 @@ async def refresh(history: History, ledger: LedgerReader, account: str | None, *
 
     Nothing of an older copy is taken in. Raises HistoryError, LedgerError.
     """
+    stamp = ledger.name.stamp()  # before it is read: what is written meanwhile is looked at next time
     known = await note_runs(history, ledger, account, goes_on=goes_on)
-    if known is not None and (mark := await ledger.share_mark()) != known.mark:
-        await _note_live(history, ledger, known, mark, utc_now())
+    if known is None:
+        return
+    if (mark := await ledger.share_mark()) != known.mark:
+        await _note_live(history, ledger, known)
+    history.note_seen(known, mark, stamp)
 
 
-async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger, mark: str, now: datetime) -> None:
+async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger) -> None:
     """In parts, so that others need not wait: what was live stays until all was seen."""
-    recorded = await ledger.runs()
+    now, recorded, made = utc_now(), await ledger.runs(), history.next_making(known)
     ids = {run.id: run_id(known.job, run) for run in recorded}
     ids[0] = ids[recorded[-1].id]  # of what is yet to be shared
-    made, chunk = history.next_making(known), list[dict[str, Any]]()
+    chunk: list[dict[str, Any]] = []
     async for share in ledger.shares(held=known.forgotten_at is None):
         if share.ends_at is not None and share.ends_at > now:
-            chunk.append(_values(share, ids))
+            values = {name: getattr(share, name) for name in share.__slots__}
+            chunk.append(values | {"run_id": ids.get(share.run or 0, "")})
         if len(chunk) == _CHUNK:
             history.note_live(known, made, chunk)
             chunk = []
     history.note_live(known, made, chunk)
-    history.live_noted(known, made, mark, now)
+    history.live_noted(known, made, now)
+    # What was taken aside is told by the ledger, once that knows of a share that ends no earlier, or what became of
+    # a row that was under way.
     if aside := history.taken_aside(known.job):
         ends = await ledger.ends_of({(share.lead_id, share.user_id) for share in aside})
-        history.drop_aside(known.job, [each.row_id for each in aside if _is_told(each, ends)])
+        known_ends = ((share, ends.get((share.lead_id, share.user_id))) for share in aside)
+        told = [
+            share.row_id
+            for share, end in known_ends
+            if end is not None and (share.ends_at == NEVER or share.ends_at <= end + SAME_END)
+        ]
+        history.drop_aside(known.job, told)
 
 
-def _is_told(share: LiveShare, ends: Mapping[tuple[str, str], datetime]) -> bool:
-    """Whether a ledger knows of a share, or what became of a row that was under way: by the ends that it knows."""
-    end = ends.get((share.lead_id, share.user_id))
-    return end is not None and (share.ends_at == NEVER or share.ends_at <= end + _SAME_END)
+async def catch_up(
+    history: History, besides: LedgerName | None = None, host: str | None = None
+) -> list[LedgerName]:
+    """Look at every ledger that was written since it was last looked at, or has a run of which no end is known.
 
-
-def _values(share: Share, run_ids: Mapping[int, str]) -> dict[str, Any]:
-    return {
-        "row_id": share.row_id,
-        "sheet_row": share.sheet_row,
-        "lead_id": share.lead_id,
-        "user_id": share.user_id,
-        "access": share.access,
-        "ends_at": share.ends_at,
-        "request_id": share.request_id,
-        "run_id": run_ids.get(share.run or 0, ""),
-        "held": share.held,
-    }
-
-
-async def catch_up(history: History, besides: LedgerName | None = None) -> None:
-    """Find out about every run of which no end is known, but those of the ledger `besides`. Raises HistoryError."""
-    for known in history.ledgers(unended=True):
-        if not _is_same(known.ledger, besides):
-            await _catch_up(history, known)
-
-
-def _is_same(known: LedgerName, other: LedgerName | None) -> bool:
-    return other is not None and known == other.resolved()
-
-
-async def _catch_up(history: History, known: KnownLedger) -> None:
-    if not known.ledger.exists():
-        history.give_up(known, GONE)
-        return
-    try:
-        in_use = is_in_use(known.ledger)
-        async with read_ledger(known.ledger) as ledger:
-            if (await ledger.facts())["job"] != known.job:
-                history.give_up(known, GONE)
-                return
-            await refresh(history, ledger, known.account, goes_on=in_use)
-    except HistoryError:
-        raise
-    except LedgerLocked:  # of an older version, and its run goes on
-        return
-    except BatchShareError:
-        history.give_up(known, GONE)
-
-
-async def look_at_all(history: History, host: str, besides: LedgerName) -> list[LedgerName]:
-    """Bring everything that is known of a host's ledgers up to date; those that can't be looked at.
-
-    Raises HistoryError.
+    But at the one `besides`; with `host`, only at those of that. Returns those that can't be looked at: of them is
+    known what they told before. Raises HistoryError.
     """
     unseen = []
+    unended, own = {known.id for known in history.ledgers(unended=True)}, besides and besides.resolved()
     for known in history.ledgers():
-        if known.host == host and not _is_same(known.ledger, besides):
-            try:
-                async with read_ledger(known.ledger) as ledger:
-                    await refresh(history, ledger, known.account, goes_on=is_in_use(known.ledger))
-            except HistoryError:
-                raise
-            except BatchShareError:
-                unseen.append(known.ledger)
+        stamp = known.ledger.stamp()
+        is_known = stamp is not None and stamp == known.seen and known.id not in unended
+        if is_known or known.ledger == own or host not in {None, known.host}:
+            continue
+        try:
+            async with read_ledger(known.ledger) as ledger:
+                if (await ledger.facts())["job"] == known.job:
+                    # Not of each: whoever wants to work on it just then would be refused.
+                    unended_there = [run for run in (await ledger.runs())[-1:] if run.ended_at is None]
+                    goes_on = bool(unended_there) and is_in_use(known.ledger)
+                    await refresh(history, ledger, known.account, goes_on=goes_on)
+                    continue
+        except HistoryError:
+            raise
+        except LedgerLocked:  # of an older version, and its run goes on
+            unseen.append(known.ledger)
+            continue
+        except BatchShareError:
+            unseen.append(known.ledger)
+        if known.id in unended:  # it is gone, can't be read, or another one is in its place
+            history.give_up(known)
     return unseen
 
 
@@ -864,7 +745,7 @@ def is_in_use(ledger: LedgerName) -> bool:
 async def add_ledgers(
     history: History, names: Sequence[LedgerName], accounts: Mapping[str, str]
 ) -> list[LedgerName]:
-    """Take in ledgers that the index does not know; `accounts` by host. Returns older copies, which it does not.
+    """Take in ledgers that the list does not know; `accounts` by host. Returns older copies, which it does not.
 
     Raises LedgerError, HistoryError.
     """

@@ -1,22 +1,67 @@
-"""The words of queries: which rows are meant, as conditions; and what a query found, as records."""
+"""What is asked of a ledger: which rows are meant, as conditions; what was found, as records; what it comes to.
+
+A ledger is summed up in one transaction, by state, user and reason, so that the numbers fit each other also while a
+run goes on, and as it is read: memory stays flat however many rows there are.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import DateTime, case, false, func, or_, select, true, type_coerce
+from sqlalchemy import DateTime, Text, case, cast, false, func, or_, select, true, type_coerce
 
-from batch_share.common import IN_THE_SHEET, Action, Cause
-from batch_share.ledger.records import Instruction, LastCall, Row, Share, why_of
-from batch_share.ledger.schema import attempts, rows
+from batch_share.common import IN_THE_SHEET, ROWS_NAMED, Action, Cause
+from batch_share.ledger.records import (
+    Alike,
+    Instruction,
+    LastCall,
+    NewRow,
+    Row,
+    Share,
+    Statistics,
+    UserResults,
+    Why,
+    why_of,
+)
+from batch_share.ledger.schema import attempts, lookups, rows
 from batch_share.ledger.states import MAY_STAND, UNTIL_ENDED, Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnElement, RowMapping
+    from sqlalchemy import ColumnElement, Connection, RowMapping
+
+USERS_REPORTED: Final = 25
+REASONS_REPORTED: Final = 15
+"""The busiest users, the most frequent reasons; of the others only how many."""
+
+KINDS_KEPT: Final = 2000
+"""Reasons that are told apart while they are counted; should there be more, the others are counted as one."""
+
+USER_KINDS: Final = ("User Id", "User Email", "Sales User")
+"""The kinds of look-ups that are of users."""
+
+_BATCH: Final = 2000
+
+_VARYING: Final = (
+    (re.compile(r"\b[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}\b", re.IGNORECASE), "…"),
+    (re.compile(r"\bbs-[\w-]+"), "…"),
+    (re.compile(r"[^\s\"'“”‘’<>(),;:]+@[^\s\"'“”‘’<>(),;:]+"), "…"),
+    (re.compile(r"“[^”]*”|‘[^’]*’|\"[^\"]*\"|(?<!\w)'[^']*'(?!\w)"), "“…”"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?)?"), "…"),
+    (re.compile(r"\bRow \d+, "), ""),
+    (re.compile(r"\brow \d+\b"), "row …"),
+    (re.compile(r"\b\d+(?= characters; | cells | of \d+ cells)"), "…"),
+    (re.compile(r"\+?\b\d[\d,-]{4,}\b"), "…"),
+)
+"""What differs between two reasons of one kind, in what LeadSquared or the checker of the sheet said: Ids, markers,
+addresses, times, rows, what a cell said."""
+
 
 LOOK: Final = "look"
 """The step of an attempt that looked an unknown row up."""
@@ -187,6 +232,28 @@ def row_of(found: RowMapping) -> Row:
     )
 
 
+def new_row_of(found: RowMapping) -> NewRow:
+    """A row as a plan would have it, found without its cells and its note."""
+    asked = None
+    if found["lead_id"]:
+        asked = Instruction(
+            lead_id=found["lead_id"],
+            lead_number=found["lead_number"],
+            user_id=found["user_id"],
+            access=found["access"],
+            duration=found["duration"],
+            event=found["event"],
+            note="",
+            until=found["until"],
+            start=found["start"],
+            action=Action(found["action"]),
+        )
+    why = why_of(found["cause"], found["details"])
+    return NewRow(
+        found["key"], found["sheet_row"], (), State(found["state"]), asked, why, found["chosen"], found["user_id"]
+    )
+
+
 def with_last_call(found: RowMapping) -> Row:
     """A row, found with the columns of a call that was made for it, if there was one."""
     names = ("sent_at", "answered_at", "words", "marker")
@@ -221,3 +288,117 @@ def share_of(found: RowMapping, *, at_latest: bool = False) -> Share:
         run=found["run_id"],
         held=bool(found["held"]),
     )
+
+
+class Reasons:
+    """Rows by why they are where they are: what is wrong in the same column in the same way is one reason."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[object, ...], Alike] = {}
+
+    def add(self, row: Row | NewRow, rows: int = 1) -> None:
+        """Take a row in, which comes after those before it in the sheet, and stands for so many that say the same.
+
+        One that has several things wrong has as many reasons.
+        """
+        notice = row.notice if isinstance(row, Row) else None
+        problems = row.why.details.get("problems", ()) if row.why else ()
+        parts = [Why(row.why.cause, {"problems": [each]}) for each in problems] if row.why else []
+        told: Why | None
+        for why in parts or [row.why or Why.in_old_words("")]:
+            kind, told = self._kind(row, why), why
+            if kind not in self._found and len(self._found) >= KINDS_KEPT:
+                kind, told = (row.state,), None
+            known = self._found.get(kind) or Alike(replace(row, why=told, cells=()), 0, ())
+            first = known.first if len(known.first) == ROWS_NAMED else (*known.first, row.sheet_row)
+            is_same = known.is_same and (told, notice) == (known.row.why, known.notice)
+            self._found[kind] = Alike(known.row, known.rows + rows, first, is_same)
+
+    def _kind(self, row: Row | NewRow, why: Why) -> tuple[object, ...]:
+        # What was wrong in a sheet beside it is no matter; what earlier runs have shared is another thing for each.
+        cause = None if "problems" in why.details else why.cause
+        common = {} if cause is Cause.ALREADY_SHARED else _common(why.details)
+        kind = row.state, cause, json.dumps(common, sort_keys=True)
+        if isinstance(row, NewRow):
+            return kind
+        return *kind, row.stage, row.position is None, row.notice and row.notice.cause
+
+    def most(self) -> list[Alike]:
+        """The reasons, those of the most rows first, of those of as many the first in the sheet."""
+        return sorted(self._found.values(), key=lambda alike: -alike.rows)
+
+
+def reasons_of(connection: Connection, which: ColumnElement[bool]) -> list[Alike]:
+    """Why these rows are where they are, as `Reasons` tells it."""
+    details, is_gone = cast(rows.c.details, Text), rows.c.position.is_(None)
+    # Each of those that earlier runs have shared has details of its own, and they are told as one.
+    told = case((rows.c.cause == Cause.ALREADY_SHARED, None), else_=details)
+    same = rows.c.state, rows.c.stage, rows.c.cause, told, rows.c.notice_kind, is_gone
+    place = func.row_number().over(partition_by=same, order_by=rows.c.position).label("place")
+    alike = func.count().over(partition_by=same).label("alike")
+    found = select(*LEAN, place, alike).where(which).subquery()
+    first = select(found).where(found.c.place <= ROWS_NAMED).order_by(found.c.position.is_(None), found.c.position)
+    reasons = Reasons()
+    for row in connection.execute(first.execution_options(yield_per=_BATCH)).mappings():
+        reasons.add(row_of(row), row["alike"] if row["place"] == 1 else 0)
+    return reasons.most()
+
+
+def gather(connection: Connection, now: datetime) -> Statistics:
+    """Sum a ledger up as it is `now` (UTC, without a zone)."""
+    kinds = reasons_of(connection, rows.c.state.in_(TROUBLED) & MATTERS)
+    known = known_users(connection)
+    users = [
+        UserResults(user_id, *known.get(user_id, ("", "")), states)
+        for user_id, states in counts_by_user(connection, now).items()
+    ]
+    users.sort(key=lambda user: (-user.rows, user.name, user.user_id or ""))
+    by_state = select(state_at(now), func.count()).where(IN_SHEET, COUNTED).group_by(state_at(now))
+    return Statistics(
+        states={State(state): count for state, count in connection.execute(by_state)},
+        users=users[:USERS_REPORTED],
+        all_users=len(users),
+        reasons=kinds[:REASONS_REPORTED],
+        all_reasons=len(kinds),
+    )
+
+
+def counts_by_user(connection: Connection, now: datetime) -> dict[str | None, dict[State, int]]:
+    """By user Id, None for rows whose user is not known, how many rows are in each state."""
+    counted: dict[str | None, dict[State, int]] = {}
+    by_user = select(rows.c.user_id, state_at(now), func.count()).where(IN_SHEET, COUNTED)
+    by_user = by_user.group_by(rows.c.user_id, state_at(now))
+    for user_id, state, count in connection.execute(by_user):
+        counted.setdefault(user_id, {})[State(state)] = count
+    return counted
+
+
+def known_users(connection: Connection) -> dict[str | None, tuple[str, str]]:
+    """By Id, name and e-mail address of the users that LeadSquared was asked for: there are few."""
+    found = select(lookups.c.found).where(lookups.c.kind.in_(USER_KINDS))
+    users = (user for (user,) in connection.execute(found.execution_options(yield_per=_BATCH)) if user)
+    return {user["id"]: (user.get("name") or "", user.get("email") or "") for user in users if "id" in user}
+
+
+def _common(detail: Any) -> Any:
+    """The details of a reason without what differs between those of its kind."""
+    match detail:
+        case {"problems": problems}:
+            return {"problems": [[column, value and "…", kind_of(wrong)] for column, value, wrong in problems]}
+        case dict():
+            return {name: _common(each) for name, each in detail.items()}
+        case list():
+            return [_common(each) for each in detail]
+        case str():
+            return kind_of(detail)
+        case bool() | None:
+            return detail
+    return "…"
+
+
+@lru_cache(KINDS_KEPT)
+def kind_of(said: str) -> str:
+    """What was said without what differs between those of its kind."""
+    for varying, instead in _VARYING:
+        said = varying.sub(instead, said)
+    return said

@@ -54,6 +54,11 @@ from batch_share.ledger.queries import (
     TROUBLE_IN_ORDER,
     UNTIL_NOW,
     WITH_SHARE,
+    counts_by_user,
+    gather,
+    known_users,
+    new_row_of,
+    reasons_of,
     row_of,
     share_of,
     state_at,
@@ -61,28 +66,33 @@ from batch_share.ledger.queries import (
     to_go_on,
     with_last_call,
 )
-from batch_share.ledger.records import Edit, Lookup, Posted, Row, RunRecord, Share, SheetRecord, Why, run_id
-from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
-from batch_share.ledger.states import INTENTS, UNTIL_ENDED, Stage, State
-from batch_share.ledger.statistics import (
+from batch_share.ledger.records import (
     NONE_ENDING,
     Alike,
+    Edit,
     EndingSoon,
+    Lookup,
+    NewRow,
+    Posted,
+    Row,
+    RunRecord,
+    Share,
+    SheetRecord,
     Statistics,
     ToShare,
     Waiting,
-    counts_by_user,
-    gather,
-    known_users,
-    reasons_of,
+    Why,
+    run_id,
 )
+from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
+from batch_share.ledger.states import INTENTS, UNTIL_ENDED, Stage, State
 from batch_share.outputs import WRITTEN, Written, as_fact, with_written, written_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Column, ColumnElement, Connection, Executable, RowMapping
+    from sqlalchemy import Column, ColumnElement, Connection, Executable, RowMapping, Select
 
     from batch_share.ledger.database import Database
     from batch_share.ledger.files import LedgerName
@@ -297,18 +307,33 @@ class LedgerReader:
         return {State(row["state"]): row["n"] for row in found}
 
     async def keys(self) -> AsyncIterator[tuple[str, State, datetime | None]]:
-        """By key, the state of each row, or that in which it goes on once the sheet has it again; page by page.
+        """By key, the state of each row as a run finds it once the sheet has it again; page by page.
 
         If the share of one is to be renewed, with the time after which it must end, where the sheet says when.
         """
         which, after = self._renewal() if self.renew_before is not None else (false(), null())
-        columns = rows.c.id, rows.c.key, state_at(self.now()).label("state"), rows.c.cause
-        page = select(*columns, case((which, after)).label("renewed_after")).order_by(rows.c.id).limit(SHARES_PAGE)
+        columns = rows.c.id, rows.c.key, self._found().label("state"), rows.c.cause
+        each = select(*columns, case((which, after)).label("renewed_after"))
+        async for row in self._paged(each, rows.c.id, SHARES_PAGE):
+            yield row["key"], state_in_sheet(row["state"], row["cause"]), row["renewed_after"]
+
+    async def planned(self) -> AsyncIterator[NewRow]:
+        """Every row of the sheet in force as a plan would have it, without its cells; page by page, in order.
+
+        One that is renewed is `pending`, with what the sheet says now.
+        """
+        renews = self.to_renew() if self.renew_before is not None else false()
+        state = case((renews, State.PENDING.value), else_=self._found()).label("state")
+        length = DURATION_NOW.label("duration"), UNTIL_NOW.label("until")
+        start = case((renews, null()), else_=rows.c.start).label("start")
+        asked = (rows.c[name] for name in ("lead_id", "lead_number", "user_id", "access", "event", "action"))
+        told = (rows.c[name] for name in ("key", "position", "sheet_row", "chosen", "cause", "details"))
+        page = select(*told, state, *asked, *length, start).where(IN_SHEET).order_by(rows.c.position).limit(PAGE)
         last = -1
-        while found := await self._all(page.where(rows.c.id > last)):
+        while found := await self._all(page.where(rows.c.position > last)):
             for row in found:
-                yield row["key"], state_in_sheet(row["state"], row["cause"]), row["renewed_after"]
-            last = found[-1]["id"]
+                yield new_row_of(row)
+            last = found[-1]["position"]
 
     async def waiting(self) -> Waiting:
         """The rows that are to be sent once their time has come."""
@@ -327,25 +352,10 @@ class LedgerReader:
         todo = todo.order_by(func.min(rows.c.position))
         return [row["event"] for row in await self._all(todo)]
 
-    async def next_to_do(self, event: int, state: State, not_for: Collection[str] = ()) -> Row | None:
-        """The first row of this activity type that is to be sent from `state`, passing over those for these users.
-
-        Of two, one that was never sent before comes first.
-        """
-        which = (rows.c.event == event, rows.c.state == state, rows.c.user_id.not_in(not_for), CLEARED)
-        first = select(rows).where(self._to_send(), *which)
-        found = await self._all(first.order_by(rows.c.stage.is_not(None), rows.c.position).limit(1))
-        return row_of(found[0]) if found else None
-
     async def users_to_do(self) -> set[str]:
         """The users of the rows whose activity is still to be posted."""
         users = select(rows.c.user_id).where(self._to_send(), rows.c.state == State.PENDING).distinct()
         return {row["user_id"] for row in await self._all(users)}
-
-    async def to_do_by_user(self) -> dict[str, int]:
-        """By user Id, how many rows are still to be sent."""
-        counted = select(rows.c.user_id, func.count().label("n")).where(self._to_do()).group_by(rows.c.user_id)
-        return {row["user_id"]: row["n"] for row in await self._all(counted)}
 
     async def to_share(self) -> ToShare:
         """What the rows that are still to be sent would give, to how many people and until when."""
@@ -366,31 +376,27 @@ class LedgerReader:
 
     async def accepted_rows(self, most: int) -> list[Row]:
         """The first rows of the sheet in force that wait for the status API's word."""
-        waiting = select(rows).where(rows.c.state == State.ACCEPTED, MEANT).order_by(rows.c.position)
-        return [row_of(found) for found in await self._all(waiting.limit(most))]
+        return await self._rows(rows.c.state == State.ACCEPTED, MEANT, most=most)
 
     async def rows_by_id(self, ids: Collection[int]) -> list[Row]:
         """These rows as they are now, in the sheet's order."""
-        these = select(rows).where(rows.c.id.in_(ids)).order_by(*GONE_LAST)
-        return [row_of(found) for found in await self._all(these)]
+        return await self._rows(rows.c.id.in_(ids))
 
     async def canary(self) -> list[Row]:
         """The rows that a run chose to go first and did not come to judge, but for those that are out by now."""
-        ids = map(int, (await self.facts()).get(CANARY, "").split())
-        these = select(rows).where(rows.c.id.in_([*ids]), MEANT, self._is_due()).order_by(rows.c.position)
-        return [row_of(found) for found in await self._all(these)]
+        ids = [*map(int, (await self.facts()).get(CANARY, "").split())]
+        return await self._rows(rows.c.id.in_(ids), MEANT, self._is_due())
 
     async def ids_to_do(self) -> frozenset[int]:
         """The rows that are still to be sent, by Id."""
         return frozenset(row["id"] for row in await self._all(select(rows.c.id).where(self._to_send())))
 
-    async def to_do(self) -> AsyncIterator[Row]:
+    def to_do(self) -> AsyncIterator[Row]:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""
         # By its index of states, a database would read and sort all that are to do for every page.
         in_order = (rows.c.state + "").in_(TO_DO)
-        to_do = in_order & to_go_on(self._only_looked_up_in) & self._is_due() & GIVES_ACCESS & CLEARED
-        async for row in self._in_order(to_do):
-            yield row
+        to_go_on_with = in_order & to_go_on(self._only_looked_up_in)
+        return self._in_order(to_go_on_with & self._is_due() & GIVES_ACCESS & CLEARED)
 
     async def claims(self, among: Collection[int] | None = None) -> list[Row]:
         """The rows for which shares that were made before are to be revoked now, in the sheet's order.
@@ -440,26 +446,16 @@ class LedgerReader:
         In the sheet's order, and without their cells.
         """
         last = select(func.max(attempts.c.id)).where(attempts.c.row_id == rows.c.id, attempts.c.step != RETRY)
-        page = (
-            select(*LEAN, *OF_CALL)
-            .select_from(rows)
-            .outerjoin(attempts, attempts.c.id == last.correlate(rows).scalar_subquery())
-            .where(rows.c.state + "" == State.FAILED, rows.c.stage != Stage.REVOKE, MEANT)
-            .order_by(rows.c.position)
-            .limit(PAGE)
-        )
-        at = -1
-        while found := await self._all(page.where(rows.c.position > at)):
-            for row in found:
-                yield with_last_call(row)
-            at = found[-1]["position"]
+        last_call = attempts.c.id == last.correlate(rows).scalar_subquery()
+        each = select(*LEAN, *OF_CALL).select_from(rows.outerjoin(attempts, last_call))
+        failed = rows.c.state + "" == State.FAILED, rows.c.stage != Stage.REVOKE, MEANT
+        async for row in self._paged(each.where(*failed), rows.c.position):
+            yield with_last_call(row)
 
     async def put_back(self) -> list[Row]:
         """The rows that were to be tried again and still are to be sent now, in the sheet's order."""
         tried_again = select(attempts.c.row_id).where(attempts.c.step == RETRY)
-        to_do = rows.c.state.in_(TO_DO) & MEANT & self._is_due()
-        these = select(rows).where(to_do, rows.c.id.in_(tried_again)).order_by(rows.c.position)
-        return [row_of(found) for found in await self._all(these)]
+        return await self._rows(rows.c.state.in_(TO_DO), MEANT, self._is_due(), rows.c.id.in_(tried_again))
 
     async def shared_rows(self) -> list[Share]:
         """The shares that stand or may stand, those included of rows that the sheet no longer has, in order.
@@ -481,10 +477,9 @@ class LedgerReader:
         within = [n for n in numbers if not ranges or any(first <= n <= last for first, last in ranges)]
         return len(within), min(within, default=0), max(within, default=0)
 
-    async def to_revoke(self) -> AsyncIterator[Row]:
+    def to_revoke(self) -> AsyncIterator[Row]:
         """The rows whose share is to be revoked, read page by page as they are wanted."""
-        async for row in self._in_order(rows.c.state == State.TO_REVOKE, rows.c.id):
-            yield row
+        return self._in_order(rows.c.state == State.TO_REVOKE, rows.c.id)
 
     async def all_rows(self) -> AsyncIterator[Row]:
         """Every row in the sheet's order, then those that the sheet no longer has."""
@@ -493,15 +488,13 @@ class LedgerReader:
         async for row in self._in_order(rows.c.position.is_(None) & COUNTED, rows.c.id):
             yield row
 
-    async def rows_of_sheet(self) -> AsyncIterator[Row]:
+    def rows_of_sheet(self) -> AsyncIterator[Row]:
         """Every row of the sheet in force, in its order."""
-        async for row in self._in_order(IN_SHEET):
-            yield row
+        return self._in_order(IN_SHEET)
 
-    async def earlier_rows(self) -> AsyncIterator[Row]:
+    def earlier_rows(self) -> AsyncIterator[Row]:
         """The rows of earlier sheets of which something is at LeadSquared, or may be."""
-        async for row in self._in_order(rows.c.position.is_(None) & COUNTED & MATTERS, rows.c.id):
-            yield row
+        return self._in_order(rows.c.position.is_(None) & COUNTED & MATTERS, rows.c.id)
 
     async def page(self, after: tuple[bool, int], most: int, states: Collection[State] | None = None) -> list[Row]:
         """Rows that come `after` a place, at most so many.
@@ -521,34 +514,32 @@ class LedgerReader:
 
     async def troubled_rows(self, most: int) -> list[Row]:
         """The first rows that a person has to look at, in the sheet's order."""
-        troubled = select(rows).where(TROUBLE).order_by(*GONE_LAST).limit(most)
-        return [row_of(found) for found in await self._all(troubled)]
+        return await self._rows(TROUBLE, most=most)
 
     async def all_troubled(self) -> AsyncIterator[tuple[Row, str]]:
         """Every row that a person has to look at, in order, each with the last that LeadSquared said of it."""
-        async for page in pages(self._in_order(TROUBLE_IN_ORDER & rows.c.position.is_not(None))):
-            for row, words in await self._with_words(page):
-                yield row, words
-        async for page in pages(self._in_order(TROUBLE & rows.c.position.is_(None), rows.c.id)):
-            for row, words in await self._with_words(page):
-                yield row, words
+        in_sheet = self._in_order(TROUBLE_IN_ORDER & rows.c.position.is_not(None))
+        for troubled in (in_sheet, self._in_order(TROUBLE & rows.c.position.is_(None), rows.c.id)):
+            async for page in pages(troubled):
+                said = attempts.c.row_id.in_([row.id for row in page]) & attempts.c.words.is_not(None)
+                last = select(func.max(attempts.c.id)).where(said).group_by(attempts.c.row_id)
+                found = await self._all(select(attempts.c.row_id, attempts.c.words).where(attempts.c.id.in_(last)))
+                words = {each["row_id"]: each["words"] for each in found}
+                for row in page:
+                    yield row, words.get(row.id, "")
 
-    async def fixable(self) -> AsyncIterator[Row]:
+    def fixable(self) -> AsyncIterator[Row]:
         """The rows of the sheet that failed or are invalid and have no activity at LeadSquared, in order."""
-        async for row in self._in_order(FIXABLE):
-            yield row
+        return self._in_order(FIXABLE)
 
     async def fixable_in_sheet(self) -> int:
         """How many of those rows can be fixed in the sheet itself alone."""
-        counted = await self._all(select(func.count().label("n")).where(FIXABLE_IN_SHEET))
-        return int(counted[0]["n"])
+        return await self._count(FIXABLE_IN_SHEET)
 
     async def standing(self) -> int:
         """How many rows of the sheet failed after their activity was posted: it stands, the share does not."""
         stands = rows.c.activity_id.is_not(None) & rows.c.stage.not_in((Stage.ACTIVITY, Stage.REVOKE))
-        failed = (rows.c.state == State.FAILED) & rows.c.position.is_not(None)
-        counted = await self._all(select(func.count().label("n")).where(failed, stands))
-        return int(counted[0]["n"])
+        return await self._count(rows.c.state == State.FAILED, IN_SHEET, stands)
 
     async def counts_by_user(self) -> dict[str | None, dict[State, int]]:
         """By user Id, None for rows whose user is not known, how many rows are in each state."""
@@ -558,27 +549,17 @@ class LedgerReader:
         """By Id, name and e-mail address of the users that LeadSquared was asked for."""
         return await self._database.read(known_users)
 
-    async def _with_words(self, page: Sequence[Row]) -> list[tuple[Row, str]]:
-        said = attempts.c.row_id.in_([row.id for row in page]) & attempts.c.words.is_not(None)
-        last = select(func.max(attempts.c.id)).where(said).group_by(attempts.c.row_id)
-        found = await self._all(select(attempts.c.row_id, attempts.c.words).where(attempts.c.id.in_(last)))
-        words = {each["row_id"]: each["words"] for each in found}
-        return [(row, words.get(row.id, "")) for row in page]
-
     async def held(self) -> int:
         """How many rows of the sheet are not sent since another job has their lead and user under way."""
-        counted = await self._all(select(func.count().label("n")).where(rows.c.cause == Cause.HELD, MEANT))
-        return int(counted[0]["n"])
+        return await self._count(rows.c.cause == Cause.HELD, MEANT)
 
     async def noticed(self) -> int:
         """How many rows have a notice that somebody has to act on: their activity was found twice."""
-        counted = await self._all(select(func.count().label("n")).where(IS_DOUBLE))
-        return int(counted[0]["n"])
+        return await self._count(IS_DOUBLE)
 
     async def doubles(self, most: int) -> list[Row]:
         """The first rows whose activity was found twice, in the sheet's order."""
-        double = select(rows).where(IS_DOUBLE).order_by(*GONE_LAST).limit(most)
-        return [row_of(found) for found in await self._all(double)]
+        return await self._rows(IS_DOUBLE, most=most)
 
     async def statistics(self) -> Statistics:
         """The ledger in numbers that fit each other."""
@@ -628,14 +609,12 @@ class LedgerReader:
 
         With `among`, only those of the rows with these Ids.
         """
-        each = [(State.ACCEPTED, rows.c.request_id), (State.ENDING, rows.c.revoke_id)]
         which = true() if among is None else rows.c.id.in_(among)
-        return [request_id for state, column in each for request_id in await self._requests(state, column, which)]
-
-    async def _requests(self, state: State, column: Column[Any], which: ColumnElement[bool]) -> list[str]:
-        waiting = select(column.label("request")).where(rows.c.state == state, which)
-        ordered = waiting.group_by(column).order_by(func.min(rows.c.changed_at))
-        return [row["request"] for row in await self._all(ordered)]
+        found: list[str] = []
+        for state, column in ((State.ACCEPTED, rows.c.request_id), (State.ENDING, rows.c.revoke_id)):
+            waiting = select(column.label("request")).where(rows.c.state == state, which).group_by(column)
+            found += [row["request"] for row in await self._all(waiting.order_by(func.min(rows.c.changed_at)))]
+        return found
 
     async def share_mark(self) -> str:
         """Other whenever a share may be another one than it was, or be in another row of the sheet."""
@@ -650,12 +629,9 @@ class LedgerReader:
 
         With `held`, those too that are still to be made, of rows that are under way.
         """
-        page = SHARES.where(SHARE_MAY_COME if held else SHARE_NOT_ENDED).order_by(rows.c.id).limit(SHARES_PAGE)
-        last = -1
-        while found := await self._all(page.where(rows.c.id > last)):
-            for row in found:
-                yield share_of(row, at_latest=True)
-            last = found[-1]["id"]
+        which = SHARE_MAY_COME if held else SHARE_NOT_ENDED
+        async for row in self._paged(SHARES.where(which), rows.c.id, SHARES_PAGE):
+            yield share_of(row, at_latest=True)
 
     async def ending_soon(self) -> EndingSoon:
         """The shares that stand and end within a week, but for those that were renewed."""
@@ -665,13 +641,12 @@ class LedgerReader:
         found = await self._all(select(count, func.min(rows.c.ends_at).label("first")).where(which))
         return EndingSoon(found[0]["shares"], found[0]["first"])
 
-    async def activities_to_do(self) -> list[tuple[int, str]]:
-        """The activity types of the rows that are still to be sent, each with its name, "" where nobody told it."""
+    async def type_names(self) -> dict[int, str]:
+        """What activity types are called, by code, as far as LeadSquared told."""
         told = select(lookups.c.value, lookups.c.found).where(
             lookups.c.kind == _EVENT, lookups.c.found.is_not(None)
         )
-        names = {row["value"]: str(row["found"]["name"]) for row in await self._all(told)}
-        return [(event, names.get(str(event), "")) for event in await self.events_to_do()]
+        return {int(row["value"]): str(row["found"]["name"]) for row in await self._all(told)}
 
     async def events(self) -> set[int]:
         """The activity types of its rows."""
@@ -680,60 +655,38 @@ class LedgerReader:
 
     async def markers(self) -> AsyncIterator[str]:
         """The markers of all activities that were sent, answered or not, read page by page."""
-        page = (
-            select(attempts.c.id, attempts.c.marker).where(attempts.c.marker.is_not(None)).order_by(attempts.c.id)
-        )
-        last = 0
-        while found := await self._all(page.where(attempts.c.id > last).limit(SHARES_PAGE)):
-            for row in found:
-                yield row["marker"]
-            last = found[-1]["id"]
+        each = select(attempts.c.id, attempts.c.marker).where(attempts.c.marker.is_not(None))
+        async for row in self._paged(each, attempts.c.id, SHARES_PAGE):
+            yield row["marker"]
 
     async def posted(self, since: datetime | None = None) -> AsyncIterator[Posted]:
         """The activities that were sent with a marker, answered or not, `since` then; each once for each try."""
         sent = attempts.join(rows, rows.c.id == attempts.c.row_id)
         columns = rows.c.sheet_row, rows.c.event, rows.c.activity_id, rows.c.state, rows.c.stage, rows.c.request_id
-        page = (
-            select(attempts.c.id, attempts.c.marker, attempts.c.sent_at, *columns)
-            .select_from(sent)
-            .where(attempts.c.marker.is_not(None), true() if since is None else attempts.c.sent_at >= since)
-            .order_by(attempts.c.id)
-            .limit(SHARES_PAGE)
-        )
-        last = 0
-        while found := await self._all(page.where(attempts.c.id > last)):
-            for row in found:
-                is_refused = row["state"] == State.FAILED and row["stage"] == Stage.ACTIVITY
-                given = row["event"], row["sent_at"], row["activity_id"]
-                yield Posted(row["sheet_row"], row["marker"], *given, is_refused, row["request_id"] is not None)
-            last = found[-1]["id"]
+        each = select(attempts.c.id, attempts.c.marker, attempts.c.sent_at, *columns).select_from(sent)
+        which = attempts.c.marker.is_not(None), true() if since is None else attempts.c.sent_at >= since
+        async for row in self._paged(each.where(*which), attempts.c.id, SHARES_PAGE):
+            is_refused = row["state"] == State.FAILED and row["stage"] == Stage.ACTIVITY
+            given = row["event"], row["sent_at"], row["activity_id"]
+            yield Posted(row["sheet_row"], row["marker"], *given, is_refused, row["request_id"] is not None)
 
     async def marked_rows(self) -> AsyncIterator[tuple[str, int, int]]:
         """The key of every row, its number in the sheet, and how many shares of it there were before."""
-        page = (
-            select(rows.c.id, rows.c.key, rows.c.sheet_row, rows.c.renewal).order_by(rows.c.id).limit(SHARES_PAGE)
-        )
-        last = 0
-        while found := await self._all(page.where(rows.c.id > last)):
-            for row in found:
-                yield row["key"], row["sheet_row"], row["renewal"]
-            last = found[-1]["id"]
+        each = select(rows.c.id, rows.c.key, rows.c.sheet_row, rows.c.renewal)
+        async for row in self._paged(each, rows.c.id, SHARES_PAGE):
+            yield row["key"], row["sheet_row"], row["renewal"]
 
     async def ends_of(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], datetime]:
         """Of these pairs of lead and user, those whose rows are settled: when the last share of each ends or did.
 
         Where there was none, a time long ago.
         """
-        columns = rows.c.id, rows.c.lead_id, rows.c.user_id, rows.c.ends_at
         settled = rows.c.lead_id.is_not(None) & rows.c.state.not_in((*INTENTS, State.UNKNOWN))
-        page = select(*columns).where(settled).order_by(rows.c.id).limit(PAGE)
+        each = select(rows.c.id, rows.c.lead_id, rows.c.user_id, rows.c.ends_at).where(settled)
         ends: dict[tuple[str, str], datetime] = {}
-        last = -1
-        while found := await self._all(page.where(rows.c.id > last)):
-            for row in found:
-                if (pair := (row["lead_id"], row["user_id"])) in pairs:
-                    ends[pair] = max(ends.get(pair, LONG_AGO), row["ends_at"] or LONG_AGO)
-            last = found[-1]["id"]
+        async for row in self._paged(each, rows.c.id):
+            if (pair := (row["lead_id"], row["user_id"])) in pairs:
+                ends[pair] = max(ends.get(pair, LONG_AGO), row["ends_at"] or LONG_AGO)
         return ends
 
     async def lead_numbers(self) -> dict[int, str]:
@@ -761,36 +714,27 @@ class LedgerReader:
         """
         why = rows.c.cause.in_((Cause.ALREADY_SHARED, Cause.HELD)) if state is State.SKIPPED else true()
         which = (rows.c.state == state, why, MEANT, rows.c.action.in_(actions), CLEARED)
-        page = select(*LEAN).where(*which).order_by(rows.c.id).limit(PAGE)
-        last = -1
-        while found := await self._all(page.where(rows.c.id > last)):
-            for row in found:
-                yield row_of(row)
-            last = found[-1]["id"]
+        async for row in self._paged(select(*LEAN).where(*which), rows.c.id):
+            yield row_of(row)
 
     async def _in_order(self, which: ColumnElement[bool], by: Column[Any] = rows.c.position) -> AsyncIterator[Row]:
         last = -1
         while True:
-            page = select(rows).where(which, by > last).order_by(by).limit(PAGE)
-            found = await self._all(page)
-            earlier = await self._earlier([row["id"] for row in found if row["renewal"]])
+            found = await self._all(select(rows).where(which, by > last).order_by(by).limit(PAGE))
+            # By the Id of a row that was renewed, its shares before, each from when until when.
+            earlier: dict[int, list[tuple[datetime, datetime]]] = {}
+            if renewed := [row["id"] for row in found if row["renewal"]]:
+                columns = rows.c.renewed_as, attempts.c.answered_at, rows.c.ends_at
+                was_shared = attempts.c.answered_at.is_not(None), rows.c.ends_at.is_not(None)
+                before = select(*columns).select_from(WITH_SHARE).where(rows.c.renewed_as.in_(renewed), *was_shared)
+                for row in await self._all(before.order_by(rows.c.renewal)):
+                    earlier.setdefault(row["renewed_as"], []).append((row["answered_at"], row["ends_at"]))
             for row in found:
                 read = row_of(row)
                 yield replace(read, earlier=earlier[read.id]) if read.id in earlier else read
             if len(found) < PAGE:
                 return
             last = found[-1][by]
-
-    async def _earlier(self, renewed: Sequence[int]) -> dict[int, list[tuple[datetime, datetime]]]:
-        """By the Id of a row that was renewed, its shares before, each from when until when."""
-        columns = rows.c.renewed_as, attempts.c.answered_at, rows.c.ends_at
-        which = rows.c.renewed_as.in_(renewed), attempts.c.answered_at.is_not(None), rows.c.ends_at.is_not(None)
-        found: dict[int, list[tuple[datetime, datetime]]] = {}
-        if renewed:
-            before = select(*columns).select_from(WITH_SHARE).where(*which).order_by(rows.c.renewal)
-            for row in await self._all(before):
-                found.setdefault(row["renewed_as"], []).append((row["answered_at"], row["ends_at"]))
-        return found
 
     async def renewals(self) -> tuple[int, int]:
         """How many shares are to be renewed, and how many of them have not ended by now."""
@@ -811,8 +755,7 @@ class LedgerReader:
         """How many shares have ended that can be renewed: of rows of the sheet, which does not say their end."""
         now = self.now()
         ended = and_(rows.c.state == State.SHARED, rows.c.action == Action.SHARE, rows.c.ends_at <= now)
-        counted = await self._all(select(func.count().label("n")).where(MEANT, ended, _may_end_after(now)))
-        return int(counted[0]["n"])
+        return await self._count(MEANT, ended, _may_end_after(now))
 
     def to_renew(self) -> ColumnElement[bool]:
         """Rows whose share is renewed now."""
@@ -845,9 +788,38 @@ class LedgerReader:
         """Of those, the ones that are for this run to send."""
         return self._to_do() & to_go_on(self._only_looked_up_in)
 
+    def _found(self) -> ColumnElement[str]:
+        """The state in which a run finds a row: of what was under way when another was cut off nobody knows.
+
+        What is looked up first since another copy may have sent it is to be sent if it did not.
+        """
+        in_vain = (rows.c.state == State.SKIPPED) & (rows.c.cause == Cause.NOTHING_KNOWN)
+        return case(
+            (RECOVERS | in_vain, State.PENDING.value),
+            (rows.c.state.in_([*INTENTS]), State.UNKNOWN.value),
+            else_=state_at(self.now()),
+        )
+
     def _is_due(self) -> ColumnElement[bool]:
         """What was begun goes on, whatever the sheet says of its start by now."""
         return or_(rows.c.start.is_(None), rows.c.start <= self.now(), rows.c.state != State.PENDING)
+
+    async def _count(self, *which: ColumnElement[bool]) -> int:
+        counted = await self._all(select(func.count().label("n")).where(*which))
+        return int(counted[0]["n"])
+
+    async def _rows(self, *which: ColumnElement[bool], most: int | None = None) -> list[Row]:
+        """In the sheet's order, then those that it no longer has."""
+        found = await self._all(select(rows).where(*which).order_by(*GONE_LAST).limit(most))
+        return [row_of(row) for row in found]
+
+    async def _paged(self, each: Select[Any], by: Column[Any], size: int = PAGE) -> AsyncIterator[RowMapping]:
+        """In the order of this column, page by page as they are wanted: what is read may change meanwhile."""
+        last, page = -1, each.order_by(by).limit(size)
+        while found := await self._all(page.where(by > last)):
+            for row in found:
+                yield row
+            last = found[-1][by]
 
     async def _all(self, query: Executable) -> Sequence[RowMapping]:
         return await self._database.read(lambda connection: connection.execute(query).mappings().all())

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import Action, Cause
@@ -283,3 +284,119 @@ class Result:
     doubtful: bool = False
     notice: Why | None = None
     learned: Mapping[str, str | int | datetime | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """How many rows are where they are for one reason, and the numbers of the `first` of them.
+
+    `row` is the first, without its cells, and with this reason alone if it has several; its `why` is None for rows
+    of too many reasons to be told apart. `is_same`: it is the others' reason word for word, and not only but for
+    what a cell, or LeadSquared, says of each.
+    """
+
+    row: Row | NewRow
+    rows: int
+    first: Sequence[int]
+    is_same: bool = True
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why they are where they are, if there is anything to say of it."""
+        return self.row.cause
+
+    @property
+    def notice(self) -> Why | None:
+        """What else is to be known of the first."""
+        return self.row.notice if isinstance(self.row, Row) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many rows wait for their time, and when that of the first has come (UTC, without a zone)."""
+
+    rows: int = 0
+    first: datetime | None = None
+
+
+NONE_WAITING: Final = Waiting()
+
+
+@dataclass(frozen=True, slots=True)
+class EndingSoon:
+    """How many shares end within the next `days`, and when the first does (UTC, without a zone)."""
+
+    shares: int = 0
+    first: datetime | None = None
+    days: int = 7
+
+
+NONE_ENDING: Final = EndingSoon()
+
+
+@dataclass(frozen=True, slots=True)
+class ToShare:
+    """What rows that are still to be sent would give: `leads` to `people`, each of them counted once.
+
+    `reads` and `writes` count the shares. Of rows that say how long they last, the `shortest` and `longest` in
+    minutes; of those that say until when, `first_end` (of ends still to come) and `last_end` (UTC, without a zone).
+    None where no row says so.
+    """
+
+    leads: int = 0
+    people: int = 0
+    reads: int = 0
+    writes: int = 0
+    shortest: int | None = None
+    longest: int | None = None
+    first_end: datetime | None = None
+    last_end: datetime | None = None
+
+
+class Occasion(StrEnum):
+    """Why a sheet was taken in again."""
+
+    SHEET = "its bytes or its options changed"
+    CHOICE = "other rows were chosen"
+    FOUND = "somebody was found who was not found before"
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What taking a sheet in changed: rows that are `new`, known already (`kept`), and no longer there (`gone`).
+
+    Of its leads and users so many were `looked_up`, and `recalled` from earlier look-ups.
+    """
+
+    new: int
+    kept: int
+    gone: int
+    occasion: Occasion = Occasion.SHEET
+    recalled: int = 0
+    looked_up: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UserResults:
+    """What became of a user's rows. `user_id` is None for those that no user is known of."""
+
+    user_id: str | None
+    name: str
+    email: str
+    states: Mapping[State, int]
+
+    @property
+    def rows(self) -> int:
+        """All rows of the user."""
+        return sum(self.states.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A ledger in numbers. `users` and `reasons` are those with the most rows, of `all_users` and `all_reasons`."""
+
+    states: Mapping[State, int]
+    users: Sequence[UserResults]
+    all_users: int
+    reasons: Sequence[Alike]
+    all_reasons: int

@@ -29,7 +29,6 @@ from sqlalchemy import (
     literal,
     or_,
     table,
-    text,
     true,
     update,
 )
@@ -282,96 +281,59 @@ edits = Table(
 """How rows of the sheet were corrected in a sheet of failed rows: read so from then on; since version 10."""
 
 
-def _to_version_2(connection: Connection) -> None:
-    """Version 1 knew leads and users by their Ids only."""
-    connection.execute(
-        text(
-            "CREATE TABLE lookups (kind VARCHAR(20) NOT NULL, value VARCHAR(320) NOT NULL, found JSON, "
-            "problem TEXT, asked_at DATETIME NOT NULL, PRIMARY KEY (kind, value))"
-        )
-    )
-    _add_columns(connection, (sheets, "mapping"), (rows, "until"), (rows, "custom"))
-
-
-def _to_version_3(connection: Connection) -> None:
-    """Until version 2 activities had no marker: what was lost then can't be looked up, and stays unknown."""
-    connection.execute(text("ALTER TABLE rows ADD COLUMN notice TEXT"))
-    _add_columns(connection, (attempts, "marker"))
-
-
-def _to_version_4(connection: Connection) -> None:
-    """Until version 3 nothing said which rows were left out, and a request was sought among all accepted rows."""
-    connection.execute(text("ALTER TABLE rows ADD COLUMN chosen BOOLEAN NOT NULL DEFAULT TRUE"))
-    _create_index(connection, "rows_by_request")
-
-
-def _to_version_5(connection: Connection) -> None:
-    """Until version 4 no share could be taken back, and no row could wait for its time."""
-    _add_columns(connection, (rows, "revoke_id"), (rows, "start"))
-    _create_index(connection, "rows_by_revoke")
-
-
-def _to_version_6(connection: Connection) -> None:
-    """Until version 5 a row could do nothing but share."""
-    connection.execute(text("ALTER TABLE rows ADD COLUMN action VARCHAR(10) NOT NULL DEFAULT 'share'"))
-
-
-def _to_version_7(connection: Connection) -> None:
-    """Until version 6 nobody asked whether an activity is another row's already."""
-    _create_index(connection, "rows_by_activity")
-
-
-def _to_version_8(connection: Connection) -> None:
-    """Until version 7 why a row is where it is was said in words for people, by whose beginnings it was known."""
-    _add_columns(connection, (rows, "cause"), (rows, "details"), (rows, "notice_kind"), (rows, "notice_details"))
-    _add_columns(connection, (lookups, "cause"))
-    connection.execute(text("ALTER TABLE rows ADD COLUMN doubtful BOOLEAN NOT NULL DEFAULT FALSE"))
-    read_old_words(connection)
-    connection.execute(text("ALTER TABLE rows DROP COLUMN reason"))
-    connection.execute(text("ALTER TABLE rows DROP COLUMN notice"))
-
-
-def _to_version_9(connection: Connection) -> None:
-    """Until version 8 no share could be renewed, and its end was reckoned whenever somebody asked."""
-    _add_columns(connection, (rows, "ends_at"), (rows, "renewed_as"))
-    connection.execute(text("ALTER TABLE rows ADD COLUMN renewal INTEGER NOT NULL DEFAULT 0"))
-    _create_index(connection, "rows_by_renewal")
-    _create_index(connection, "rows_by_end")
-    connection.execute(
-        text(
-            "UPDATE rows SET ends_at = coalesce(until, strftime('%Y-%m-%d %H:%M:%f', ("
-            "SELECT answered_at FROM attempts WHERE attempts.id = (SELECT max(id) FROM attempts "
-            "WHERE row_id = rows.id AND step = 'share' AND outcome = 'done')"
-            "), CAST(coalesce(duration, 0) AS TEXT) || ' minutes') || '000') WHERE request_id IS NOT NULL"
-        )
-    )
-
-
-def _to_version_10(connection: Connection) -> None:
-    """Until version 9 a sheet of failed rows was a job of its own."""
-    _add_columns(connection, (rows, "edit"))
-    edits.create(connection)
-
-
-def _create_index(connection: Connection, name: str) -> None:
-    next(index for index in rows.indexes if index.name == name).create(connection)
-
-
-def _add_columns(connection: Connection, *added: tuple[Table, str]) -> None:
-    for where, name in added:
-        kind = where.c[name].type.compile(connection.dialect)
-        connection.execute(text(f"ALTER TABLE {where.name} ADD COLUMN {name} {kind}"))
-
-
-UPGRADES: Final[dict[int, Callable[[Connection], None]]] = {
-    1: _to_version_2,
-    2: _to_version_3,
-    3: _to_version_4,
-    4: _to_version_5,
-    5: _to_version_6,
-    6: _to_version_7,
-    7: _to_version_8,
-    8: _to_version_9,
-    9: _to_version_10,
+UPGRADES: Final[dict[int, tuple[str | Callable[[Connection], None], ...]]] = {
+    1: (  # until then leads and users were known by their Ids only
+        """CREATE TABLE lookups (kind VARCHAR(20) NOT NULL, value VARCHAR(320) NOT NULL, found JSON, problem TEXT,
+        asked_at DATETIME NOT NULL, PRIMARY KEY (kind, value))""",
+        "ALTER TABLE sheets ADD COLUMN mapping JSON",
+        "ALTER TABLE rows ADD COLUMN until DATETIME",
+        "ALTER TABLE rows ADD COLUMN custom JSON",
+    ),
+    2: (  # activities had no marker: what was lost then can't be looked up, and stays unknown
+        "ALTER TABLE rows ADD COLUMN notice TEXT",
+        "ALTER TABLE attempts ADD COLUMN marker VARCHAR(40)",
+    ),
+    3: (  # nothing said which rows were left out, and a request was sought among all accepted rows
+        "ALTER TABLE rows ADD COLUMN chosen BOOLEAN NOT NULL DEFAULT TRUE",
+        "CREATE INDEX rows_by_request ON rows (request_id, state)",
+    ),
+    4: (  # no share could be taken back, and no row could wait for its time
+        "ALTER TABLE rows ADD COLUMN revoke_id VARCHAR(100)",
+        "ALTER TABLE rows ADD COLUMN start DATETIME",
+        "CREATE INDEX rows_by_revoke ON rows (revoke_id, state)",
+    ),
+    5: (  # a row could do nothing but share
+        "ALTER TABLE rows ADD COLUMN action VARCHAR(10) NOT NULL DEFAULT 'share'",
+    ),
+    6: (  # nobody asked whether an activity is another row's already
+        "CREATE INDEX rows_by_activity ON rows (activity_id)",
+    ),
+    7: (  # why a row is where it is was said in words for people, by whose beginnings it was known
+        "ALTER TABLE rows ADD COLUMN cause VARCHAR(20)",
+        "ALTER TABLE rows ADD COLUMN details JSON",
+        "ALTER TABLE rows ADD COLUMN notice_kind VARCHAR(20)",
+        "ALTER TABLE rows ADD COLUMN notice_details JSON",
+        "ALTER TABLE lookups ADD COLUMN cause VARCHAR(20)",
+        "ALTER TABLE rows ADD COLUMN doubtful BOOLEAN NOT NULL DEFAULT FALSE",
+        read_old_words,
+        "ALTER TABLE rows DROP COLUMN reason",
+        "ALTER TABLE rows DROP COLUMN notice",
+    ),
+    8: (  # no share could be renewed, and its end was reckoned whenever somebody asked
+        "ALTER TABLE rows ADD COLUMN ends_at DATETIME",
+        "ALTER TABLE rows ADD COLUMN renewed_as INTEGER",
+        "ALTER TABLE rows ADD COLUMN renewal INTEGER NOT NULL DEFAULT 0",
+        "CREATE INDEX rows_by_renewal ON rows (renewed_as)",
+        "CREATE INDEX rows_by_end ON rows (state, renewed_as, ends_at)",
+        """UPDATE rows SET ends_at = coalesce(until, strftime('%Y-%m-%d %H:%M:%f', (
+        SELECT answered_at FROM attempts WHERE attempts.id = (SELECT max(id) FROM attempts
+        WHERE row_id = rows.id AND step = 'share' AND outcome = 'done')
+        ), CAST(coalesce(duration, 0) AS TEXT) || ' minutes') || '000') WHERE request_id IS NOT NULL""",
+    ),
+    9: (  # a sheet of failed rows was a job of its own
+        "ALTER TABLE rows ADD COLUMN edit VARCHAR(80)",
+        """CREATE TABLE edits (key VARCHAR(80) NOT NULL, cells JSON NOT NULL, source TEXT NOT NULL,
+        replaced JSON NOT NULL, made_at DATETIME NOT NULL, PRIMARY KEY (key))""",
+    ),
 }
-"""By the version it starts from: what makes a ledger of that version one of the next."""
+"""By the version it starts from, what makes a ledger of that version one of the next, in this order."""

@@ -8,9 +8,9 @@ import platform
 import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, wraps
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
@@ -42,21 +42,32 @@ from batch_share.ledger.reading import (
     ZONE,
     LedgerReader,
 )
-from batch_share.ledger.records import Edit, Instruction, Lookup, NewRow, Result, Row, SheetRecord, Why, why_of
+from batch_share.ledger.records import (
+    Changes,
+    Edit,
+    Instruction,
+    Lookup,
+    NewRow,
+    Result,
+    Row,
+    SheetRecord,
+    Why,
+    why_of,
+)
 from batch_share.ledger.schema import about, attempts, edits, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import BEFORE, INTENT_OF, INTENTS, MAY_STAND, TRANSITIONS, Stage, State, predecessors
-from batch_share.ledger.statistics import Changes
 from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Executable, RowMapping, Update
+    from sqlalchemy import ColumnElement, Connection, RowMapping, Update
 
     from batch_share.ledger.database import Database
     from batch_share.ledger.files import LedgerName
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _UNDO = "undo"
 PROCESS = "process"
@@ -81,7 +92,6 @@ _MAY_BE_SENT = (
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
 _NEW_ATTEMPT = insert(attempts)
-_NOTE_FACT = insert(about).prefix_with("OR REPLACE")
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
 _SHARING = select(rows.c.id, rows.c.doubtful).where(
     rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED
@@ -109,136 +119,138 @@ class _Known(NamedTuple):
     cause: str | None
 
 
+def _writes(
+    operation: Callable[Concatenate[Ledger, Connection, P], T],
+) -> Callable[Concatenate[Ledger, P], Coroutine[Any, Any, T]]:
+    """A method that is one operation of `Database.write`: whoever calls it waits until it is committed."""
+
+    @wraps(operation)
+    async def write(self: Ledger, /, *given: P.args, **named: P.kwargs) -> T:
+        return await self._database.write(lambda connection: operation(self, connection, *given, **named))
+
+    return write
+
+
 class Ledger(LedgerReader):
     """A ledger open for work, by this process alone. Make one with `open_ledger`.
 
-    `on_call` is told the number of each call that is about to leave. Every method raises LedgerError, in one
-    sentence, when the file can't be written; then nothing of it was done.
+    `run_id` is the run that `begin_run` noted, `results` what `note_results` was told by the last run, if no row is
+    other than it was then. `on_call` is told the number of each call that is about to leave. Every method raises
+    LedgerError, in one sentence, when the file can't be written; then nothing of it was done.
     """
 
     def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
         super().__init__(name, opened, now)
-        self._run_id = 0
+        self.run_id = 0
         self._last_attempt = 0
-        self._results: str | None = None
+        self.results: str | None = None
         self._place: tuple[int, int] | None = None
         self.on_call: Callable[[int], None] | None = None
 
-    @property
-    def run_id(self) -> int:
-        """The run that `begin_run` noted."""
-        return self._run_id
-
-    @property
-    def results(self) -> str | None:
-        """What `note_results` was told by the last run, if no row is other than it was then."""
-        return self._results
-
     # ------------------------------------------------------------------------------------------ the whole
 
-    async def begin_run(
-        self, command: str, version: str, settings: Mapping[str, Any], *, only_looked_up: bool = False
+    @_writes
+    def begin_run(
+        self,
+        connection: Connection,
+        command: str,
+        version: str,
+        settings: Mapping[str, Any],
+        *,
+        only_looked_up: bool = False,
     ) -> None:
         """Note that this process starts to work on the ledger. What an earlier one left under way becomes unknown.
 
         `settings` are kept as they are: give them without keys. With `only_looked_up` the run sends no other rows
         than those that it looks up or puts back.
         """
+        values = {"command": command, "version": version, "settings": dict(settings), "started_at": self.now()}
+        self.run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
+        self._only_looked_up_in = self.run_id if only_looked_up else None
+        facts = {row.name: row.value for row in connection.execute(select(about))}
+        called = connection.scalar(select(func.max(attempts.c.id))) or 0
+        self._last_attempt = max(called, int(facts.get(CALLS, 0)))
+        self.results = facts.get(RESULTS)
+        if WRITTEN not in facts:  # by the results, which are noted anew, an older ledger tells what is its own
+            _put_facts(connection, {WRITTEN: as_fact(written_in(facts))})
+        # Whatever ends this run before it notes them anew: what is written by then is not of this ledger.
+        connection.execute(delete(about).where(about.c.name == RESULTS))
+        _put_facts(connection, {PROCESS: f"{os.getpid()} on {platform.node()}"})
+        # An intent found at start-up: its call may have left, so its row is unknown.
+        for intent, stage in INTENTS.items():
+            cut_off = Result(State.UNKNOWN, "", stage=stage, why=Why(Cause.CUT_OFF))
+            self._move_all(connection, true(), intent, cut_off)
 
-        def begin(connection: Connection) -> None:
-            values = {"command": command, "version": version, "settings": dict(settings), "started_at": self.now()}
-            self._run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
-            facts = {row.name: row.value for row in connection.execute(select(about))}
-            called = connection.scalar(select(func.max(attempts.c.id))) or 0
-            self._last_attempt = max(called, int(facts.get(CALLS, 0)))
-            self._results = facts.get(RESULTS)
-            if WRITTEN not in facts:  # by the results, which are noted anew, an older ledger tells what is its own
-                connection.execute(insert(about).values(name=WRITTEN, value=as_fact(written_in(facts))))
-            # Whatever ends this run before it notes them anew: what is written by then is not of this ledger.
-            connection.execute(delete(about).where(about.c.name.in_((RESULTS, PROCESS))))
-            connection.execute(insert(about).values(name=PROCESS, value=f"{os.getpid()} on {platform.node()}"))
-            # An intent found at start-up: its call may have left, so its row is unknown.
-            for intent, stage in INTENTS.items():
-                cut_off = Result(State.UNKNOWN, "", stage=stage, why=Why(Cause.CUT_OFF))
-                self._move_all(connection, true(), intent, cut_off)
-
-        await self._database.write(begin)
-        self._only_looked_up_in = self._run_id if only_looked_up else None
-
-    async def note_host(self, host: str) -> None:
+    @_writes
+    def note_host(self, connection: Connection, host: str) -> None:
         """Commit whose ledger this is, as long as it holds nothing."""
-        await self._execute(update(about).where(about.c.name == "host").values(value=host))
+        connection.execute(update(about).where(about.c.name == "host").values(value=host))
 
-    async def take_up(self, job: str, since: datetime, calls: int) -> None:
+    @_writes
+    def take_up(self, connection: Connection, job: str, since: datetime, calls: int) -> None:
         """Commit that this ledger, which holds nothing yet, is to recover this job: as `recover` is told."""
+        connection.execute(update(about).where(about.c.name == "job").values(value=job))
+        self._note_recovered(connection, since, calls)
 
-        def note(connection: Connection) -> None:
-            connection.execute(update(about).where(about.c.name == "job").values(value=job))
-            self._note_recovered(connection, since, calls)
-
-        await self._database.write(note)
-
-    async def recover(self, marker: Callable[[Row], str], since: datetime | None = None, calls: int = 0) -> int:
+    @_writes
+    def recover(
+        self,
+        connection: Connection,
+        marker: Callable[[Row], str],
+        since: datetime | None = None,
+        calls: int = 0,
+    ) -> int:
         """Commit that rows are unknown, of which another copy may have sent anything; how many there are.
 
         That was done `since` then, up to the call with the number `calls`. From then on whatever is new in this
         ledger is to be looked up too, what is renewed with it: without `since`, it is now. Rows that are left out
         wait for the run that they are for.
         """
+        tried = select(attempts.c.id).where(attempts.c.row_id == rows.c.id).exists()
+        which = _MAY_BE_SENT & rows.c.chosen & ~tried
+        if since is not None:
+            self._note_recovered(connection, since, calls)
+            which = _MAY_BE_SENT & or_(rows.c.chosen, tried)
+            self.results = None
+            # Not when they were moved: by that, it is told when their shares end.
+            posted = rows.c.position.is_not(None) & (rows.c.state == State.POSTED)
+            unknown = {"state": State.UNKNOWN, "stage": Stage.SHARE, "doubtful": True}
+            connection.execute(update(rows).where(posted).values(unknown))
+            may_go_on = rows.c.state == State.UNKNOWN, rows.c.stage.in_((Stage.ACTIVITY, Stage.SHARE))
+            recovered = {"cause": Cause.RECOVERED, "details": None}
+            connection.execute(update(rows).where(*may_go_on).values(recovered))
+        began = connection.scalar(select(about.c.value).where(about.c.name == RECOVERED))
+        if began is None:
+            return 0
+        ids = connection.scalars(select(rows.c.id).where(which).order_by(rows.c.id)).all()
+        for chunk in _chunks(ids, PAGE):
+            self._look_up_first(connection, chunk, datetime.fromisoformat(began), marker)
+        return len(ids)
 
-        def note(connection: Connection) -> int:
-            tried = select(attempts.c.id).where(attempts.c.row_id == rows.c.id).exists()
-            which = _MAY_BE_SENT & rows.c.chosen & ~tried
-            if since is not None:
-                self._note_recovered(connection, since, calls)
-                which = _MAY_BE_SENT & or_(rows.c.chosen, tried)
-                self._results = None
-                # Not when they were moved: by that, it is told when their shares end.
-                posted = rows.c.position.is_not(None) & (rows.c.state == State.POSTED)
-                unknown = {"state": State.UNKNOWN, "stage": Stage.SHARE, "doubtful": True}
-                connection.execute(update(rows).where(posted).values(unknown))
-                may_go_on = rows.c.state == State.UNKNOWN, rows.c.stage.in_((Stage.ACTIVITY, Stage.SHARE))
-                recovered = {"cause": Cause.RECOVERED, "details": None}
-                connection.execute(update(rows).where(*may_go_on).values(recovered))
-            began = connection.scalar(select(about.c.value).where(about.c.name == RECOVERED))
-            if began is None:
-                return 0
-            ids = connection.scalars(select(rows.c.id).where(which).order_by(rows.c.id)).all()
-            for chunk in _chunks(ids, PAGE):
-                self._look_up_first(connection, chunk, datetime.fromisoformat(began), marker)
-            return len(ids)
-
-        return await self._database.write(note)
-
-    async def note_revoked(self, standing: Collection[tuple[str, str]]) -> int:
+    @_writes
+    def note_revoked(self, connection: Connection, standing: Collection[tuple[str, str]]) -> int:
         """Commit that a newer copy has revoked what this one takes to be shared, but for these leads and users.
 
         Returns how many rows that are.
         """
-
-        def note(connection: Connection) -> int:
-            shared = rows.c.state.in_((State.SHARED, State.ACCEPTED)) & (rows.c.ends_at > self.now())
-            found = connection.execute(
-                select(rows.c.id, rows.c.state, rows.c.lead_id, rows.c.user_id).where(shared)
-            )
+        shared = rows.c.state.in_((State.SHARED, State.ACCEPTED)) & (rows.c.ends_at > self.now())
+        columns = rows.c.id, rows.c.state, rows.c.lead_id, rows.c.user_id
+        found = connection.execute(select(*columns).where(shared)).all()
+        gone = [row for row in found if (row.lead_id, row.user_id) not in standing]
+        for row in gone:
             revoked = Result(State.REVOKED, "", why=Why(Cause.PERHAPS_REVOKED))
-            gone = [row for row in found.all() if (row.lead_id, row.user_id) not in standing]
-            for row in gone:
-                self._move_or_touch(connection, row.id, State(row.state), revoked)
-            return len(gone)
-
-        return await self._database.write(note)
+            self._move_or_touch(connection, row.id, State(row.state), revoked)
+        return len(gone)
 
     def _note_recovered(self, connection: Connection, since: datetime, calls: int) -> None:
         self._last_attempt = max(self._last_attempt, calls)
-        noted = {RECOVERED: since.isoformat(), CALLS: str(calls)}
-        connection.execute(_NOTE_FACT, [{"name": name, "value": noted[name]} for name in noted])
+        _put_facts(connection, {RECOVERED: since.isoformat(), CALLS: str(calls)})
 
     def _look_up_first(
         self, connection: Connection, ids: Sequence[int], since: datetime, marker: Callable[[Row], str]
     ) -> None:
         """Make rows unknown, as if a call that was made for each `since` then had not been answered."""
-        self._results = None
+        self.results = None
         for found in connection.execute(select(*LEAN).where(rows.c.id.in_(ids))).mappings().all():
             row = row_of(found)
             unknown = Result(State.UNKNOWN, "", stage=Stage.ACTIVITY, why=Why(Cause.RECOVERED))
@@ -247,7 +259,7 @@ class Ledger(LedgerReader):
 
     async def note_results(self, stamp: str) -> None:
         """Commit by what the results are known that were written of the rows as they are."""
-        self._results = stamp
+        self.results = stamp
         await self._note_fact(RESULTS, stamp)
 
     async def note_unchecked(self, what: Cause, rows: int | None, why: str = "") -> None:
@@ -298,17 +310,15 @@ class Ledger(LedgerReader):
         """Commit what an audit found."""
         await self._note_fact(AUDIT, json.dumps(found))
 
-    async def _note_fact(self, name: str, value: str) -> None:
-        def note(connection: Connection) -> None:
-            connection.execute(delete(about).where(about.c.name == name))
-            connection.execute(insert(about).values(name=name, value=value))
+    @_writes
+    def _note_fact(self, connection: Connection, name: str, value: str) -> None:
+        _put_facts(connection, {name: value})
 
-        await self._database.write(note)
-
-    async def end_run(self, ended: str) -> None:
+    @_writes
+    def end_run(self, connection: Connection, ended: str) -> None:
         """Note how this process ended, in words."""
         values = {"ended_at": self.now(), "ended": ended}
-        await self._execute(update(runs).where(runs.c.id == self._run_id).values(values))
+        connection.execute(update(runs).where(runs.c.id == self.run_id).values(values))
 
     # ------------------------------------------------------------------------------------------ the sheet
 
@@ -323,7 +333,7 @@ class Ledger(LedgerReader):
         """
 
         def take(connection: Connection) -> Changes:
-            self._results = None
+            self.results = None
             kept = 0
             connection.execute(update(rows).values(position=None))
             for chunk in _chunks(enumerate(new_rows), PAGE):
@@ -332,8 +342,11 @@ class Ledger(LedgerReader):
             again = (rows.c.cause == Cause.GONE) & rows.c.position.is_not(None) & rows.c.chosen
             self._move_all(connection, again, State.FAILED, Result(State.POSTED, ""))
             gone = self._drop_gone(connection)
-            if not kept:
-                self._refuse_another(connection, sheet.name)
+            before = connection.scalar(select(sheets.c.name).order_by(sheets.c.id.desc()).limit(1))
+            if not kept and before not in {None, sheet.name}:
+                was_sent = select(rows.c.id).where(rows.c.position.is_(None)).limit(1)
+                if connection.scalar(was_sent) is not None:
+                    raise OfAnotherSheet(self.name, before, sheet.name)
             connection.execute(insert(sheets).values(taken_at=self.now(), **_fields(sheet)))
             if new_edits:
                 values = [{**_fields(edit), "made_at": self.now()} for edit in new_edits]
@@ -344,23 +357,13 @@ class Ledger(LedgerReader):
 
         return await self._database.write(take, alone=True)
 
-    def _refuse_another(self, connection: Connection, name: str) -> None:
-        before = connection.scalar(select(sheets.c.name).order_by(sheets.c.id.desc()).limit(1))
-        sent = select(rows.c.id).where(rows.c.position.is_(None)).limit(1)
-        if before not in {None, name} and connection.scalar(sent) is not None:
-            raise OfAnotherSheet(self.name, before, name)
-
-    def _known(self, connection: Connection, keys: Sequence[str]) -> dict[str, _Known]:
-        """By key, each row that is there, in the state that it had before the sheet lost it."""
-        columns = rows.c.key, rows.c.id, rows.c.state, rows.c.stage, rows.c.cause
-        found = connection.execute(select(*columns).where(rows.c.key.in_(keys)))
-        return {
-            key: _Known(row_id, state_in_sheet(state, cause), stage, cause)
-            for key, row_id, state, stage, cause in found
-        }
-
     def _take_chunk(self, connection: Connection, chunk: Sequence[tuple[int, NewRow]]) -> int:
-        known = self._known(connection, [row.key for _, row in chunk])
+        columns = rows.c.key, rows.c.id, rows.c.state, rows.c.stage, rows.c.cause
+        there_already = select(*columns).where(rows.c.key.in_([row.key for _, row in chunk]))
+        known = {  # each in the state that it had before the sheet lost it
+            key: _Known(row_id, state_in_sheet(state, cause), stage, cause)
+            for key, row_id, state, stage, cause in connection.execute(there_already)
+        }
         fresh = [self._values(position, row) for position, row in chunk if row.key not in known]
         if fresh:
             connection.execute(insert(rows), fresh)
@@ -381,10 +384,14 @@ class Ledger(LedgerReader):
         are_shared = rows.c.state.in_([state for state in State if state.is_shared])
         sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), are_shared))
         for row_id, duration, until, kind, details in sent.all():
-            row = by_id[row_id]
-            if row.instruction is None or not row.chosen:
+            asked = by_id[row_id].instruction
+            if asked is None or not by_id[row_id].chosen:
                 continue
-            other = _other_length(duration, until, row.instruction)
+            lengths = {"before": (duration, until), "now": (asked.duration, asked.until)}
+            other: dict[str, Any] = {}
+            if lengths["before"] != lengths["now"]:
+                for name, (minutes, end) in lengths.items():
+                    other[name] = [minutes, end.isoformat() if end else None]
             notice = Why(Cause.SENT_BEFORE, other) if other else None
             if kind is not None and kind != Cause.SENT_BEFORE:
                 # What it tells matters more; should it be renewed, its next share lasts as the sheet says, too.
@@ -430,20 +437,16 @@ class Ledger(LedgerReader):
             count += self._move_all(connection, gone & which, old, ending)
         return count
 
-    async def rejudge(self, decided: Sequence[tuple[Row, Why | None]]) -> None:
+    @_writes
+    def rejudge(self, connection: Connection, decided: Sequence[tuple[Row, Why | None]]) -> None:
         """Commit why rows are not sent, None: they are. One whose activity stands is then not shared."""
-
-        def note(connection: Connection) -> None:
-            for row, why in decided:
-                result = Result(State.SKIPPED if why else State.PENDING, "", why=why)
-                if row.state is State.POSTED:
-                    if why is None:
-                        continue
-                    result = Result(State.UNKNOWN if row.doubtful else State.FAILED, "", stage=Stage.SHARE, why=why)
-                self._move_or_touch(connection, row.id, row.state, result)
-
-        if decided:
-            await self._database.write(note)
+        for row, why in decided:
+            result = Result(State.SKIPPED if why else State.PENDING, "", why=why)
+            if row.state is State.POSTED:
+                if why is None:
+                    continue
+                result = Result(State.UNKNOWN if row.doubtful else State.FAILED, "", stage=Stage.SHARE, why=why)
+            self._move_or_touch(connection, row.id, row.state, result)
 
     # ------------------------------------------------------------------------------------------ the work
 
@@ -453,124 +456,113 @@ class Ledger(LedgerReader):
         `markers` are what the activities can be found by, should the answer be lost. Raises as `check_place` too.
         """
         self.check_place()
-
-        def note(connection: Connection) -> list[int]:
-            for row in rows:
-                self._move(connection, row.id, INTENT_OF[step], since=_BEFORE)
-            return [
-                self._attempt(connection, row.id, step, marker=marker)
-                for row, marker in zip(rows, markers, strict=True)
-            ]
-
-        numbers: list[int] = await self._database.write(note)
+        numbers = await self._intend(rows, step, markers)
         if self.on_call is not None:
             self.on_call(numbers[-1])
         return numbers
 
-    async def settle(self, attempt_ids: Sequence[int], rows: Sequence[Row], results: Sequence[Result]) -> None:
+    @_writes
+    def _intend(
+        self, connection: Connection, rows: Sequence[Row], step: Stage, markers: Sequence[str | None]
+    ) -> list[int]:
+        for row in rows:
+            self._move(connection, row.id, INTENT_OF[step], since=_BEFORE)
+        both = zip(rows, markers, strict=True)
+        return [self._attempt(connection, row.id, step, marker=marker) for row, marker in both]
+
+    @_writes
+    def settle(
+        self, connection: Connection, attempt_ids: Sequence[int], rows: Sequence[Row], results: Sequence[Result]
+    ) -> None:
         """Commit what became of the call of an intent, for each of its rows."""
         now = self.now()
+        for attempt_id, row, result in zip(attempt_ids, rows, results, strict=True):
+            changes = _row_values(result)
+            if result.state is State.ACCEPTED and (asked := row.instruction) is not None:
+                changes["ends_at"] = asked.until or now + timedelta(minutes=asked.duration or 0)
+            self._move(connection, row.id, result.state, changes, since=_INTENTS)
+            values = {"attempt_id": attempt_id, "answered_at": now}
+            self._database.change(connection, _ANSWERED, values | _attempt_values(result))
 
-        def note(connection: Connection) -> None:
-            for attempt_id, row, result in zip(attempt_ids, rows, results, strict=True):
-                changes = _row_values(result)
-                if result.state is State.ACCEPTED and (asked := row.instruction) is not None:
-                    changes["ends_at"] = asked.until or now + timedelta(minutes=asked.duration or 0)
-                self._move(connection, row.id, result.state, changes, since=_INTENTS)
-                values = {"attempt_id": attempt_id, "answered_at": now}
-                self._database.change(connection, _ANSWERED, values | _attempt_values(result))
-
-        await self._database.write(note)
-
-    async def end(self, row: Row, result: Result) -> None:
+    @_writes
+    def end(self, connection: Connection, row: Row, result: Result) -> None:
         """Commit that `row`, before a step, ends without a further call."""
+        self._move(connection, row.id, result.state, _row_values(result), since=_BEFORE)
 
-        def note(connection: Connection) -> None:
-            self._move(connection, row.id, result.state, _row_values(result), since=_BEFORE)
-
-        await self._database.write(note)
-
-    async def answer_claims(self, results: Mapping[int, Result]) -> None:
+    @_writes
+    def answer_claims(self, connection: Connection, results: Mapping[int, Result]) -> None:
         """Commit what became of the shares that were to be revoked for these rows, by Id.
 
         With the state `pending` a row stays where it is: it may be shared now, and its notice says what was done.
         """
+        for row_id, result in results.items():
+            self._move_or_touch(connection, row_id, State.PENDING, result)
 
-        def note(connection: Connection) -> None:
-            for row_id, result in results.items():
-                self._move_or_touch(connection, row_id, State.PENDING, result)
-
-        await self._database.write(note)
-
-    async def resolve(self, looked_at: datetime, results: Mapping[int, Result]) -> None:
+    @_writes
+    def resolve(self, connection: Connection, looked_at: datetime, results: Mapping[int, Result]) -> None:
         """Commit what a look-up of `unknown` rows showed, by Id: with the state `unknown` they stay so."""
+        for row_id, result in results.items():
+            self._move_or_touch(connection, row_id, State.UNKNOWN, result)
+            values = {"answered_at": self.now()} | _attempt_values(result)
+            self._attempt(connection, row_id, LOOK, looked_at, **values)
 
-        def note(connection: Connection) -> None:
-            for row_id, result in results.items():
-                self._move_or_touch(connection, row_id, State.UNKNOWN, result)
-                values = {"answered_at": self.now()} | _attempt_values(result)
-                self._attempt(connection, row_id, LOOK, looked_at, **values)
-
-        if results:
-            await self._database.write(note)
-
-    async def try_again(self, states: Mapping[int, State], begun: Iterable[int] = ()) -> None:
+    @_writes
+    def try_again(self, connection: Connection, states: Mapping[int, State], begun: Collection[int] = ()) -> None:
         """Commit that failed rows, by Id, go back to before the step that failed.
 
         Rows with an Id in `begun` went back in an earlier run, and are this run's to send.
         """
-        results = {row_id: Result(state, "", learned={"share_status": None}) for row_id, state in states.items()}
-        await self._put_back(results, RETRY, frozenset({State.FAILED}), begun)
+        for row_id, state in states.items():
+            back = Result(state, "", learned={"share_status": None})
+            self._move(connection, row_id, state, _row_values(back), since=frozenset({State.FAILED}))
+        for row_id in (*states, *begun):
+            self._attempt(connection, row_id, RETRY)
 
-    async def renew(self, marker: Callable[[Row], str]) -> int:
+    @_writes
+    def renew(self, connection: Connection, marker: Callable[[Row], str]) -> int:
         """Let another row take the place of each whose share is to be renewed: how many there are.
 
         The row before stays as what it shared, out of the sheet's order; the marker of the new one is another. In a
         ledger that was recovered another copy may have renewed it: it is looked up first.
         """
+        if self.renew_before is None:
+            return 0
+        ids = connection.scalars(select(rows.c.id).where(self.to_renew()).order_by(rows.c.position)).all()
+        last = connection.scalar(select(func.max(rows.c.id))) or 0
+        began = connection.scalar(select(about.c.value).where(about.c.name == RECOVERED))
+        for chunk in _chunks(enumerate(ids, last + 1), PAGE):
+            new_ids = {old: new for new, old in chunk}
+            found = connection.execute(select(rows).where(rows.c.id.in_(new_ids))).mappings().all()
+            for row in found:
+                values = {"key": f"{row['key']}~{row['renewal']}", "position": None}
+                connection.execute(update(rows).where(rows.c.id == row["id"]).values(values))
+            connection.execute(insert(rows), [_renewed(row, new_ids[row["id"]], self.now()) for row in found])
+            for old, new in new_ids.items():
+                earlier = (rows.c.id == old) | (rows.c.renewed_as == old)
+                connection.execute(update(rows).where(earlier).values(renewed_as=new))
+            if began is not None:
+                self._look_up_first(connection, [*new_ids.values()], datetime.fromisoformat(began), marker)
+        self.results = None if ids else self.results
+        return len(ids)
 
-        def note(connection: Connection) -> int:
-            ids = connection.scalars(select(rows.c.id).where(self.to_renew()).order_by(rows.c.position)).all()
-            last = connection.scalar(select(func.max(rows.c.id))) or 0
-            began = connection.scalar(select(about.c.value).where(about.c.name == RECOVERED))
-            for chunk in _chunks(enumerate(ids, last + 1), PAGE):
-                new_ids = {old: new for new, old in chunk}
-                found = connection.execute(select(rows).where(rows.c.id.in_(new_ids))).mappings().all()
-                for row in found:
-                    values = {"key": f"{row['key']}~{row['renewal']}", "position": None}
-                    connection.execute(update(rows).where(rows.c.id == row["id"]).values(values))
-                connection.execute(insert(rows), [_renewed(row, new_ids[row["id"]], self.now()) for row in found])
-                for old, new in new_ids.items():
-                    earlier = (rows.c.id == old) | (rows.c.renewed_as == old)
-                    connection.execute(update(rows).where(earlier).values(renewed_as=new))
-                if began is not None:
-                    self._look_up_first(connection, [*new_ids.values()], datetime.fromisoformat(began), marker)
-            self._results = None if ids else self._results
-            return len(ids)
-
-        return await self._database.write(note) if self.renew_before is not None else 0
-
-    async def undo(self, row_ids: Iterable[int], doubtful: Collection[int] = ()) -> None:
+    @_writes
+    def undo(self, connection: Connection, row_ids: Collection[int], doubtful: Collection[int] = ()) -> None:
         """Commit that the shares of these rows are to be revoked; the `doubtful` ones may not stand."""
         plain = Result(State.TO_REVOKE, "")
         in_doubt = replace(plain, stage=Stage.REVOKE, doubtful=True)
-        results = {row_id: in_doubt if row_id in doubtful else plain for row_id in row_ids}
-        await self._put_back(results, _UNDO, _MAY_STAND)
+        for row_id in row_ids:
+            values = _row_values(in_doubt if row_id in doubtful else plain)
+            self._move(connection, row_id, State.TO_REVOKE, values, since=_MAY_STAND)
+        for row_id in row_ids:
+            self._attempt(connection, row_id, _UNDO)
 
-    async def _put_back(
-        self, results: Mapping[int, Result], step: str, since: frozenset[State], begun: Iterable[int] = ()
-    ) -> None:
-        def note(connection: Connection) -> None:
-            for row_id, result in results.items():
-                self._move(connection, row_id, result.state, _row_values(result), since=since)
-            for row_id in chosen:
-                self._attempt(connection, row_id, step)
-
-        if chosen := [*results, *begun]:
-            await self._database.write(note)
-
-    async def note_status(
-        self, request_id: str, sent_at: datetime, meaning: Callable[[State, int, bool], Result]
+    @_writes
+    def note_status(
+        self,
+        connection: Connection,
+        request_id: str,
+        sent_at: datetime,
+        meaning: Callable[[State, int, bool], Result],
     ) -> tuple[int, State, Result]:
         """Commit the status API's answer for every accepted row of `request_id`.
 
@@ -579,42 +571,32 @@ class Ledger(LedgerReader):
 
         A state of `accepted` or `ending` leaves the rows where they are, with the raw number and text.
         """
+        before = State.ACCEPTED
+        found = connection.execute(_SHARING, {"request": request_id}).all()
+        if not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
+            before = State.ENDING
+        meant = meaning(before, len(found), bool(found) and found[0].doubtful)
+        for row_id, _ in found:
+            self._move_or_touch(connection, row_id, before, meant)
+            answered = {"answered_at": self.now()} | _attempt_values(meant)
+            self._attempt(connection, row_id, "status", sent_at, **answered)
+        return len(found), before, meant
 
-        def note(connection: Connection) -> tuple[int, State, Result]:
-            before = State.ACCEPTED
-            found = connection.execute(_SHARING, {"request": request_id}).all()
-            if not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
-                before = State.ENDING
-            meant = meaning(before, len(found), bool(found) and found[0].doubtful)
-            for row_id, _ in found:
-                self._move_or_touch(connection, row_id, before, meant)
-                answered = {"answered_at": self.now()} | _attempt_values(meant)
-                self._attempt(connection, row_id, "status", sent_at, **answered)
-            return len(found), before, meant
-
-        return await self._database.write(note)
-
-    async def note_owner_check(self, event: int, activity_id: str, *, verified: bool) -> None:
+    @_writes
+    def note_owner_check(self, connection: Connection, event: int, activity_id: str, *, verified: bool) -> None:
         """Commit that the owner of an activity of type `event` was read back (or is trusted without), just now."""
         values = {"event": event, "activity_id": activity_id, "verified": verified, "checked_at": self.now()}
+        connection.execute(delete(owner_checks).where(owner_checks.c.event == event))
+        connection.execute(insert(owner_checks).values(values))
 
-        def note(connection: Connection) -> None:
-            connection.execute(delete(owner_checks).where(owner_checks.c.event == event))
-            connection.execute(insert(owner_checks).values(values))
-
-        await self._database.write(note)
-
-    async def note_lookups(self, answers: Sequence[Lookup]) -> None:
+    @_writes
+    def note_lookups(self, connection: Connection, answers: Sequence[Lookup]) -> None:
         """Commit what LeadSquared answered about leads and users; a later answer replaces an earlier one."""
-
-        def note(connection: Connection) -> None:
+        if answers:
             same = [{"kind_": answer.kind, "value_": answer.value} for answer in answers]
             connection.execute(_SAME_LOOKUP, same)
             values = [{**_fields(answer), "asked_at": self.now()} for answer in answers]
             connection.execute(insert(lookups), values)
-
-        if answers:
-            await self._database.write(note)
 
     def _move(
         self,
@@ -626,7 +608,7 @@ class Ledger(LedgerReader):
         since: frozenset[State],
     ) -> None:
         """How a row's state changes once something was tried for it: from one of `since`, as the table allows."""
-        self._results = None
+        self.results = None
         changes = {"row_id": row_id, "state": state, "changed_at": self.now(), **(values or {})}
         if not self._database.change(connection, _row_in(predecessors(state) & since), changes):
             raise IllegalTransition(self.name, row_id, state)
@@ -636,7 +618,7 @@ class Ledger(LedgerReader):
         assert result.state in TRANSITIONS[old], (old, result.state)  # noqa: S101 - a slip of ours
         values = {"state": result.state, "changed_at": self.now()} | _row_values(result)
         moved = connection.execute(update(rows).where(rows.c.state == old, which).values(values)).rowcount
-        self._results = None if moved else self._results
+        self.results = None if moved else self.results
         return moved
 
     def _move_or_touch(self, connection: Connection, row_id: int, old: State, result: Result) -> None:
@@ -644,7 +626,7 @@ class Ledger(LedgerReader):
         if result.state is not old:
             self._move(connection, row_id, result.state, _row_values(result), since=frozenset({old}))
             return
-        self._results = None
+        self.results = None
         values = {"row_id": row_id} | _row_values(result)
         if not self._database.change(connection, _row_in(frozenset({old})), values):
             raise IllegalTransition(self.name, row_id, old)
@@ -658,14 +640,11 @@ class Ledger(LedgerReader):
         **values: Any,
     ) -> int:
         self._last_attempt += 1  # not the database's to give: nobody else writes to it, and many are added at once
-        call = {"id": self._last_attempt, "row_id": row_id, "run_id": self._run_id, "step": step}
+        call = {"id": self._last_attempt, "row_id": row_id, "run_id": self.run_id, "step": step}
         self._database.change(connection, _NEW_ATTEMPT, call | {"sent_at": sent_at or self.now()} | values)
         return self._last_attempt
 
     # ------------------------------------------------------------------------------------------ plumbing
-
-    async def _execute(self, statement: Executable) -> None:
-        await self._database.write(lambda connection: connection.execute(statement))
 
     async def prepare(self, host: str | None) -> None:
         """Upgrade the tables; with `host`, create them where there are none. Raises LedgerTooNew, LedgerError."""
@@ -683,12 +662,10 @@ class Ledger(LedgerReader):
             )
 
 
-def _other_length(duration: int | None, until: datetime | None, asked: Instruction) -> dict[str, Any]:
-    """How long a share was to last before, and is to last now; nothing if that is the same."""
-    if (asked.duration, asked.until) == (duration, until):
-        return {}
-    lengths = {"before": (duration, until), "now": (asked.duration, asked.until)}
-    return {name: [minutes, end.isoformat() if end else None] for name, (minutes, end) in lengths.items()}
+def _put_facts(connection: Connection, facts: Mapping[str, str]) -> None:
+    """Each in the place of what was noted by its name before."""
+    connection.execute(delete(about).where(about.c.name.in_(facts)))
+    connection.execute(insert(about), [{"name": name, "value": value} for name, value in facts.items()])
 
 
 def _renewed(row: RowMapping, row_id: int, now: datetime) -> dict[str, Any]:

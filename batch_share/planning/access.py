@@ -14,24 +14,21 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from batch_share.common import ascii_lower, plural, utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerError, SettingsError
 from batch_share.leadsquared.guesses import CLOCK_SKEW
-from batch_share.leadsquared.outcome import Owner
-from batch_share.leadsquared.people import all_users, leads_where, read_leads, read_users
-from batch_share.leadsquared.protocol import activities_of_type
+from batch_share.leadsquared.people import ALL_USERS, leads_where, read_leads, read_users
+from batch_share.leadsquared.protocol import Owner, activities_of_type
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.known import catch_up, check_whole, is_in_use, open_history, refresh
+from batch_share.ledger.known import SAME_END, catch_up, check_whole, is_in_use, open_history, refresh
 from batch_share.planning.directory import Directory
 from batch_share.planning.intake import kept_answers, types_of
-from batch_share.sending.activities import collect
 from batch_share.sending.calls import consult
 from batch_share.sending.session import ending_early, open_connection
-from batch_share.sending.steps import end_in
+from batch_share.sending.steps import collect, end_in
 from batch_share.sheet.values import parse_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from batch_share.leadsquared.outcome import ActivityView
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import ActivityView, Call
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import History, KnownLedger
     from batch_share.sending.onlookers import Watcher
@@ -52,9 +49,6 @@ LOOK_BACK: Final = dt.timedelta(days=366)
 
 _MOST_PAGES: Final = 200
 """Of 1,000 activities each, read of one type: at 25 calls in 5 seconds that takes 40 seconds."""
-
-_SAME_END: Final = dt.timedelta(minutes=10)
-"""An activity says the end as it was when it was posted; its share was accepted a little later."""
 
 _NAMED: Final = 3
 """Ledgers that a remark names; of the others only how many."""
@@ -241,7 +235,7 @@ async def _of_others(
         )
     owners = [view.owner for view in views.values() if view.owner is not None]
     if any(owner.id not in seen.users for owner in owners):  # Ids are shown, or addresses, and both are known by
-        listed = await consult(connection, all_users(), read_users)
+        listed = await consult(connection, ALL_USERS, read_users)
         for user in listed if isinstance(listed, list) else ():
             seen.users.setdefault(user.id, (user.name, user.email))
     by_address = {ascii_lower(email): user for user, (_, email) in seen.users.items() if user and email}
@@ -250,7 +244,7 @@ async def _of_others(
     unseen: dict[tuple[str, str], dt.datetime] = {}
     for share in ours:
         if not share.is_seen:
-            unseen[share.lead_id, share.user_id] = share.ends_at + _SAME_END
+            unseen[share.lead_id, share.user_id] = share.ends_at + SAME_END
     return [each for each in found_here if each.ends_at > unseen.get((each.lead_id, each.user_id), now)]
 
 

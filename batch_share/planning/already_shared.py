@@ -11,7 +11,7 @@ import shlex
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action, Cause, utc_now
@@ -65,11 +65,6 @@ class AlreadyShared:
     remarks: list[str] = field(default_factory=list)
     forced: bool = False
 
-    @property
-    def is_known(self) -> bool:
-        """Whether there is an account whose shares can be known."""
-        return self.folder is not None
-
     def reasons(self, history: History, asked: Sequence[Instruction]) -> list[Why | None]:
         """For each, why it is not to be sent. Raises HistoryError."""
         found: dict[tuple[str, str], list[LiveShare]] = {}
@@ -92,17 +87,28 @@ class AlreadyShared:
         return None
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
-        """The rows of a plan, those skipped that earlier runs have shared."""
+        """The rows of a plan, those skipped that earlier runs have shared; those failed whose activity stands."""
         if self.folder is None:
             yield from rows
             return
         left = iter(rows)
         with _index(self.folder, self.remarks.append) as history:
-            if history is None or not self._any(history):
+            any_live = False
+            with remarking(self.remarks.append):
+                any_live = history is not None and history.any_live(self.accounts, self.after, not_in=self.job)
+            if history is None or not any_live:
                 yield from left
                 return
             while page := list(islice(left, _PAGE)):
-                yield from self._decided(history, page)
+                reasons: Iterator[Why | None] = repeat(None)
+                with remarking(self.remarks.append):
+                    asked = [row.instruction for row in page if row.instruction and _may_repeat(row)]
+                    reasons = iter(self.reasons(history, asked))
+                for row in page:
+                    why = next(reasons) if _may_repeat(row) else None
+                    # As a run ends it: what was posted is not shared then.
+                    state = State.FAILED if row.state is State.POSTED else State.SKIPPED
+                    yield replace(row, state=state, why=why) if why else row
 
     def earlier(self, claims: Sequence[Instruction]) -> int:
         """How many shares are to be revoked, by all ledgers, this one with them."""
@@ -114,27 +120,11 @@ class AlreadyShared:
                     shares.update(*shares_meant(history, self.host, claims))
         return len(shares)
 
-    def _any(self, history: History) -> bool:
-        with remarking(self.remarks.append):
-            return history.any_live(self.accounts, self.after, not_in=self.job)
-        return False
-
-    def _decided(self, history: History, page: list[NewRow]) -> list[NewRow]:
-        asked = [row.instruction for row in page if row.instruction and _may_repeat(row)]
-        try:
-            reasons = iter(self.reasons(history, asked))
-        except HistoryError as error:
-            _remark(self.remarks.append, error)
-            return page
-        return [
-            replace(row, state=State.SKIPPED, why=why) if _may_repeat(row) and (why := next(reasons)) else row
-            for row in page
-        ]
-
 
 def _may_repeat(row: NewRow) -> bool:
     """Whether nothing has to be done before a row is found to repeat what is shared already."""
-    return row.state is State.PENDING and row.instruction is not None and row.instruction.action is Action.SHARE
+    is_to_do = row.chosen and row.state.is_to_do
+    return is_to_do and row.instruction is not None and row.instruction.action is Action.SHARE
 
 
 def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> Iterator[list[LiveShare]]:
@@ -200,8 +190,7 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
             return None
         if not may_recover:
             raise _is_older(ledger.name, calls)
-        known_start = history.first_start(job)
-        since = min([*began, *([known_start] if known_start else [])], default=utc_now())
+        since = min([*began, *(run.started_at for run in history.runs(job=job))], default=utc_now())
         if gone is not None:
             await ledger.take_up(job, since, calls)
         history.take_aside(job)
@@ -210,7 +199,10 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
 
 
 async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings: Settings) -> LedgerError | None:
-    """For a plan: why a run would not begin with this ledger, None where there is none."""
+    """For a plan: why a run would not begin with this ledger, None where there is none.
+
+    Every other ledger that was written since it was last looked at is looked at, as a run does.
+    """
     if settings.recover:
         return None
     remarks: list[str] = []
@@ -219,6 +211,8 @@ async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings
         remarking(remarks.append),
         suppress(SettingsError),
     ):
+        if history is not None:
+            await catch_up(history, besides=name)
         if history is not None and ledger is None:
             gone = history.unfinished(name.resolved(), settings.account()[0], "")
             return _is_gone(name, gone[1]) if gone else None
@@ -255,7 +249,7 @@ async def known_elsewhere(session: Session) -> Elsewhere:
         if history is not None:
             job = facts["job"]
             own = {run_id(job, run) for run in await ledger.runs()}
-            revoked = any(rows for run, rows in history.runs_of(job).items() if run not in own)
+            revoked = any(run.revoked for run in history.runs(job=job) if run.id not in own)
             shares = [share for share in history.live_of(job) if share.access]
             return Elsewhere({(share.lead_id, share.user_id): share for share in shares}, revoked)
     return Elsewhere({}, revoked=False)
@@ -269,7 +263,7 @@ def _is_gone(name: LedgerName, last: KnownRun) -> LedgerError:
         "which looks every row up in LeadSquared before it sends; or give that job up with "
         f"`batch-share runs --forget {last.id}`",
         problem="The ledger of an unfinished job is gone.",
-        hint="Put it back, or have the job recovered from LeadSquared.",
+        hint="Put it back, or recover the job from LeadSquared.",
     )
 
 
@@ -396,7 +390,7 @@ def remarking(remark: Callable[[str], None]) -> Iterator[None]:
 
 
 def _remark(remark: Callable[[str], None], error: HistoryError) -> None:
-    remark(f"{error}. The run goes on without it: shares of other ledgers are not seen, nor is this one by them")
+    remark(f"{error}. The run continues without it: it does not see the shares of other ledgers, nor they its own")
 
 
 def note_move(settings: Settings, old: LedgerName, new: LedgerName, remark: Callable[[str], None]) -> None:
@@ -419,7 +413,10 @@ async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]
     with open_history(settings.data_folder) as history:
         if history.begun_anew is not None:
             remarks.append(_begun_anew(history.begun_anew))
-        older = await add_ledgers(history, added, _accounts(settings))
+        accounts: dict[str, str] = {}
+        with suppress(SettingsError):  # a ledger does not say with which key it was made
+            accounts[settings.account()[0]] = name_of_account(settings)
+        older = await add_ledgers(history, added, accounts)
         remarks += [f"{each} was not taken in: a newer copy of it is known already" for each in older]
         await catch_up(history)
         return KnownRuns(history.runs(limit), remarks)
@@ -434,7 +431,7 @@ async def forget_job(settings: Settings, named: str) -> KnownRun:
         await catch_up(history)
         found = _run_named(history, named)
         if found.ledger.exists() and is_in_use(found.ledger):
-            raise LedgerLocked(found.ledger, "its run goes on: stop it first")
+            raise LedgerLocked(found.ledger, "its run is still going on: stop it first")
         history.forget(found.id, utc_now())
         return found
 
@@ -443,7 +440,7 @@ def _run_named(history: History, named: str) -> KnownRun:
     """Raises LedgerError."""
     found = next(iter(history.runs(1)), None) if named == "last" else history.run(named)
     if found is None:
-        known = "no run yet on this machine" if named == "last" else "no such file, and no run with this Id"
+        known = "no run on this machine yet" if named == "last" else "no such file, and no run with this Id"
         raise LedgerError(
             named, f"there is {known}. `batch-share runs` lists the runs", problem=f"There is {known}."
         )
@@ -484,29 +481,19 @@ def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
     stem, is_failed, _ = file.stem.partition(".failed")
     of_whole = [LedgerName.of_sheet(file.with_name(f"{stem}{suffix}")) for suffix in SHEET_SUFFIXES if is_failed]
     there = [each for each in of_whole if each.exists()]
-    return there[0] if len(there) == 1 else _ledger_of_sheet(file, settings())
-
-
-def _ledger_of_sheet(sheet: Path, settings: Settings) -> LedgerName:
-    with open_history(settings.data_folder) as history:
-        elsewhere = history.ledger_of_sheet(sheet)
+    if len(there) == 1:
+        return there[0]
+    with open_history(settings().data_folder) as history:
+        elsewhere = history.ledger_of_sheet(file)
     if elsewhere is None:
         there_is_none = "it was never run on this machine, so there is no ledger of it"
         raise SheetError(
-            sheet,
-            f"{there_is_none}: `batch-share run {sheet}` runs it",
+            file,
+            f"{there_is_none}: `batch-share run {file}` runs it",
             problem=sentence(there_is_none),
             hint="Run it.",
         )
     return elsewhere
-
-
-def _accounts(settings: Settings) -> dict[str, str]:
-    """The account that is set, by its host: a ledger does not say with which key it was made."""
-    with suppress(SettingsError):
-        host, _, _ = settings.account()
-        return {host: name_of_account(settings)}
-    return {}
 
 
 def _begun_anew(before: Path) -> str:

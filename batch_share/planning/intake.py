@@ -26,12 +26,11 @@ from batch_share.errors import (
 from batch_share.leadsquared.account import name_of_account
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import PAGE, KeyUser
-from batch_share.leadsquared.protocol import activity_types, read_activity_types
+from batch_share.leadsquared.protocol import ACTIVITY_TYPES, read_activity_types
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.kept import KeptAnswers
-from batch_share.ledger.records import Lookup, Why
+from batch_share.ledger.records import Lookup, Occasion, Why
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Occasion
 from batch_share.outputs import Output, Written
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.corrections import (
@@ -40,8 +39,7 @@ from batch_share.planning.corrections import (
     read_corrections,
     settings_of_job,
 )
-from batch_share.planning.directory import Directory, Names, Numbers, key_of
-from batch_share.planning.lookup import LOOKING_UP, Enquiry, calls_for
+from batch_share.planning.directory import LOOKING_UP, Directory, Enquiry, Names, Numbers, calls_for, key_of
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
 from batch_share.results.failed_sheet import reference_column, reference_in
@@ -59,8 +57,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import SheetRecord
-    from batch_share.ledger.statistics import Changes
+    from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.planning.plan import Approval, Plan
     from batch_share.sending.onlookers import Watcher
@@ -155,20 +152,16 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         return None
     async for answer in ledger.lookups():
         directory.learn([answer])
-    kept, first = kept_answers(session.settings), FirstLook()
+    kept, first = kept_answers(session.settings), _first_look(plan, directory)
     kept.forget()
-    if is_same:
-        wanted: Names | list[Ref] = directory.unfound()
-    else:
-        first = _first_look(plan, directory)
-        wanted = _recall(plan, directory, first.unknown, kept)
-        _foresee(watcher, plan, first, wanted, directory, session)
+    wanted = _recall(plan, directory, first.unknown, kept)
+    _foresee(watcher, plan, first, wanted, directory, session)
     asks_zone = not is_same and needs_zone(plan, session.settings) and first.may_do
     zone, is_new_type = None, False
     session.tally.phase = LOOKING_UP
     async with watcher.watch(session.progress, session.stop.ask) if wanted or asks_zone else nullcontext():
         zone = await account_zone(session) if asks_zone else None
-        if is_same or first.may_do:
+        if first.may_do:
             is_new_type = directory.learn_types(await types_of(session, kept, directory))
             check_type(plan, directory, session.settings)
         await Enquiry(session, directory, [ledger, kept]).ask(wanted)
@@ -179,10 +172,16 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
     ledger_job = (await ledger.facts())["job"]
     unchecked = await _note_unanswered(ledger, plan, directory, ledger_job)
     if unchecked is not None:
-        directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(_doubt(unchecked))
+        reported = (
+            f"LeadSquared could not be asked whether the Ids of {unchecked.details['rows']:,} rows are right "
+            f"({unchecked.details['why']})."
+        )
+        risk = "If a column has shifted, an activity is posted on one lead and another one is shared."
+        doubt = Doubt([reported, risk], "Take these Ids as they are?")
+        directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(doubt)
         if directory.trusts_ids and not session.settings.trust_ids:
             await ledger.note_unsaid([Cause.IDS_NOT_CHECKED])
-    if is_same and not directory.unanswered and not is_new_type and not any(map(directory.is_found, wanted)):
+    if is_same and not directory.unanswered and not is_new_type and not any(map(directory.is_found, first.unknown)):
         return None
     if directory.trusts_ids and unchecked is not None:
         await ledger.note_unchecked(Cause.IDS_NOT_CHECKED, unchecked.details["rows"], unchecked.details["why"])
@@ -216,7 +215,13 @@ async def _commit(
         if corrections.digest:  # as if it were written by us, for nothing is lost with it
             taken = Written(Output.FAILED, plan.sheet.path.name, corrections.digest)
             await ledger.note_taken(taken)
-    await ledger.note_lookups(_told_types(directory))
+    # Which activity types there are; and which that rows ask for are not there, but may be another time.
+    types = [Lookup(Field.EVENT, str(code), {"name": name}) for code, name in directory.types.items()]
+    types += [
+        Lookup(Field.EVENT, str(event), None, "no such activity type", Cause.NO_TYPE)
+        for event in directory.strange_types
+    ]
+    await ledger.note_lookups(types)
     # Only now: another sheet, which the ledger refuses, must not say how this one is read.
     await ledger.note_dates({str(column): order for column, order in plan.rules.orders.items()})
     await ledger.note_words(dict(plan.sheet.mapping.words))
@@ -230,7 +235,7 @@ async def types_of(connection: Connection, kept: KeptAnswers, directory: Directo
     """
     heard = connection.apis.heard
     try:
-        found = await consult(connection, activity_types(), read_activity_types)
+        found = await consult(connection, ACTIVITY_TYPES, read_activity_types)
     except PacerClosed:
         return {}
     connection.apis.heard = heard  # that this is told says nothing of those who are looked up then
@@ -254,15 +259,6 @@ def check_type(plan: Plan, directory: Directory, settings: Settings) -> None:
             raise PlanChanged(None, f"the activity type that is called {name!r}")
 
 
-def _told_types(directory: Directory) -> list[Lookup]:
-    """Which activity types there are; and which that rows ask for are not there, but may be another time."""
-    found = [Lookup(Field.EVENT, str(code), {"name": name}) for code, name in directory.types.items()]
-    return found + [
-        Lookup(Field.EVENT, str(event), None, "no such activity type", Cause.NO_TYPE)
-        for event in directory.strange_types
-    ]
-
-
 async def unread_columns(plan: Plan, ledger: LedgerReader) -> list[str]:
     """What is to be known of columns that hold somebody and are not read, once users were looked up."""
     known = await ledger.known_users()
@@ -284,15 +280,6 @@ async def _note_unanswered(ledger: Ledger, plan: Plan, directory: Directory, job
     return Why(Cause.IDS_NOT_CHECKED, {"rows": len(whys), "why": whys[0]}) if whys else None
 
 
-def _doubt(unchecked: Why) -> Doubt:
-    reported = (
-        f"LeadSquared could not be asked whether the Ids of {unchecked.details['rows']:,} rows are right "
-        f"({unchecked.details['why']})."
-    )
-    risk = "If a column has shifted, an activity is posted on one lead and another one is shared."
-    return Doubt([reported, risk], "Take these Ids as they are?")
-
-
 async def show_sheet(
     sheet: Path,
     options: SheetOptions,
@@ -300,7 +287,7 @@ async def show_sheet(
     watcher: Watcher | None,
     ledger: LedgerName | None = None,
     course: Course | None = None,
-) -> tuple[Overview, Directory]:
+) -> Overview:
     """What a run of the sheet would do, by its `ledger` or the one beside it. Without `watcher` no call is made.
 
     Raises BatchShareError.
@@ -314,13 +301,19 @@ async def show_sheet(
     if watcher is not None and (before.refusal or not first.may_do):  # no answer would change that
         watcher, directory = None, Unasked()
         before = await before_of(job.ledger, settings, directory)
-    if watcher is None:
+    if before.zone and needs_zone(plan, settings):
+        plan = plan.in_zone(before.zone)
+    # A run of a sheet that its ledger has as it is asks nobody; whom it recalled once is in its rows.
+    is_known = not before.in_vain and _occasion(before.sheet, plan.record) is Occasion.FOUND
+    if watcher is None or is_known:
         directory.learn_names(kept.types())
         _recall(plan, directory, first.unknown, kept)
+        directory.kept = 0 if is_known else directory.kept
     else:
         plan = await _ask(plan, settings, watcher, directory, first, course or Course())
+    directory.trusts_ids = settings.trust_ids
     live = live_for(settings, before.job)
-    return overview(plan, settings, directory, remembered(settings), live, before), directory
+    return overview(plan, settings, directory, remembered(settings), live, before)
 
 
 async def _ask(
@@ -340,7 +333,6 @@ async def _ask(
             directory.learn_types(await types_of(connection, kept, directory))
             check_type(plan, directory, settings)
             await Enquiry(connection, directory, [kept]).ask(wanted)
-    directory.trusts_ids = settings.trust_ids
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
     return plan
@@ -445,7 +437,11 @@ async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: W
     sheet = plan.sheet
     doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
     meant = {header: name for header, name in (plan.record.mapping or {}).items() if header in doubtful}
-    if not meant or meant.items() <= (await _said(job)).items():
+    agreed: dict[str, str] = {}  # in an earlier run
+    if meant and job.ledger.holds_anything():
+        async with read_ledger(job.ledger) as ledger:
+            agreed = await ledger.said_columns()
+    if meant.items() <= agreed.items():
         return {}
     words, options = doubt_of(sheet.columns, sheet.found)
     columns = " and ".join(map(repr, meant))
@@ -468,11 +464,3 @@ async def check_said(ledger: LedgerReader, settings: Settings) -> None:
     if unsaid:
         about = "their Ids" if unsaid == [Cause.IDS_NOT_CHECKED] else "who is to get them"
         raise LedgerError(ledger.name, f"nobody has agreed to its rows ({about}): run the sheet itself again")
-
-
-async def _said(job: SheetJob) -> dict[str, str]:
-    """What somebody has agreed to in an earlier run."""
-    if not job.ledger.holds_anything():
-        return {}
-    async with read_ledger(job.ledger) as ledger:
-        return await ledger.said_columns()

@@ -1,52 +1,59 @@
 """A plan as a person approves it: what will happen to how many rows, to whom, at what cost, and what looks odd.
 
-What a sheet's own ledger knows of its rows belongs to it: what was sent is not sent again.
+What a sheet's own ledger knows of its rows belongs to it: what was sent is not sent again. Before there is a plan,
+a sheet can be looked at: its columns, what they are taken to hold, what is wrong.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from itertools import groupby
+from enum import StrEnum
+from itertools import groupby, islice
 from math import ceil
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause, spell_length, utc_now
-from batch_share.errors import SettingsError
+from batch_share.errors import SettingsError, SheetError
 from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import FoundLead
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.records import Instruction
+from batch_share.ledger.queries import Reasons
+from batch_share.ledger.reading import ZONE
+from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import NONE_WAITING, Reasons, Waiting
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, choose_renewals, what_is_behind
-from batch_share.planning.directory import Directory, Numbers, type_key
-from batch_share.planning.lookup import calls_for
-from batch_share.planning.plan import Approval
+from batch_share.planning.directory import Directory, Numbers, calls_for, type_key
+from batch_share.planning.plan import Approval, defaults_of, plan_of
 from batch_share.results.answers import write_table
-from batch_share.results.tables import check_format
 from batch_share.results.wording import spell_guards, spell_row
+from batch_share.results.writing import check_format
 from batch_share.sending.cost import Pace
 from batch_share.sending.guards import excesses
-from batch_share.sheet.columns import LEADS, Field
+from batch_share.sheet.columns import LEADS, Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
 from batch_share.sheet.mapping import SheetMapping, write_mapping
+from batch_share.sheet.reader import open_sheet
 from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from batch_share.errors import TooManyForUser, TooManyRows
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import NewRow
-    from batch_share.planning.plan import Plan
+    from batch_share.ledger.records import NewRow, SheetRecord
+    from batch_share.planning.plan import Plan, SheetOptions
     from batch_share.sending.cost import Cost
     from batch_share.settings import Settings
-    from batch_share.sheet.rows import Ref, ShareRow
+    from batch_share.sheet.reader import Sheet
+    from batch_share.sheet.rows import ShareRow
     from batch_share.sheet.table import RawRow
 
 _STATES: Final = tuple(State)
@@ -56,36 +63,42 @@ _STATES: Final = tuple(State)
 class KnownRows:
     """The rows that were sent before, or begun, by their keys. None, by default.
 
-    `job` is the ledger's, `sheet` the name of the one in force; `refusal` says why a run would not go on with it,
-    `hint` what to do then.
+    `job` is the ledger's, `sheet` the one in force, `zone` that of its dates if it was asked for, `in_vain` whether
+    somebody whom it names was not there. `refusal` says why a run would not go on with it, `hint` what to do then.
     """
 
     job: str = ""
     refusal: str = ""
     hint: str = "Use a ledger of its own for this sheet, or the host that the ledger belongs to."
-    sheet: str = ""
+    sheet: SheetRecord | None = None
+    zone: ZoneInfo | None = None
+    in_vain: bool = True
     _known: Numbers = field(default_factory=Numbers)
-    _any_sent: bool = False
-    _any_met: bool = False
+    any_sent: bool = False
+    any_met: bool = False
 
     async def learn(self, ledger: LedgerReader) -> None:
         """Take in what the ledger knows. Raises LedgerError."""
-        sheet = await ledger.sheet()
-        self.sheet = sheet.name if sheet else ""
+        self.sheet, self.in_vain = await ledger.sheet(), await ledger.asked_in_vain()
+        with suppress(KeyError, ValueError, OSError):  # another machine may not know it
+            self.zone = ZoneInfo((await ledger.facts())[ZONE])
         async for key, state, renewed_after in ledger.keys():
             # Rounded up: what the sheet says of a share's end as before is not later.
             after = 0 if renewed_after is None else ceil(renewed_after.replace(tzinfo=dt.UTC).timestamp())
             self._known.put(key, after * len(_STATES) + _STATES.index(state))
-            self._any_sent = self._any_sent or state.was_sent
+            self.any_sent = self.any_sent or state.was_sent
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those that were sent with the state that they are in."""
         for row in rows:
             number = self._known.get(row.key)
-            self._any_met = self._any_met or number is not None
+            self.any_met = self.any_met or number is not None
             after, at = divmod(number or 0, len(_STATES))
-            if number is None or not _STATES[at].was_sent or not row.chosen or row.instruction is None:
+            if number is None or not _STATES[at].was_sent or row.instruction is None:
                 yield row
+                continue
+            if not row.chosen:  # whatever became of it: a run asks for what is still processed
+                yield replace(row, state=_STATES[at]) if _STATES[at].is_processing else row
                 continue
             until = row.instruction.until
             if after and (until is None or until.replace(tzinfo=dt.UTC).timestamp() > after):
@@ -94,12 +107,6 @@ class KnownRows:
             else:
                 yield replace(row, state=_STATES[at], why=None)
 
-    def refuses(self, sheet: str) -> str:
-        """Why a run of the sheet called so would not begin, once its rows were judged; "" if it would."""
-        if self._any_sent and not self._any_met and self.sheet != sheet:
-            return f"the ledger is of the sheet {self.sheet}, and holds none of these rows"
-        return self.refusal
-
 
 async def before_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
     """What is known of the rows by `ledger`, if there is one; `directory` learns who is. Raises LedgerError."""
@@ -107,7 +114,9 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
         behind = await what_is_behind(ledger, None, settings)
         return KnownRows(refusal=behind.wrong, hint=behind.hint) if behind else KnownRows()
     async with read_ledger(ledger) as opened:
-        facts, host = await opened.facts(), _host(settings)
+        facts, host = await opened.facts(), None
+        with suppress(SettingsError):  # a plan needs no account
+            host = settings.account()[0]
         if host is not None and facts["host"] != host and await opened.sheet() is not None:
             return KnownRows(
                 refusal=f"the ledger {ledger.short} belongs to {facts['host']}, and the host is {host}"
@@ -122,19 +131,10 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
         return before
 
 
-def _host(settings: Settings) -> str | None:
-    """The host that is set, None if none is: a plan needs no account."""
-    try:
-        return settings.account()[0]
-    except SettingsError:
-        return None
-
-
 ODD_MINUTES: Final = 90 * 1440
 """A share longer than LeadSquared's own default of 90 days is worth a second look."""
 
 _ACCESS: Final = {1: "read", 2: "write"}
-_TOP: Final = 10
 
 
 class Unasked(Directory):
@@ -161,9 +161,13 @@ class Unasked(Directory):
         if event is None:
             event = self._stand_ins.setdefault(type_key(str(row.event)), -1 - len(self._stand_ins))
             self._names_meant.setdefault(event, str(row.event))
+        named, value = row.leads[0]
+        lead_id, number = value if named is Field.LEAD_ID else f"{named} {value}", ""
+        if isinstance(lead, FoundLead):
+            lead_id, number = lead.id, lead.number
         return Instruction(
-            lead_id=lead.id if isinstance(lead, FoundLead) else _id_of(row.leads[0]),
-            lead_number=lead.number if isinstance(lead, FoundLead) else "",
+            lead_id=lead_id,
+            lead_number=number,
             user_id=self.user_of(row.users[:1]) or row.users[0].value,
             access=row.access,
             duration=row.duration,
@@ -179,68 +183,115 @@ class Unasked(Directory):
         return self._names_meant.get(code) or super().type_name(code)
 
 
-def _id_of(lead: Ref) -> str:
-    """The lead's Id if that is what the row says, else what can't be taken for one."""
-    return lead.value if lead.field is Field.LEAD_ID else f"{lead.field} {lead.value}"
+@dataclass(slots=True, kw_only=True)
+class Counts:
+    """What a run does with the rows of a sheet, in numbers: of a plan as of what a run shows before it begins.
 
-
-def _is_named(asked: Instruction) -> bool:
-    """Whether there are names in place of Ids: then nobody knows what is shared with whom."""
-    return " " in asked.lead_id or "@" in asked.user_id
-
-
-@dataclass(slots=True)
-class Overview:
-    """The counts of a plan. `problems` says what is wrong in the sheet, cell by cell; `conflicts` are sentences.
-
-    `account` is what earlier runs left to know of it: the limit that it told, the calls made today; `live` which
-    leads they have shared; `before` what the sheet's own ledger holds. `already` are the rows that are skipped for
-    what is live, `held` for what another job has under way, `repeated` says which repeat another one.
-    `directory` is who was looked up. `revoking` rows share nothing, and only revoke; `earlier` shares that are
-    known are revoked, `claiming` rows ask for that, `unasked` of them without an Id: nobody knows what they revoke.
-    `users` get all rows to be sent, `due` those whose time has come. `to_look_up` counts those whose lead is still
-    to be looked up, by the surest thing that they say of it, and `unknown_users` are to be looked up.
+    Whoever has the rows tells them to `add`, in their order: a plan as they will be, a run as its ledger has them.
+    `account` is what earlier runs left to know of it: the limit that it told, the calls made today. `notes` say how
+    the sheet was read, `user_name` what people call a user. `recalled` names are known from earlier look-ups.
+    `already` are the rows that are skipped for what other ledgers share, `held` for what another job has under way,
+    `repeated` says which repeat another one, `problems` what is wrong in the sheet, cell by cell, `conflicts` are
+    sentences. `revoking` rows share nothing, and only revoke; `claims` are what rows ask to be revoked now:
+    `earlier` shares that are known, `unasked` of them without an Id, of which nobody knows what they revoke.
+    `processing` requests are asked for, those of rows that are left out with them.
+    By their users' Ids, `leads` are all rows to be sent, `due` those whose time has come. `to_look_up` counts those
+    whose lead is still to be looked up, by the surest thing that they say of it; `unknown_users` are to be looked
+    up. `refusal` says why a run would not go on with the ledger.
     """
 
-    plan: Plan
+    record: SheetRecord
     settings: Settings
     account: Account = field(default_factory=Account)
-    live: AlreadyShared = field(default_factory=AlreadyShared)
-    before: KnownRows = field(default_factory=KnownRows)
-    directory: Directory = field(default_factory=Directory)
+    zone: dt.tzinfo | None = None
+    notes: Sequence[str] = ()
+    user_name: Callable[[str], str] = str
+    recalled: int = 0
     rows: int = 0
     states: Counter[State] = field(default_factory=Counter)
+    processing: Counter[State] = field(default_factory=Counter)
     left_out: int = 0
     already: int = 0
     held: int = 0
     waiting: Waiting = NONE_WAITING
     revoking: list[int] = field(default_factory=list)
     reassigning: list[int] = field(default_factory=list)
+    claims: list[Instruction] = field(default_factory=list)
     unasked: int = 0
     earlier: int = 0
     repeated: list[Problem] = field(default_factory=list)
     reasons: Reasons = field(default_factory=Reasons)
     problems: list[Problem] = field(default_factory=list)
-    users: Counter[str] = field(default_factory=Counter)
+    leads: Counter[str] = field(default_factory=Counter)
     due: Counter[str] = field(default_factory=Counter)
-    events: set[int] = field(default_factory=set)
+    events: dict[int, None] = field(default_factory=dict)
     access: Counter[str] = field(default_factory=Counter)
     lasting: Counter[str] = field(default_factory=Counter)
-    conflicts: list[str] = field(default_factory=list)
     long: list[int] = field(default_factory=list)
     to_look_up: Counter[Field] = field(default_factory=Counter)
     unknown_users: set[str] = field(default_factory=set)
+    refusal: str = ""
+    _first: Numbers = field(default_factory=Numbers)  # by what is shared: the first row, its access in two bits
+    _other: dict[int, dict[int, int]] = field(default_factory=dict)
 
-    def planned(
-        self, directory: Directory, problems: dict[int | None, Sequence[Problem]] | None = None
-    ) -> Iterator[NewRow]:
-        """Every row with what will happen to it. May raise SheetError while it goes. `problems` as in Plan."""
-        return self.live.decide(self.before.decide(self.plan.rows(self.before.job, directory, problems)))
+    def add(self, row: NewRow) -> None:
+        """Count the next row."""
+        self.rows += 1
+        if row.state.is_processing:
+            self.processing[row.state] += 1
+        if not row.chosen:
+            self.left_out += 1
+            return
+        self.states[row.state] += 1
+        if row.state in (State.INVALID, State.SKIPPED) and row.cause is not Cause.ALREADY_SHARED:
+            self.reasons.add(row)
+        if row.state is State.SKIPPED:
+            if row.cause is Cause.ALREADY_SHARED:
+                self.already += 1
+            elif row.cause is Cause.HELD:
+                self.held += 1
+            else:
+                self.repeated.append(Problem(row.sheet_row, "", "", spell_row(row)))
+        elif row.state is State.INVALID:
+            self.problems += problems_of(row)
+        elif row.state.is_to_do and row.instruction is not None:
+            self._add_to_do(row, row.instruction)
+
+    def _add_to_do(self, row: NewRow, asked: Instruction) -> None:
+        # What was begun goes on, whatever the sheet says of its start by now.
+        is_due = row.state is not State.PENDING or asked.start is None or asked.start <= utc_now()
+        if not is_due and asked.start is not None:
+            self.waiting = Waiting(self.waiting.rows + 1, min(asked.start, self.waiting.first or asked.start))
+        if asked.action.revokes and row.state is State.PENDING:
+            (self.reassigning if asked.action.shares else self.revoking).append(row.sheet_row)
+            if is_due:
+                self.claims.append(asked)
+        if not asked.action.shares:
+            return
+        self.leads[asked.user_id] += 1
+        self.access[_ACCESS[asked.access]] += 1
+        self.lasting[spell_length(asked.duration, asked.until, self.zone)] += 1
+        if is_due:
+            self.due[asked.user_id] += 1
+            self.events[asked.event] = None
+        minutes = asked.duration or 0.0
+        if asked.until is not None:
+            minutes = (asked.until - utc_now()).total_seconds() / 60
+        if minutes > ODD_MINUTES:
+            self.long.append(row.sheet_row)
+        key = repr((asked.lead_id, asked.user_id, asked.event))
+        first, access = divmod(self._first.setdefault(key, 4 * row.sheet_row + asked.access), 4)
+        if access != asked.access:
+            self._other.setdefault(first, {access: first}).setdefault(asked.access, row.sheet_row)
 
     @property
-    def is_asked(self) -> bool:
-        """Whether LeadSquared was asked for those whom nobody knew."""
-        return not isinstance(self.directory, Unasked)
+    def conflicts(self) -> list[str]:
+        """Which rows ask for different access of one user to one lead."""
+        reported = []
+        for _, rows in sorted(self._other.items()):
+            said = " and ".join(f"row {number} says {_ACCESS[access]}" for access, number in sorted(rows.items()))
+            reported.append(f"the same lead and user twice, with different access: {said}")
+        return reported
 
     @property
     def invalid(self) -> list[str]:
@@ -249,14 +300,16 @@ class Overview:
         return ["; ".join(map(str, problems)) for _, problems in rows]
 
     @property
-    def repeats(self) -> list[str]:
-        """Which rows repeat another one, in a sentence each."""
-        return [f"row {each.row}: {each.text}" for each in self.repeated]
+    def to_send(self) -> int:
+        """Rows that will be shared, be it once their time has come."""
+        return self.states[State.PENDING] + self.states[State.POSTED] - len(self.revoking)
 
     @property
-    def to_send(self) -> int:
-        """Rows that will be shared."""
-        return self.states[State.PENDING] + self.states[State.POSTED] - len(self.revoking)
+    def to_do(self) -> dict[State, int]:
+        """How many rows are sent now, by state."""
+        posted = self.states[State.POSTED]
+        counted = {State.PENDING: self.due.total() - posted, State.POSTED: posted}
+        return {state: rows for state, rows in counted.items() if rows}
 
     @property
     def claiming(self) -> int:
@@ -286,14 +339,14 @@ class Overview:
         return {state: count for state, count in self.states.items() if state.was_sent}
 
     @property
-    def cost(self) -> Cost:
-        """What the run costs at least, after its look-ups."""
-        return self._cost(bulk=self.settings.bulk)
-
-    @property
     def look_ups(self) -> tuple[int, int]:
         """How many calls look people up before the run: at least, and where the account has no API for many."""
         return calls_for(self.to_look_up, len(self.unknown_users))
+
+    @property
+    def cost(self) -> Cost:
+        """What the run costs at least, after its look-ups."""
+        return self._cost(bulk=self.settings.bulk)
 
     @property
     def other_cost(self) -> Cost:
@@ -301,10 +354,8 @@ class Overview:
         return self._cost(bulk=not self.settings.bulk)
 
     def _cost(self, *, bulk: bool) -> Cost:
-        to_do = {state: self.states[state] for state in (State.PENDING, State.POSTED, State.ACCEPTED, State.ENDING)}
-        to_do[State.PENDING] -= len(self.revoking)
-        to_do[State.TO_REVOKE] = self.earlier
-        return Pace.of(self.settings, self.account, bulk=bulk).cost(to_do, len(self.events))
+        states = {**self.to_do, **self.processing, State.TO_REVOKE: self.earlier}
+        return Pace.of(self.settings, self.account, bulk=bulk).cost(states, len(self.events))
 
     @property
     def calls_today(self) -> int:
@@ -330,37 +381,131 @@ class Overview:
     @property
     def ignored(self) -> list[str]:
         """The columns that are not read."""
-        used = self.plan.sheet.found.used
-        return [header for index, header in enumerate(self.plan.sheet.columns) if index not in used]
+        return [header for header in self.record.columns if header not in (self.record.mapping or {})]
+
+    @property
+    def excesses(self) -> list[TooManyRows | TooManyForUser]:
+        """What is too much for the guards in force."""
+        return [*excesses(self.due, self.settings, self.called, self.earlier)]
 
     @property
     def would_stop(self) -> list[str]:
         """Why a run would send nothing: its ledger can't be used, or it is too large for the guards in force."""
-        refusal = self.before.refuses(self.plan.record.name)
-        return [*filter(None, [refusal])] + [
-            error.excess for error in excesses(self.due, self.settings, {}, self.earlier)
-        ]
+        return [*filter(None, [self.refusal]), *(error.excess for error in self.excesses)]
+
+    @property
+    def called(self) -> dict[str, str]:
+        """By Id, what people call the users who get leads; several of one name are told apart by their Ids."""
+        names = {user: self.user_name(user) for user in self.leads}
+        having = Counter(names.values())
+        return {user: name if having[name] == 1 else f"{name}, {user}" for user, name in names.items()}
+
+    @property
+    def users(self) -> Counter[str]:
+        """How many leads users get, by what people call them."""
+        called = self.called
+        return Counter({called[user]: leads for user, leads in self.leads.items()})
+
+    def oddities(self) -> list[str]:
+        """What deserves a second look before anything is sent."""
+        odd = self.conflicts
+        sent = self.to_send
+        for user, count in self.users.most_common(1):
+            if 2 * count > sent > 4:
+                odd.append(f"{user} gets {count:,} of {sent:,} leads")
+        if self.long:
+            shown = ", ".join(map(str, self.long[:5])) + ("…" if len(self.long) > 5 else "")
+            share, row = ("share lasts", "row") if len(self.long) == 1 else ("shares last", "rows")
+            odd.append(f"{len(self.long):,} {share} longer than 90 days: {row} {shown}")
+        return odd
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `plan --json` prints, and `run --json` under `preview`."""
+        cost, other = self.cost, self.other_cost
+        return {
+            "rows": self.rows,
+            "to_send": self.to_send,
+            "parts": self.parts,
+            "taking_back": self.claiming,
+            "earlier_shares": None if self.unasked else self.earlier,
+            "sent_before": {str(state): count for state, count in self.sent_before.items()},
+            "invalid": self.states[State.INVALID],
+            "skipped": self.states[State.SKIPPED],
+            "already_shared": self.already,
+            "left_out": self.left_out,
+            "waiting": self.waiting.rows,
+            "columns": self.record.mapping,
+            "ignored_columns": self.ignored,
+            "notes": [*self.notes],
+            "leads_per_user": dict(self.users.most_common()),
+            "access": dict(self.access),
+            "lasting": dict(self.lasting),
+            "calls": cost.calls,
+            "look_ups": list(self.look_ups),
+            "recalled": self.recalled,
+            "seconds": round(cost.seconds),
+            "rate": str(cost.rate),
+            "bulk_rate": str(cost.bulk_rate) if cost.bulk_rate else None,
+            "seconds_in_bulk": round((cost if self.settings.bulk else other).seconds),
+            "share_of_daily_limit": self.share_of_day,
+            "calls_today": self.calls_today,
+            "ends_on": self.ends_on.isoformat(),
+            "guards": spell_guards(self.settings),
+            "would_stop": self.would_stop,
+            "oddities": self.oddities(),
+            "problems": self.invalid,
+            "repeats": [f"row {each.row}: {each.text}" for each in self.repeated],
+            "problem_cells": [asdict(each) for each in self.problems],
+        }
+
+
+def problems_of(row: NewRow) -> list[Problem]:
+    """What is wrong with a row that can't be sent, one by one."""
+    if row.why is None:
+        return []
+    if "problems" in row.why.details:
+        told = row.why.details["problems"]
+        return [Problem(row.sheet_row, column, value, text, row.why.cause) for column, value, text in told]
+    text = spell_row(row).removeprefix(f"Row {row.sheet_row}: ")
+    return [Problem(row.sheet_row, "", "", text, row.why.cause, _HINTS.get(row.why.cause, ""))]
+
+
+_HINTS: Final = {
+    Cause.UNCHECKED: "Plan again when LeadSquared can be asked, or trust the Ids if they are right.",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class Overview(Counts):
+    """A plan with its counts: `directory` is who was looked up, `before` what the sheet's own ledger holds.
+
+    `live` tells which leads other ledgers have shared.
+    """
+
+    plan: Plan
+    live: AlreadyShared = field(default_factory=AlreadyShared)
+    before: KnownRows = field(default_factory=KnownRows)
+    directory: Directory = field(default_factory=Directory)
+
+    def planned(self) -> Iterator[NewRow]:
+        """Every row with what will happen to it. May raise SheetError while it goes."""
+        return self.live.decide(self.before.decide(self.plan.rows(self.before.job, self.directory)))
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether LeadSquared was asked for those whom nobody knew."""
+        return not isinstance(self.directory, Unasked)
 
     @property
     def obstacles(self) -> list[Problem]:
-        """The same, each with what to do."""
-        refusal = self.before.refuses(self.plan.record.name)
-        hint = self.before.hint
-        return [
-            Problem(None, "", "", f"{refusal[0].upper()}{refusal[1:]}.", hint=hint) for _ in filter(None, [refusal])
-        ] + [
-            Problem(None, "", "", error.problem, hint=error.hint)
-            for error in excesses(self.due, self.settings, {}, self.earlier)
-        ]
+        """Why a run would send nothing, each with what to do."""
+        refusal = self.refusal and f"{self.refusal[0].upper()}{self.refusal[1:]}."
+        of_ledger = [Problem(None, "", "", refusal, hint=self.before.hint)] if refusal else []
+        return of_ledger + [Problem(None, "", "", error.problem, hint=error.hint) for error in self.excesses]
 
     def approval(self) -> Approval:
         """What approving this plan means: a run that is given it sends this or nothing."""
         return Approval.of(self.plan, self.settings, self.directory.meant_types)
-
-    @property
-    def top_users(self) -> Sequence[tuple[str, int]]:
-        """The ten users who get the most leads, and how many each."""
-        return self.users.most_common(_TOP)
 
     async def write(
         self, output: Named | None = None, save: Named | None = None, save_map: Named | None = None
@@ -374,60 +519,9 @@ class Overview:
             self.approval().save(save)
         if save_map is not None:  # without what only a person can say: in a file it would be said
             doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
-            mapping = (self.plan.record.mapping or {}).items()
+            mapping = (self.record.mapping or {}).items()
             said = {header: name for header, name in mapping if header not in doubtful}
             write_mapping(save_map, SheetMapping(said, sheet.mapping.words, self.plan.dates))
-
-    def oddities(self) -> list[str]:
-        """What deserves a second look before anything is sent."""
-        odd = list(self.conflicts)
-        sent = self.to_send
-        for user, count in self.users.most_common(1):
-            if 2 * count > sent > 4:
-                odd.append(f"{user} gets {count:,} of {sent:,} leads")
-        if self.long:
-            shown = ", ".join(map(str, self.long[:5])) + ("…" if len(self.long) > 5 else "")
-            share, row = ("share lasts", "row") if len(self.long) == 1 else ("shares last", "rows")
-            odd.append(f"{len(self.long):,} {share} longer than 90 days: {row} {shown}")
-        return odd
-
-    def as_json(self) -> dict[str, Any]:
-        """The object that `--json` prints."""
-        return {
-            "rows": self.rows,
-            "to_send": self.to_send,
-            "parts": self.parts,
-            "taking_back": self.claiming,
-            "earlier_shares": None if self.unasked else self.earlier,
-            "sent_before": {str(state): count for state, count in self.sent_before.items()},
-            "invalid": self.states[State.INVALID],
-            "skipped": self.states[State.SKIPPED],
-            "already_shared": self.already,
-            "left_out": self.left_out,
-            "waiting": self.waiting.rows,
-            "columns": self.plan.record.mapping,
-            "ignored_columns": self.ignored,
-            "notes": [*self.plan.sheet.notes(), *self.plan.sheet.of_people],
-            "leads_per_user": dict(self.users.most_common()),
-            "access": dict(self.access),
-            "lasting": dict(self.lasting),
-            "calls": self.cost.calls,
-            "look_ups": list(self.look_ups),
-            "recalled": self.directory.kept,
-            "seconds": round(self.cost.seconds),
-            "rate": str(self.cost.rate),
-            "bulk_rate": str(self.cost.bulk_rate) if self.cost.bulk_rate else None,
-            "seconds_in_bulk": round((self.cost if self.settings.bulk else self.other_cost).seconds),
-            "share_of_daily_limit": self.share_of_day,
-            "calls_today": self.calls_today,
-            "ends_on": self.ends_on.isoformat(),
-            "guards": spell_guards(self.settings),
-            "would_stop": self.would_stop,
-            "oddities": self.oddities(),
-            "problems": self.invalid,
-            "repeats": self.repeats,
-            "problem_cells": [asdict(each) for each in self.problems],
-        }
 
 
 def overview(
@@ -439,89 +533,37 @@ def overview(
     before: KnownRows | None = None,
 ) -> Overview:
     """Count a plan's rows. May raise SheetError."""
-    seen = Overview(plan, settings, account or Account(), live or AlreadyShared(), before or KnownRows(), directory)
-    conflicts = _Conflicts()
-    claims: list[Instruction] = []
-    problems: dict[int | None, Sequence[Problem]] = {}
-    for row in seen.planned(directory, problems):
-        wrong = problems.pop(row.sheet_row, ())
-        seen.rows += 1
-        if row.cause is Cause.LEFT_OUT:
-            seen.left_out += 1
+    seen = Overview(
+        record=plan.record,
+        settings=settings,
+        account=account or Account(),
+        zone=plan.zone,
+        user_name=directory.user_name,
+        recalled=directory.kept,
+        plan=plan,
+        live=live or AlreadyShared(),
+        before=before or KnownRows(),
+        directory=directory,
+    )
+    for row in seen.planned():
+        seen.add(row)
+        asked = row.instruction
+        if seen.is_asked or not row.chosen or not row.state.is_to_do or asked is None:
             continue
-        seen.states[row.state] += 1
-        if row.state in (State.INVALID, State.SKIPPED) and row.cause is not Cause.ALREADY_SHARED:
-            seen.reasons.add(row)
-        if row.state is State.SKIPPED:
-            if row.cause is Cause.ALREADY_SHARED:
-                seen.already += 1
-            elif row.cause is Cause.HELD:
-                seen.held += 1
-            else:
-                seen.repeated.append(Problem(row.sheet_row, "", "", spell_row(row)))
-        elif row.state is State.INVALID:
-            seen.problems += wrong
-        elif row.state.is_to_do and row.instruction is not None:
-            _count_look_ups(seen, row.instruction)
-            if row.instruction.action.revokes and row.state is State.PENDING:
-                claims.append(row.instruction)
-                (seen.reassigning if row.instruction.action.shares else seen.revoking).append(row.sheet_row)
-            if row.instruction.action.shares:
-                _count(seen, row, row.instruction, directory)
-                conflicts.add(row.sheet_row, row.instruction)
-    known = [asked for asked in claims if seen.live.is_known and not _is_named(asked)]
-    seen.unasked, seen.earlier = len(claims) - len(known), seen.live.earlier(known)
-    seen.conflicts = list(conflicts.reported())
+        if not asked.lead_number:
+            named = (each for each in LEADS if asked.lead_id.startswith(f"{each} "))
+            seen.to_look_up[next(named, Field.LEAD_ID)] += 1
+        if directory.user_name(asked.user_id) == asked.user_id:
+            seen.unknown_users.add(asked.user_id)
+    seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end
+    # Where names are in place of Ids, nobody knows what is shared with whom; nor where there is no account.
+    known = [asked for asked in seen.claims if " " not in asked.lead_id and "@" not in asked.user_id]
+    known = known if seen.live.folder is not None else []
+    seen.unasked, seen.earlier = len(seen.claims) - len(known), seen.live.earlier(known)
+    seen.refusal, of = seen.before.refusal, seen.before.sheet.name if seen.before.sheet else ""
+    if seen.before.any_sent and not seen.before.any_met and of != plan.record.name:
+        seen.refusal = f"the ledger belongs to the sheet {of}, and holds none of these rows"
     return seen
-
-
-def _count_look_ups(seen: Overview, asked: Instruction) -> None:
-    if not isinstance(seen.directory, Unasked):
-        return
-    if not asked.lead_number:
-        seen.to_look_up[next((each for each in LEADS if asked.lead_id.startswith(f"{each} ")), Field.LEAD_ID)] += 1
-    if seen.directory.user_name(asked.user_id) == asked.user_id:
-        seen.unknown_users.add(asked.user_id)
-
-
-def _count(seen: Overview, row: NewRow, asked: Instruction, directory: Directory) -> None:
-    user = directory.user_name(asked.user_id)
-    seen.users[user] += 1
-    seen.events.add(asked.event)
-    seen.access[_ACCESS[asked.access]] += 1
-    seen.lasting[spell_length(asked.duration, asked.until, seen.plan.zone)] += 1
-    # What was begun goes on, whatever the sheet says of its start by now.
-    if row.state is State.PENDING and asked.start is not None and asked.start > utc_now():
-        seen.waiting = Waiting(seen.waiting.rows + 1, min(asked.start, seen.waiting.first or asked.start))
-    else:
-        seen.due[user] += 1
-    if _minutes(asked) > ODD_MINUTES:
-        seen.long.append(row.sheet_row)
-
-
-class _Conflicts:
-    """Rows that ask for different access of one user to one lead; of all others only digests are kept."""
-
-    def __init__(self) -> None:
-        self._first = Numbers()  # by lead, user and activity: the first row, and in the last two bits its access
-        self._rows: dict[int, dict[int, int]] = {}
-
-    def add(self, number: int, asked: Instruction) -> None:
-        key = repr((asked.lead_id, asked.user_id, asked.event))
-        first, access = divmod(self._first.setdefault(key, 4 * number + asked.access), 4)
-        if access != asked.access:
-            self._rows.setdefault(first, {access: first}).setdefault(asked.access, number)
-
-    def reported(self) -> Iterator[str]:
-        for _, rows in sorted(self._rows.items()):
-            said = " and ".join(f"row {number} says {_ACCESS[access]}" for access, number in sorted(rows.items()))
-            yield f"the same lead and user twice, with different access: {said}"
-
-
-def _minutes(asked: Instruction) -> float:
-    if asked.until is None:
-        return asked.duration or 0
-    return (asked.until - utc_now()).total_seconds() / 60
 
 
 _PLANNED: Final = {State.PENDING: "to send", State.POSTED: "to share"}
@@ -556,6 +598,116 @@ class PlanFiles:
 async def _planned(seen: Overview) -> AsyncIterator[tuple[State, list[str]]]:
     """Every row with its plan and the reason."""
     width = len(seen.plan.sheet.columns)
-    for row in seen.planned(seen.directory):
+    for row in seen.planned():
         cells = [*row.cells[:width], *[""] * (width - len(row.cells))]
         yield row.state, [*cells, _PLANNED.get(row.state, str(row.state)), spell_row(row), str(row.sheet_row)]
+
+
+# ------------------------------------------------------------------------------------ before anything else
+
+FIRST: Final = 5
+"""Rows of which a person is shown what stands in them."""
+
+
+class Origin(StrEnum):
+    """By what a column is taken to hold what it does."""
+
+    MAPPING = "mapping"
+    HEADER = "header"
+    VALUES = "values"
+
+
+@dataclass(frozen=True, slots=True)
+class LookColumn:
+    """A column under its `header`, with what stands in its first rows (`values`, at most `FIRST`).
+
+    It is read as `field` (a Field's value, or mx_Custom_1 and so on), as `origin` says; None: it is not read. With
+    `is_doubtful` it most often says who has the lead now: a run shares with that person only once somebody has said
+    so.
+    """
+
+    header: str
+    field: str | None
+    origin: Origin | None
+    values: Sequence[str]
+    is_doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A sheet as it was read: `name`, the `worksheet` of all `worksheets` (none in a text file), `header_row`.
+
+    `rows` counts the rows below the headers, `notes` say how it was read. `defaults` say by field what a row has
+    that does not say: from the settings. `problems` are all that keep the sheet, or a row of it, from being sent as
+    far as that can be told without asking LeadSquared; those of the whole sheet have no row.
+    """
+
+    name: str
+    worksheets: Sequence[str]
+    worksheet: str | None
+    header_row: int
+    columns: Sequence[LookColumn]
+    rows: int
+    notes: Sequence[str]
+    defaults: Mapping[str, str]
+    problems: Sequence[Problem]
+
+
+def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
+    """Look at a sheet; nobody is asked, and no ledger is. Raises SheetError if there is no table, SettingsError."""
+    sheet, lacking = open_sheet(path, options.read)
+    defaults, rows, problems = defaults_of(settings), 0, list[Problem]()
+    try:
+        if lacking is not None:
+            raise lacking
+        plan = plan_of(sheet, options, settings, now=dt.datetime.now(dt.UTC))
+        sheet = plan.sheet  # which says how its dates were read
+        plan.check_rows()
+        seen = overview(plan, settings, Unasked())
+        rows, problems = seen.rows, seen.problems
+    except SheetError as error:
+        problems = [Problem(error.row, "", "", error.problem, hint=error.hint)]
+        with suppress(SheetError):
+            for _ in sheet.rows():
+                rows += 1
+    found = sheet.found
+    if found.doubtful:
+        words, _ = doubt_of(sheet.columns, found)
+        hint = "Say whether each lead is to be shared with the person there, or choose another column."
+        problems = [Problem(None, "", "", f"{words}.", hint=hint), *problems]
+    return Look(
+        name=path.name,
+        worksheets=sheet.worksheets,
+        worksheet=sheet.worksheet,
+        header_row=sheet.header_row,
+        columns=_columns(sheet),
+        rows=rows,
+        notes=[*sheet.notes(), *spell_unread(sheet.columns, found)],
+        defaults={str(each): text for each, text in defaults.items()},
+        problems=problems,
+    )
+
+
+def _columns(sheet: Sheet) -> list[LookColumn]:
+    first: list[list[str]] = []
+    with suppress(SheetError):  # which is among the problems
+        blank = [""] * len(sheet.columns)
+        first.extend([*row.cells, *blank] for row in islice(sheet.rows(), FIRST))
+    said = {squeeze(header): field_named(name) or None for header, name in sheet.mapping.columns.items()}
+    fields: dict[int, str] = {index: each for each, index in sheet.found.fields.items()}
+    fields |= {index: name for name, index in sheet.found.custom.items()}
+    shown = []
+    for index, header in enumerate(sheet.columns):
+        field = fields.get(index)
+        origin = None
+        if squeeze(header) in said:
+            # Also where the others can't be told, and so none is read yet.
+            field, origin = said[squeeze(header)], Origin.MAPPING
+        elif not fields and (guess := field_named(header)):
+            field, origin = guess, Origin.HEADER
+        elif field is not None:
+            is_plain = not isinstance(field, Field) or is_of_header(header, field)
+            origin = Origin.HEADER if is_plain else Origin.VALUES
+        values = [row[index] for row in first]
+        shown.append(LookColumn(header, field and str(field), origin, values, index in sheet.found.doubtful))
+    return shown

@@ -21,17 +21,25 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from batch_share.common import Action, Cause, Order, parse_duration
 from batch_share.errors import PlanChanged, SettingsError, SheetError
+from batch_share.ledger.queries import Reasons
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord, Why
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Reasons
 from batch_share.planning.directory import Names, Numbers
-from batch_share.results.wording import spell
 from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
-from batch_share.sheet.dates import DATED, Dates, iso_date, read_dates
 from batch_share.sheet.mapping import read_mapping
-from batch_share.sheet.reader import ReadOptions, read_sheet
-from batch_share.sheet.rows import DEFAULT_NOTE, Problem, RowRules, Selection, ShareRow, shortened
-from batch_share.sheet.values import Kind, parse_access, parse_event, parse_note
+from batch_share.sheet.reader import ReadOptions
+from batch_share.sheet.rows import (
+    DATED,
+    DEFAULT_NOTE,
+    Dates,
+    Problem,
+    RowRules,
+    Selection,
+    ShareRow,
+    read_dates,
+    shortened,
+)
+from batch_share.sheet.values import Kind, date_meant, parse_access, parse_event, parse_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -163,13 +171,9 @@ class Plan:
     def checked(self) -> Iterator[Checked]:
         """Every row, judged by itself. May raise SheetError while it goes."""
         is_chosen = self.selection.chooser(self.sheet.path, self.sheet.columns)
+        before = self.corrections.left_out if self.corrections else {}
         for raw in self.sheet.rows():
-            yield Checked(raw, self.rules.check(raw), is_chosen(raw) and raw.number not in self._left_out_before)
-
-    @property
-    def _left_out_before(self) -> Mapping[int, str]:
-        """By number, the rows that the job has left out, and by what."""
-        return self.corrections.left_out if self.corrections else {}
+            yield Checked(raw, self.rules.check(raw), is_chosen(raw) and raw.number not in before)
 
     def check_rows(self) -> None:
         """Raises SheetError if there is no row, or if the selection chooses none, as one with a slip in it does.
@@ -213,14 +217,9 @@ class Plan:
             if each.wish is not None and directory.is_unanswered(each.wish):
                 yield row.key, directory.unchecked(each.wish)
 
-    def rows(
-        self, job: str, directory: Directory, problems: dict[int | None, Sequence[Problem]] | None = None
-    ) -> Iterator[NewRow]:
-        """Every row as it will stand in the ledger `job`. May raise SheetError while it goes.
-
-        `problems`, if given, learns what is wrong with a row before it comes, by its number.
-        """
-        seen = _Seen(problems)
+    def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:
+        """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
+        seen = _Seen()
         if Field.ACTION in self.sheet.found.fields:  # else no two rows can contradict each other
             seen.contradictions = _Contradictions()
             for each in self.checked():
@@ -231,21 +230,23 @@ class Plan:
 
     def _row(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         raw = each.raw
-        if not each.is_chosen:
-            return self._left_out(job, each, directory, seen)
         asked = self._resolved(each, directory, seen)
         key, first = _numbered(job, asked, raw, seen)
+        # Whose row it is, though it can't be sent.
+        user_id = None if isinstance(asked, Instruction) else directory.user_of(self.rules.users(raw))
+        if not each.is_chosen:
+            # One that an earlier run was for keeps its key, and what became of it.
+            before = self.corrections.left_out if self.corrections else {}
+            left_out = Why(Cause.LEFT_OUT, {"by": before.get(raw.number, str(self.selection))})
+            known = asked if isinstance(asked, Instruction) else None
+            return NewRow(key, raw.number, raw.cells, State.SKIPPED, known, left_out, chosen=False, user_id=user_id)
         if not isinstance(asked, Instruction):
-            seen.note(asked)
-            user_id = self._user_of(raw, directory)
             return NewRow(key, raw.number, raw.cells, State.INVALID, why=_wrong(asked), user_id=user_id)
         if isinstance(each.asked, ShareRow) and each.asked.over is not None:
             # With its key and all: what was sent for it while it was right is its own.
-            seen.note([each.asked.over])
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, _wrong([each.asked.over]))
         if seen.contradictions is not None and (contradicted := seen.contradictions.of(asked)):
             # With its key and all: what was sent for it before the other row came is its own.
-            seen.note([Problem(raw.number, "", "", spell(State.INVALID, None, contradicted))])
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, contradicted)
         if first != raw.number and not self.allow_duplicates:
             repeat = Why(Cause.REPEAT, {"row": first})
@@ -254,9 +255,6 @@ class Plan:
         if said is not None and not directory.trusts_ids:
             # With its key and all: what was sent for it when it was trusted, or could be checked, is its own.
             unchecked = Why(Cause.UNCHECKED, {"said": said.rstrip(".")})
-            reported = f"its Ids could not be checked ({said.rstrip('.')})"
-            hint = "Plan again when LeadSquared can be asked, or trust the Ids if they are right."
-            seen.note([Problem(raw.number, "", "", reported, hint=hint)])
             return NewRow(key, raw.number, raw.cells, State.INVALID, asked, unchecked)
         return NewRow(key, raw.number, raw.cells, State.PENDING, asked)
 
@@ -284,57 +282,27 @@ class Plan:
                     seen.standing.put(repr(_identity(asked)), each.raw.number)
         return seen.standing.get(repr(_identity(over))) is not None
 
-    def _left_out(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
-        """A row that this run is not for. One that an earlier run was for keeps its key, and what became of it."""
-        asked = self._resolved(each, directory, seen)
-        key, _ = _numbered(job, asked, each.raw, seen)
-        instruction = asked if isinstance(asked, Instruction) else None
-        by = self._left_out_before.get(each.raw.number, str(self.selection))
-        why = Why(Cause.LEFT_OUT, {"by": by})
-        user_id = None if instruction else self._user_of(each.raw, directory)
-        return NewRow(
-            key, each.raw.number, each.raw.cells, State.SKIPPED, instruction, why, chosen=False, user_id=user_id
-        )
-
-    def _user_of(self, raw: RawRow, directory: Directory) -> str | None:
-        """Whose row it is, though it can't be sent."""
-        return directory.user_of(self.rules.users(raw))
-
-
-def make_plan(
-    path: Path,
-    options: SheetOptions,
-    settings: Settings,
-    *,
-    zone: ZoneInfo | None = None,
-    now: dt.datetime | None = None,
-    before: Mapping[str, Order] | None = None,
-) -> Plan:
-    """Read the sheet's header, its dates and the options.
-
-    `zone` is for dates that name none, `now` for those that are over; `before`, by column, is what came first in
-    dates when the job last read the sheet. Raises SheetError, SettingsError.
-    """
-    return plan_of(read_sheet(path, options.read), options, settings, zone=zone, now=now, before=before)
-
 
 def plan_of(
     sheet: Sheet,
     options: SheetOptions,
     settings: Settings,
     *,
-    zone: ZoneInfo | None = None,
     now: dt.datetime | None = None,
     before: Mapping[str, Order] | None = None,
 ) -> Plan:
-    """The same of a sheet that is open. Raises SheetError, SettingsError."""
+    """The plan of a sheet that is open, by its header, its dates and the options.
+
+    `now` is for dates that are over; `before`, by column, is what came first in dates when the job last read the
+    sheet. Raises SheetError, SettingsError.
+    """
     path, defaults = sheet.path, defaults_of(settings)
     _check_given(path, sheet, defaults)
     if settings.marker_field in sheet.found.custom:
         raise SettingsError(
             "marker_field", f"the sheet has a column for {settings.marker_field}: name another field"
         )
-    zone = named_zone(settings) or zone
+    zone = named_zone(settings)
     dates, notes = Dates(), sheet.notes
     if not sheet.found.fields.keys().isdisjoint(DATED):  # else it is not read through for them
         # What was said of another sheet must agree with the cells of this one.
@@ -386,7 +354,7 @@ def defaults_of(settings: Settings) -> dict[Field, str]:
         except ValueError as error:
             raise SettingsError(each.name.lower(), str(error)) from None
     try:  # as it is written for all, and not as some column is
-        until = iso_date(settings.until.strip(), settings.dates) if settings.until else ""
+        until = date_meant(settings.until.strip(), settings.dates).iso if settings.until else ""
     except ValueError as error:
         raise SettingsError("until", str(error)) from None
     return _FALLBACK | {each: text for each, text in (*given.items(), (Field.UNTIL, until)) if text}
@@ -422,17 +390,11 @@ def _nowhere(path: Path, columns: str, example: str, instead: str, meant: str = 
 class _Seen:
     """How often a sheet asks for the same, and where first; by digests, for a sheet may have a million rows."""
 
-    def __init__(self, problems: dict[int | None, Sequence[Problem]] | None = None) -> None:
-        self._problems = problems
+    def __init__(self) -> None:
         self._first = Numbers()
         self._more: Counter[int] = Counter()
         self.contradictions: _Contradictions | None = None
         self.standing: Numbers | None = None
-
-    def note(self, problems: Sequence[Problem]) -> None:
-        """What is wrong with a row, for whoever wants to know."""
-        if self._problems is not None:
-            self._problems[problems[0].row] = problems
 
     def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
         """Which occurrence row `number` is, from 1, and the row of the first."""

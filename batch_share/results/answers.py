@@ -11,45 +11,58 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import __version__
+from batch_share.common import __version__, plural
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Named, Output, digest_of
-from batch_share.results.failed_sheet import command_for, failed_path, write_failed
-from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
+from batch_share.results.failed_sheet import failed_path, write_failed
+from batch_share.results.summary import summarize
 from batch_share.results.wording import (
+    MEANING,
     NO_USER,
     Advice,
     how_it_ended,
-    meaning_of,
+    lasting,
+    next_steps,
     reason_of,
     spell_alike,
     spell_corrected,
     spell_earlier,
     spell_unchecked,
 )
-from batch_share.results.writing import beside, write_output, written_last
+from batch_share.results.writing import (
+    Layout,
+    beside,
+    check_format,
+    fill,
+    write_csv,
+    write_output,
+    writing,
+    written_last,
+)
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 from batch_share.sheet.workbook import ANSWERED, EARLIER
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, RunRecord
     from batch_share.ledger.store import Ledger
-    from batch_share.results.failed_sheet import FailedSheet
-    from batch_share.results.tables import Book
-    from batch_share.results.writing import Placed
+    from batch_share.results.summary import Summary
+    from batch_share.results.writing import Book, Placed
 
 RUNS_SHOWN: Final = 20
+"""The last runs: a week of a job that runs three times a day."""
+
 REASONS_SHOWN: Final = 20
+"""Of skipped rows, so that the page prints on one sheet; Results has all."""
+
 _WIDTHS: Final = (28, 13, 13, 13, 13, 13, 13, 13, 24)
 _WIDEST_NAME: Final = 60
 _LAST: Final = len(_WIDTHS) - 1
@@ -69,14 +82,40 @@ _GROUPS: Final = {
 
 
 async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> None:
-    """Write the worksheet. Raises LedgerError."""
+    """Write the worksheet; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
     page = _Page(book, book.page(ANSWERED[0]))
-    (counts, earlier), runs = await ledger.totals(), await ledger.runs()
-    await _head(page, ledger, counts, runs, failed_sheet)
-    if earlier:
-        page.fact("Earlier sheets", spell_earlier(earlier))
-    _states(page, counts)
-    await _skipped(page, ledger, counts)
+    summary, runs = replace(await summarize(ledger), failed_sheet=failed_sheet), await ledger.runs()
+    sheet, facts = await ledger.sheet(), await ledger.facts()
+    page.title(f"{summary.states.get(State.SHARED, 0):,} of {plural(summary.rows, 'row')} shared")
+    page.wide(0, _standing(summary))
+    page.line += 2
+    where = f", worksheet {sheet.worksheet}" if sheet and sheet.worksheet else ""
+    page.fact("Sheet", f"{sheet.name}{where}" if sheet else "none yet")
+    page.fact("Account", facts.get("host", ""))
+    page.fact("Ledger", str(summary.ledger))
+    page.fact("Took", f"{lasting(sum(map(_seconds, runs)))} in {plural(len(runs), 'run')}")
+    for source, rows in summary.corrected.items():
+        page.fact("Corrected", spell_corrected(source, rows))
+    for each in summary.unchecked:
+        page.fact("Not checked", spell_unchecked(each))
+    for step in next_steps(summary, by_name=True):
+        page.fact("To do", step)
+    if summary.earlier:
+        page.fact("Earlier sheets", spell_earlier(summary.earlier))
+    page.section("What became of the rows")
+    page.header(("Result", "Rows", "Meaning"), range(1, 2))
+    for state in State:
+        if summary.states.get(state):
+            page.counted(str(state), [summary.states[state]], page.book.fills.get(state))
+            page.wide(2, MEANING[state])
+            page.line += 1
+    if skipped := summary.states.get(State.SKIPPED):
+        page.section("Why rows were skipped")
+        reasons = await ledger.skipped(REASONS_SHOWN)
+        for kind in reasons:
+            page.fact(plural(kind.rows, "row"), spell_alike(kind, summary.rows))
+        if more := skipped - sum(kind.rows for kind in reasons):
+            page.fact(plural(more, "row"), "for other reasons: see Results")
     await _users(page, ledger)
     _runs(page, runs)
     page.end()
@@ -98,7 +137,7 @@ class _Page:
             "title": book.shape(bold=True, font_size=16, font_color="#1F3864"),
             "section": book.shape(bold=True, font_size=12, font_color="#1F3864", bottom=2, bottom_color="#1F3864"),
             "label": book.shape(bold=True),
-            "number": book.number_shape(),
+            "number": book.number,
             "meaning": book.shape(text_wrap=True, align="left", indent=1),
             "moment": book.shape(align="left", indent=1),
             "head_meaning": book.shape(bold=True, bg_color="#1F3864", font_color="white", align="left", indent=1),
@@ -108,7 +147,7 @@ class _Page:
 
     def title(self, text: str) -> None:
         self.sheet.set_row(self.line, 24)
-        self._text(0, text, "title")
+        self.sheet.write_string(self.line, 0, text, self.shapes["title"])
         self.line += 1
 
     def section(self, text: str) -> None:
@@ -116,11 +155,11 @@ class _Page:
         self.line += 1
         self.sheet.set_row(self.line, 18)
         for column in range(_LAST + 1):
-            self._text(column, text if column == 0 else "", "section")
+            self.sheet.write_string(self.line, column, text if column == 0 else "", self.shapes["section"])
         self.line += 1
 
     def fact(self, label: str, value: str) -> None:
-        self._text(0, label, "label")
+        self.sheet.write_string(self.line, 0, label, self.shapes["label"])
         self.wide(1, value)
         self.line += 1
 
@@ -139,11 +178,9 @@ class _Page:
         lines = max(-(-len(text) // room), 1)
         if lines > 1:
             self.sheet.set_row(self.line, 15 * lines)
-        if first == _LAST:
-            self.sheet.write_string(self.line, first, text, shape)
-        else:
+        if first < _LAST:
             self.sheet.merge_range(self.line, first, self.line, _LAST, "", shape)
-            self.sheet.write_string(self.line, first, text, shape)
+        self.sheet.write_string(self.line, first, text, shape)
 
     def counted(self, label: str, numbers: Iterable[int], shape: Any = None) -> None:
         """A label and numbers beside it; a zero is left blank."""
@@ -152,9 +189,6 @@ class _Page:
         for column, number in enumerate(numbers, start=1):
             if number:
                 self.sheet.write_number(self.line, column, number, self.shapes["number"])
-
-    def _text(self, column: int, text: str, shape: str) -> None:
-        self.sheet.write_string(self.line, column, text, self.shapes[shape])
 
     def end(self) -> None:
         """Columns as wide as their texts; and it is what people see first."""
@@ -166,75 +200,16 @@ class _Page:
 # ------------------------------------------------------------------------------------------------ its parts
 
 
-async def _head(
-    page: _Page,
-    ledger: LedgerReader,
-    counts: Mapping[State, int],
-    runs: Sequence[RunRecord],
-    failed_sheet: Path | None,
-) -> None:
-    sheet, facts = await ledger.sheet(), await ledger.facts()
-    page.title(_title(counts))
-    page.wide(0, _standing(counts, await ledger.noticed()))
-    page.line += 2
-    page.fact("Sheet", _sheet_name(sheet.name, sheet.worksheet) if sheet else "none yet")
-    page.fact("Account", facts.get("host", ""))
-    page.fact("Ledger", str(ledger.name.absolute()))
-    page.fact("Took", _took_in_all(runs))
-    for source, rows in (await ledger.edited()).items():
-        page.fact("Corrected", spell_corrected(source, rows))
-    for each in await ledger.unchecked():
-        page.fact("Not checked", spell_unchecked(each))
-    if failed_sheet is not None:
-        command = command_for(failed_sheet.name)
-        page.fact("Rows to fix", f"{failed_sheet.name}: correct them there, then run it: {command}")
-    if in_sheet := await ledger.fixable_in_sheet():
-        page.fact("To fix in the sheet", f"{_rows(in_sheet)}: Failures says how; then run the sheet itself again")
-    if standing := await ledger.standing():
-        command = f"batch-share retry {shlex.quote(ledger.name.short)}"
-        page.fact("Activity without share", f"{_rows(standing)}: {command} shares in the activity that is there")
-
-
-def _sheet_name(name: str, worksheet: str | None) -> str:
-    return f"{name}, worksheet {worksheet}" if worksheet else name
-
-
-def _title(counts: Mapping[State, int]) -> str:
-    return f"{counts.get(State.SHARED, 0):,} of {_rows(sum(counts.values()))} shared"
-
-
-def _standing(counts: Mapping[State, int], noticed: int) -> str:
-    troubled = rows_in(counts, lambda state: state.needs_person) + noticed
+def _standing(summary: Summary) -> str:
+    """How the job stands, in a sentence."""
+    troubled = rows_in(summary.states, lambda state: state.needs_person) + summary.noticed
     if troubled:
         need = "needs" if troubled == 1 else "need"
-        return f"{_rows(troubled)} {need} somebody to look: the worksheet Failures says what to do about each."
-    left = rows_in(counts, lambda state: not state.is_at_rest)
-    return f"Nothing went wrong; {_rows(left)} still under way or to be sent." if left else "Nothing is left to do."
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row" if count == 1 else f"{count:,} rows"
-
-
-def _states(page: _Page, counts: Mapping[State, int]) -> None:
-    page.section("What became of the rows")
-    page.header(("Result", "Rows", "Meaning"), range(1, 2))
-    for state in State:
-        if counts.get(state):
-            page.counted(str(state), [counts[state]], page.book.fills.get(state))
-            page.wide(2, meaning_of(state))
-            page.line += 1
-
-
-async def _skipped(page: _Page, ledger: LedgerReader, counts: Mapping[State, int]) -> None:
-    if not counts.get(State.SKIPPED):
-        return
-    page.section("Why rows were skipped")
-    reasons = await ledger.skipped(REASONS_SHOWN)
-    for each in reasons:
-        page.fact(_rows(each.rows), spell_alike(each, sum(counts.values())))
-    if more := counts[State.SKIPPED] - sum(each.rows for each in reasons):
-        page.fact(_rows(more), "for other reasons: see Results")
+        return f"{plural(troubled, 'row')} {need} attention: the worksheet Failures says what to do about each."
+    left = rows_in(summary.states, lambda state: not state.is_at_rest)
+    if left:
+        return f"Nothing went wrong; {plural(left, 'row')} still under way or to be sent."
+    return "Nothing is left to do."
 
 
 async def _users(page: _Page, ledger: LedgerReader) -> None:
@@ -248,15 +223,11 @@ async def _users(page: _Page, ledger: LedgerReader) -> None:
     for name, counts in sorted(
         reported, key=lambda each: (each[0] == NO_USER, -each[1].get(State.SHARED, 0), each[0])
     ):
-        page.counted(name, _by_group(counts))
+        grouped = dict.fromkeys(_WHO[1:-1], 0)
+        for state, count in counts.items():
+            grouped[_GROUPS.get(state, "Under way")] += count
+        page.counted(name, [*grouped.values(), sum(counts.values())])
         page.line += 1
-
-
-def _by_group(counts: Mapping[State, int]) -> list[int]:
-    grouped = dict.fromkeys(_WHO[1:-1], 0)
-    for state, count in counts.items():
-        grouped[_GROUPS.get(state, "Under way")] += count
-    return [*grouped.values(), sum(counts.values())]
 
 
 def _runs(page: _Page, runs: Sequence[RunRecord]) -> None:
@@ -267,41 +238,22 @@ def _runs(page: _Page, runs: Sequence[RunRecord]) -> None:
         page.line += 1
     page.header(_WHEN, range(0))
     for run in shown:
-        _run(page, run, is_last=run is runs[-1])
+        ended, took = (_when(run.ended_at), lasting(_seconds(run))) if run.ended_at else ("not recorded", "")
+        for column, text in enumerate((run.command, _when(run.started_at), "", ended, "", took)):
+            page.sheet.write_string(
+                page.line, column, text, page.shapes["moment"] if text and column else page.book.text
+            )
+        page.wide(len(_WHEN) - 1, how_it_ended(run, is_last=run is runs[-1]))
+        page.line += 1
 
 
-def _run(page: _Page, run: RunRecord, *, is_last: bool) -> None:
-    took = _lasting(_length(run)) if run.ended_at else ""
-    ended = _when(run.ended_at) if run.ended_at else "not noted"
-    reported = (run.command, _when(run.started_at), "", ended, "", took)
-    for column, text in enumerate(reported):
-        page.sheet.write_string(
-            page.line, column, text, page.shapes["moment"] if text and column else page.book.text
-        )
-    page.wide(len(_WHEN) - 1, how_it_ended(run, is_last=is_last))
-    page.line += 1
-
-
-def _took_in_all(runs: Sequence[RunRecord]) -> str:
-    seconds = sum(_length(run) for run in runs if run.ended_at)
-    return f"{_lasting(seconds)} in {len(runs):,} run{'' if len(runs) == 1 else 's'}"
-
-
-def _length(run: RunRecord) -> float:
+def _seconds(run: RunRecord) -> float:
     return (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0
 
 
 def _when(noted: dt.datetime) -> str:
     """Where this machine is, with its distance from UTC."""
     return noted.replace(tzinfo=dt.UTC).astimezone().isoformat(sep=" ", timespec="seconds")
-
-
-def _lasting(seconds: float) -> str:
-    if seconds < 60:
-        return f"{max(1, round(seconds))} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 _ACCESS: Final = {1: "read", 2: "write"}
@@ -411,12 +363,9 @@ async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str],
 
 async def _failed_rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[tuple[State, list[str]]]:
     async for row, words in ledger.all_troubled():
-        yield row.state, [*_reported(row, words, advice), *_cells(row, width)]
-
-
-def _reported(row: Row, words: str, advice: Advice) -> list[str]:
-    where = str(row.sheet_row) if row.position is not None else ""
-    return [where, str(row.state), reason_of(row), words, advice.next_step(row, words)]
+        where = str(row.sheet_row) if row.position is not None else ""
+        ours = [where, str(row.state), reason_of(row), words, advice.next_step(row, words)]
+        yield row.state, ours + _cells(row, width)
 
 
 def _cells(row: Row, width: int) -> list[str]:
@@ -482,27 +431,21 @@ async def write_beside(ledger: Ledger, remark: Callable[[str], None]) -> Path | 
     if before is not None and ledger.results == await fingerprint(ledger, before):
         await ledger.note_results(ledger.results)
         return before
-    failed = await _failed_beside(ledger, remark, failed_path(there))
+    failed = None
+    try:
+        failed = await write_failed(ledger, failed_path(there))
+        if failed.remark:
+            remark(failed.remark)
+    except LedgerError:
+        raise
+    except BatchShareError as problem:  # which must not hide the results
+        remark(f"The rows to fix are in no file: {str(problem).rstrip('.')}")
     results = await write_results(ledger, results_path(there), failed.path if failed else None)
     if results.remark:
         remark(results.remark)
     if failed is not None:
         await ledger.note_results(await fingerprint(ledger, results.path))
     return results.path
-
-
-async def _failed_beside(ledger: Ledger, remark: Callable[[str], None], target: Path) -> FailedSheet | None:
-    """Write the failed rows; None where they can't be written, which must not hide the results either."""
-    try:
-        failed = await write_failed(ledger, target)
-    except LedgerError:
-        raise
-    except BatchShareError as problem:
-        remark(f"The rows to fix are in no file: {str(problem).rstrip('.')}")
-        return None
-    if failed.remark:
-        remark(failed.remark)
-    return failed
 
 
 async def write_table(
@@ -525,16 +468,16 @@ async def _answers(
 ) -> AsyncIterator[tuple[State, list[str]]]:
     for source in sources:
         async for row in source:
-            cells, state = _cells(row, width), row.state_at(ledger.now())
-            yield state, cells + _answer(row, state)
-
-
-def _answer(row: Row, state: State) -> list[str]:
-    return [
-        str(state),
-        reason_of(row),
-        row.activity_id or "",
-        row.request_id or "",
-        "" if row.share_status is None else str(row.share_status),
-        str(row.sheet_row) if row.position is not None else "",
-    ]
+            state = row.state_at(ledger.now())
+            yield (
+                state,
+                [
+                    *_cells(row, width),
+                    str(state),
+                    reason_of(row),
+                    row.activity_id or "",
+                    row.request_id or "",
+                    "" if row.share_status is None else str(row.share_status),
+                    str(row.sheet_row) if row.position is not None else "",
+                ],
+            )

@@ -15,7 +15,6 @@ import datetime as dt
 import hashlib
 import json
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,13 +23,21 @@ from batch_share.common import IN_THE_SHEET
 from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State
 from batch_share.outputs import Output, digest_of, is_in_the_way
-from batch_share.results.tables import Layout, check_format, fill, write_csv, writing
 from batch_share.results.wording import reason_of
-from batch_share.results.writing import CHANGED, last_of, write_output, written_last
+from batch_share.results.writing import (
+    CHANGED,
+    Layout,
+    check_format,
+    fill,
+    last_of,
+    write_csv,
+    write_output,
+    writing,
+)
 from batch_share.sheet.reader import WORKBOOK_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Container, Sequence
+    from collections.abc import AsyncIterator, Container
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, SheetRecord
@@ -60,34 +67,10 @@ def reference_column(sheet: Sheet) -> int | None:
     return named[-1] if named else None
 
 
-def command_for(failed_sheet: str) -> str:
-    """The whole command, for a shell, that goes on with a job by its `failed_sheet`."""
-    return shlex.join(["batch-share", "run", failed_sheet])
-
-
 def is_fixable(row: Row, sheet: SheetRecord) -> bool:
     """Whether it failed or is invalid, with nothing at LeadSquared, and can be fixed outside of its sheet."""
     is_over = row.state in {State.FAILED, State.INVALID} and row.activity_id is None and not row.doubtful
     return is_over and len(row.cells) == len(sheet.columns) and row.cause not in IN_THE_SHEET
-
-
-def header_of(sheet: SheetRecord) -> list[str]:
-    """The headers of its sheet of failed rows: its own columns and ours, whose names are no other's."""
-    header = list(sheet.columns)
-    if Path(sheet.name).stem.partition(".failed")[1] and tuple(header[-2:]) == _ADDED_BEFORE:
-        header = header[:-2]  # which an earlier sheet of failed rows brought
-    for name in ADDED:
-        header = [*header, _unused(name, header)]
-    return header
-
-
-def _unused(name: str, header: Sequence[str]) -> str:
-    """`name`, or with the first number that makes it one that is not there: no header may be there twice."""
-    there, number, chosen = {each.casefold() for each in header}, 1, name
-    while chosen.casefold() in there:
-        number += 1
-        chosen = f"{name} {number}"
-    return chosen
 
 
 _ALWAYS: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
@@ -108,11 +91,6 @@ def failed_path(sheet: Path) -> Path:
     """Where the failed rows of `sheet` go: beside it, in its own format."""
     suffix = ".xlsx" if sheet.suffix.lower() in WORKBOOK_SUFFIXES else ".csv"
     return sheet.with_name(f"{sheet.stem}.failed{suffix}")
-
-
-async def failed_sheet_of(ledger: LedgerReader) -> Path | None:
-    """The sheet of failed rows, where there is one now."""
-    return await written_last(ledger, Output.FAILED)
 
 
 async def write_failed_to(ledger: LedgerReader, target: Named) -> FailedSheet:
@@ -184,8 +162,19 @@ class _Fixable:
 
     @property
     def header(self) -> list[str]:
-        """The columns with ours."""
-        return header_of(self.sheet) if self.sheet else []
+        """The sheet's own columns and ours, whose names are no other's: no header may be there twice."""
+        if self.sheet is None:
+            return []
+        header = list(self.sheet.columns)
+        if Path(self.sheet.name).stem.partition(".failed")[1] and tuple(header[-2:]) == _ADDED_BEFORE:
+            header = header[:-2]  # which an earlier sheet of failed rows brought
+        for name in ADDED:
+            there, number, chosen = {each.casefold() for each in header}, 1, name
+            while chosen.casefold() in there:
+                number += 1
+                chosen = f"{name} {number}"
+            header.append(chosen)
+        return header
 
     async def are_any(self) -> bool:
         """Whether there is one."""
@@ -222,11 +211,7 @@ async def _write(file: Path, sheet: SheetRecord, rows: _Fixable) -> None:
         return
     async with writing(file, _ALWAYS) as book:
         ours = range(len(header) - len(ADDED), len(header))
-        page = book.page(_title(sheet.worksheet))
-        await fill(book, page, header, rows.cells(), Layout(ours.start, ours))
-
-
-def _title(worksheet: str | None) -> str:
-    """As the sheet's own worksheet is called, so that --worksheet means this one too."""
-    fits = worksheet and len(worksheet) <= _LONGEST_TITLE and not set(worksheet) & set("[]:*?/\\")
-    return worksheet if worksheet and fits and worksheet.strip("'") == worksheet else "Failed"
+        # As the sheet's own worksheet is called, so that --worksheet means this one too.
+        name = sheet.worksheet or ""
+        fits = 0 < len(name) <= _LONGEST_TITLE and not set(name) & set("[]:*?/\\") and name.strip("'") == name
+        await fill(book, book.page(name if fits else "Failed"), header, rows.cells(), Layout(ours.start, ours))

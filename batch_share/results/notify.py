@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import json
 import os
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -26,12 +25,15 @@ if TYPE_CHECKING:
 
     from batch_share.results.summary import Summary
 
-_UNCHANGED: Final = "The run itself is not changed by that."
+_UNCHANGED: Final = "The run itself is not affected."
 _BEGINS: Final = b'{"at": '
 
 
 async def post(url: SecretStr, text: str, *, seconds: float = 10.0) -> str | None:
-    """Post `{"text": text}`, in two tries of so many seconds. None, or why not, in words without the URL."""
+    """Post `{"text": text}`, in two tries of so many seconds. None, or why not, in words without the URL.
+
+    Two tries of 10 s outlast a dropped connection, and a run that ended is not kept waiting for half a minute.
+    """
     problem, timeout = "", aiohttp.ClientTimeout(total=seconds)
     for _ in range(2):
         try:
@@ -50,7 +52,10 @@ async def post(url: SecretStr, text: str, *, seconds: float = 10.0) -> str | Non
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is told: which `command` on which file, how it ended, and the totals, None where none are known."""
+    """What is told: which `command` on which file, how it ended, and the totals, None where none are known.
+
+    `release` says what a person does with a sheet that is held.
+    """
 
     command: str
     subject: Path
@@ -58,19 +63,22 @@ class Notice:
     exit_code: int
     at: datetime
     summary: Summary | None = None
+    release: str = ""
 
     @property
     def text(self) -> str:
         """A few short lines for a chat."""
         first = f"batch-share {self.command} of {_printable(self.subject.name)}: {self.ended}."
+        release = _printable(self.release)
         if (known := self.summary) is None:
-            return f"{first}\nNothing is known of its rows: look at the machine that it ran on."
+            return f"{first}\n{release or 'Its totals are unknown: look at the machine it ran on.'}"
         ledger = _printable(known.ledger.short)
         totals = f"{headline(known.states)} {others(known.states)}".strip()
-        steps = next_steps(known.states, known.noticed, shlex.quote(ledger), renewable=known.renewable)
+        # A release says what is to be done with all of it.
+        steps = () if release else map(_printable, next_steps(known, by_name=True))
         results = f", results: {_printable(known.results.name)}" if known.results is not None else ""
         files = f"Ledger: {ledger}{results}"
-        return "\n".join(filter(None, (first, totals, spell_ending(known.ending), *steps, files)))
+        return "\n".join(filter(None, (first, release, totals, spell_ending(known.ending), *steps, files)))
 
     def as_json(self) -> dict[str, Any]:
         """The same as data, for the line in a file."""
@@ -100,7 +108,7 @@ def check_target(target: SecretStr) -> None:
     except (OSError, ValueError):  # whoever adds to it says why it can't be
         return
     if begins not in {b"", _BEGINS}:  # a sheet or a ledger would be spoilt
-        wrong = "the file can't be added to, since it holds something else than such lines"
+        wrong = "the file can't be appended to, since it holds something other than such lines"
         raise SettingsError("notify", f"{wrong}: name another one")
 
 

@@ -6,8 +6,6 @@ bars are numbers here, which the template draws as SVG.
 
 from __future__ import annotations
 
-import shlex
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -17,17 +15,16 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Named, Output
 from batch_share.results import wording
-from batch_share.results.failed_sheet import command_for, failed_sheet_of
+from batch_share.results.summary import summarize
 from batch_share.results.wording import NO_USER, Advice, how_it_ended, reason_of
 from batch_share.results.writing import write_output
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Row, RunRecord, SheetRecord
-    from batch_share.ledger.statistics import Alike, Statistics, UserResults
+    from batch_share.ledger.records import Row, SheetRecord
     from batch_share.results.writing import Placed
 
 WIDTH: Final = 100.0
@@ -90,13 +87,13 @@ def bar(states: Mapping[State, int], most: int) -> list[Piece]:
 
 
 ROWS_REPORTED: Final = 100
-"""Rows to look at that are listed, when nobody says how many."""
+"""Rows to look at that are listed by default: more than a person works through in a day; the results have all."""
 
 RUNS_REPORTED: Final = 20
-"""Runs that are listed, the latest."""
+"""Runs that are listed, the latest: as in the workbook."""
 
 SUFFIXES: Final = frozenset({".html", ".htm"})
-_LONGEST: Final = 600
+_LONGEST: Final = 600  # characters of a reason: LeadSquared may answer with a page of HTML
 _LEAD_COLUMNS: Final = ("Lead Number", "Lead Email", "Lead Phone", "Lead Id")
 _USER_COLUMNS: Final = ("Sales User", "User Email", "User Id")
 
@@ -114,39 +111,6 @@ class Line:
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunLine:
-    """A run, as the report tells it."""
-
-    number: int
-    command: str
-    started: str
-    lasted: str
-    ended: str
-
-
-@dataclass(frozen=True, slots=True)
-class UserBar:
-    """A user's rows: a bar, and how many are shared."""
-
-    name: str
-    email: str
-    rows: int
-    shared: int
-    reported: str
-    pieces: Sequence[Piece]
-
-
-@dataclass(frozen=True, slots=True)
-class ReasonBar:
-    """The rows of one kind of reason."""
-
-    state: str
-    reason: str
-    rows: int
-    pieces: Sequence[Piece]
-
-
 def report_path(sheet: Path) -> Path:
     """Where the report goes when nobody says: beside the sheet (or its results)."""
     return sheet.with_name(f"{sheet.stem}.report.html")
@@ -161,119 +125,96 @@ async def write_report(ledger: LedgerReader, target: Path | Named, *, most: int 
     if path.suffix.lower() not in SUFFIXES:
         raise BatchShareError(f"A report is written as .html, not as {path.name}")
 
-    async def write(file: Path) -> None:
-        reported = await _facts(ledger, most)
-        with file.open("w", encoding="utf-8", errors="replace") as out:
-            _template().stream(reported).dump(out)
-
-    return await write_output(ledger, Output.REPORT, target, write)
-
-
-def _template() -> Any:
     import jinja2  # noqa: PLC0415 - only when a report is written
 
-    environment = jinja2.Environment(
+    environment: Any = jinja2.Environment(
         loader=jinja2.PackageLoader("batch_share.results"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html")
+
+    async def write(file: Path) -> None:
+        reported = await _facts(ledger, most)
+        with file.open("w", encoding="utf-8", errors="replace") as out:
+            environment.get_template("report.html").stream(reported).dump(out)
+
+    return await write_output(ledger, Output.REPORT, target, write)
 
 
 async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     """Everything that the template tells."""
     runs, sheet = await ledger.runs(), await ledger.sheet()
-    numbers = await ledger.statistics()
-    doubles, failed = await ledger.noticed(), await failed_sheet_of(ledger)
-    (_, earlier), corrected = await ledger.totals(), await ledger.edited()
-    history = [f"Apart from these, {wording.spell_earlier(earlier)}."] if earlier else []
-    fix = command_for(failed.name) if failed else ""
-    step = Advice(ledger.name.short, failed.name if failed else None)
+    numbers, summary = await ledger.statistics(), await summarize(ledger)
+    total = sum(numbers.states.values())
+    history = [f"{wording.spell_corrected(*each)}." for each in summary.corrected.items()]
+    if summary.earlier:
+        history.append(f"Apart from these, {wording.spell_earlier(summary.earlier)}.")
+    advice = Advice(ledger.name.short, summary.failed_sheet.name if summary.failed_sheet else None)
+    lines: list[Line] = []
+    async for row, words in ledger.all_troubled():
+        if len(lines) == most:
+            break
+        lines.append(_line(row, sheet, advice, words))
+    longest_user = max((user.rows for user in numbers.users), default=0)
+    longest_reason = max((kind.rows for kind in numbers.reasons), default=0)
     return {
         "version": __version__,
         "now": _moment(datetime.now(UTC).replace(tzinfo=None)),
         "host": (await ledger.facts()).get("host", ""),
         "sheet": sheet,
-        "ledger": ledger.name.absolute(),
-        "headline": wording.headline(numbers.states),
-        "others": wording.others(numbers.states),
-        "history": [*(f"{wording.spell_corrected(*each)}." for each in corrected.items()), *history],
-        "ending": wording.spell_ending(await ledger.ending_soon()),
-        "unchecked": [wording.spell_unchecked(each) for each in await ledger.unchecked()],
+        "ledger": summary.ledger,
+        "headline": wording.headline(summary.states),
+        "others": wording.others(summary.states),
+        "history": history,
+        "ending": wording.spell_ending(summary.ending),
+        "unchecked": [wording.spell_unchecked(each) for each in summary.unchecked],
         "open_run": bool(runs) and runs[-1].ended_at is None,
-        "steps": wording.next_steps(
-            Counter(numbers.states) + Counter(earlier),
-            doubles,
-            shlex.quote(ledger.name.short),
-            fix,
-            renewable=await ledger.renewable(),
-        ),
-        "at_rest": wording.at_rest(numbers.states),
+        "steps": wording.next_steps(summary, by_name=True),
+        "at_rest": wording.at_rest(summary.states),
         "states": [(str(each), count, colour_of(each)) for each, count in in_order(numbers.states)],
         "legend": legend(numbers.states),
-        "total": sum(numbers.states.values()),
-        "whole": bar(numbers.states, sum(numbers.states.values())),
-        "users": _user_bars(numbers.users),
+        "total": total,
+        "whole": bar(numbers.states, total),
+        "users": [
+            {
+                "name": user.name or user.email or user.user_id or NO_USER,
+                "email": user.email if user.name else "",
+                "rows": user.rows,
+                "shared": user.states.get(State.SHARED, 0),
+                "reported": ", ".join(f"{count:,} {state}" for state, count in in_order(user.states)),
+                "pieces": bar(user.states, longest_user),
+            }
+            for user in numbers.users
+        ],
         "more_users": numbers.all_users - len(numbers.users),
-        "reasons": _reason_bars(numbers.reasons, sum(numbers.states.values())),
+        "reasons": [
+            {
+                "state": str(kind.row.state),
+                "reason": _short(wording.spell_alike(kind, total)),
+                "rows": kind.rows,
+                "pieces": bar({kind.row.state: kind.rows}, longest_reason),
+            }
+            for kind in numbers.reasons
+        ],
         "more_reasons": numbers.all_reasons - len(numbers.reasons),
-        "runs": [_run_line(run, is_last=run is runs[-1]) for run in runs[-RUNS_REPORTED:]],
+        "runs": [
+            {
+                "number": run.id,
+                "command": run.command,
+                "started": _moment(run.started_at),
+                "lasted": wording.lasting((run.ended_at - run.started_at).total_seconds()) if run.ended_at else "",
+                "ended": how_it_ended(run, is_last=run is runs[-1]),
+            }
+            for run in runs[-RUNS_REPORTED:]
+        ],
         "more_runs": max(0, len(runs) - RUNS_REPORTED),
-        "lines": [line async for line in _lines(ledger, sheet, step, most)],
-        "troubled": _troubled(numbers),
-        "doubles": doubles,
-        "double_lines": [_line(row, sheet, step) for row in await ledger.doubles(most)],
+        "lines": lines,
+        "troubled": rows_in(numbers.states, lambda state: state.needs_person),
+        "doubles": summary.noticed,
+        "double_lines": [_line(row, sheet, advice) for row in await ledger.doubles(most)],
     }
-
-
-def _troubled(numbers: Statistics) -> int:
-    return rows_in(numbers.states, lambda state: state.needs_person)
-
-
-# ---------------------------------------------------------------------------------------------- its parts
-
-
-def _user_bars(users: Sequence[UserResults]) -> list[UserBar]:
-    most = max((user.rows for user in users), default=0)
-    return [_user_bar(user, most) for user in users]
-
-
-def _user_bar(user: UserResults, most: int) -> UserBar:
-    name = user.name or user.email or user.user_id or NO_USER
-    email = user.email if user.name else ""
-    reported = ", ".join(f"{count:,} {state}" for state, count in in_order(user.states))
-    return UserBar(name, email, user.rows, user.states.get(State.SHARED, 0), reported, bar(user.states, most))
-
-
-def _reason_bars(kinds: Sequence[Alike], all_rows: int) -> list[ReasonBar]:
-    most = max((kind.rows for kind in kinds), default=0)
-    return [
-        ReasonBar(
-            str(kind.row.state),
-            _short(wording.spell_alike(kind, all_rows)),
-            kind.rows,
-            bar({kind.row.state: kind.rows}, most),
-        )
-        for kind in kinds
-    ]
-
-
-def _run_line(run: RunRecord, *, is_last: bool) -> RunLine:
-    lasted = _length((run.ended_at - run.started_at).total_seconds()) if run.ended_at else ""
-    ended = how_it_ended(run, is_last=is_last)
-    return RunLine(run.id, run.command, _moment(run.started_at), lasted, ended)
-
-
-async def _lines(ledger: LedgerReader, sheet: SheetRecord | None, advice: Advice, most: int) -> AsyncIterator[Line]:
-    """The first rows to look at."""
-    left = most
-    async for row, words in ledger.all_troubled():
-        if left == 0:
-            return
-        yield _line(row, sheet, advice, words)
-        left -= 1
 
 
 def _line(row: Row, sheet: SheetRecord | None, advice: Advice, words: str = "") -> Line:
@@ -303,11 +244,3 @@ def _short(text: str, longest: int = _LONGEST) -> str:
 
 def _moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _length(seconds: float) -> str:
-    if seconds < 120:
-        return f"{round(seconds)} s"
-    if seconds < 2 * 3600:
-        return f"{round(seconds / 60)} min"
-    return f"{seconds / 3600:.1f} h"

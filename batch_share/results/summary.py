@@ -9,9 +9,10 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import OfAnotherSheet, SettingsError, SheetError
+from batch_share.ledger.records import NONE_ENDING, NONE_WAITING, EndingSoon, Waiting
 from batch_share.ledger.states import State, rows_in
-from batch_share.ledger.statistics import NONE_ENDING, NONE_WAITING, EndingSoon, Waiting
-from batch_share.results.failed_sheet import command_for, failed_sheet_of
+from batch_share.outputs import Output
+from batch_share.results.writing import written_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
     from batch_share.errors import BatchShareError
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
-    from batch_share.ledger.records import Why
-    from batch_share.ledger.statistics import Alike
+    from batch_share.ledger.records import Alike, Why
 
 
 REASONS_SHOWN: Final = 5
-"""Of those for which rows are skipped."""
+"""Of those for which rows are skipped: usually one or two, and the screen has the troubles to show too."""
 
 
 class ExitCode(IntEnum):
@@ -88,8 +88,7 @@ class Summary:
     `run` is the Id of the ledger's last run.
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
-    activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself; `fix` is the command that
-    runs it. `noticed` rows have
+    activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself. `noticed` rows have
     something a person must know, whatever became of them: an activity that is there twice. `renewable` shares
     have ended, and the sheet does not say so; `ending` shares do so soon. `held` rows wait for another job that has
     their lead and user under way. `unchecked` is what LeadSquared could
@@ -108,7 +107,6 @@ class Summary:
     failed_sheet: Path | None = None
     standing: int = 0
     in_sheet: int = 0
-    fix: str = ""
     unchecked: Sequence[Why] = ()
     renewable: int = 0
     held: int = 0
@@ -156,18 +154,17 @@ class Summary:
             reported["corrected"] = dict(self.corrected)
         if self.waiting_until is not None:
             reported["waiting_until"] = f"{self.waiting_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        return reported | self._waiting_json() if self.waiting.rows else reported
-
-    def _waiting_json(self) -> dict[str, Any]:
-        first = self.waiting.first
-        return {"waiting": self.waiting.rows, "first_due": f"{first.isoformat()}Z" if first else None}
+        if self.waiting.rows:
+            first = self.waiting.first
+            reported |= {"waiting": self.waiting.rows, "first_due": f"{first.isoformat()}Z" if first else None}
+        return reported
 
 
 async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
     """Count the ledger's rows. Raises LedgerError."""
     (counts, earlier), troubles = await ledger.totals(), await ledger.troubles()
     noticed, skipped = await ledger.noticed(), await ledger.skipped(REASONS_SHOWN)
-    sheet, failed_sheet = await ledger.sheet(), await failed_sheet_of(ledger)
+    sheet, failed_sheet = await ledger.sheet(), await written_last(ledger, Output.FAILED)
     return Summary(
         counts,
         ledger.name.absolute(),
@@ -181,8 +178,7 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         failed_sheet,
         await ledger.standing(),
         await ledger.fixable_in_sheet(),
-        command_for(str(failed_sheet)) if failed_sheet else "",
-        await ledger.unchecked(),
+        unchecked=await ledger.unchecked(),
         renewable=await ledger.renewable(),
         held=await ledger.held(),
         ending=await ledger.ending_soon(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -40,33 +41,34 @@ from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-    from batch_share.ledger.records import Result, RunRecord, Why
-    from batch_share.ledger.statistics import Alike, EndingSoon
+    from batch_share.ledger.records import Alike, EndingSoon, Result, RunRecord, Waiting, Why
+    from batch_share.results.summary import Summary
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
-NO_USER: Final = "(rows whose user was not found, or not looked up)"
+NO_USER: Final = "(user not found, or not looked up)"
 """In place of a user: for rows that name one in vain, and those that were wrong before anybody was looked up."""
 
-OPEN: Final = "going on, or cut off before it could say how it ended"
+OPEN: Final = "still running, or cut off"
 
 MEANING: Final = {
     State.PENDING: "not yet sent",
-    State.POSTING: "its activity is being posted, or was when the run was cut off",
+    State.POSTING: "posting its activity, or cut off while doing so: the next run looks it up",
     State.POSTED: "activity posted, not yet shared",
-    State.SHARING: "being shared, or was when the run was cut off",
-    State.ACCEPTED: "accepted by LeadSquared, not yet known to be processed",
-    State.SHARED: "LeadSquared says the share was processed",
-    State.ENDED: "it was shared, and the time of the share is over",
+    State.SHARING: "sharing, or cut off while doing so: the next run shares again in the same activity",
+    State.ACCEPTED: "accepted by LeadSquared, processing not yet confirmed",
+    State.SHARED: "LeadSquared confirms that the share was processed",
+    State.ENDED: "the share has ended",
     State.INVALID: "can't be sent: something is wrong in the sheet",
-    State.SKIPPED: "not to be sent, as told below",
+    State.SKIPPED: "not sent, for the reasons below",
     State.FAILED: "refused by LeadSquared",
-    State.UNKNOWN: "nobody knows whether it arrived, or was sent; looked up before anything is sent",
-    State.TO_REVOKE: "its share is still to be revoked: `batch-share revoke` goes on",
-    State.REVOKING: "its share is being revoked, or was when the run was cut off",
-    State.ENDING: "LeadSquared is revoking its share, not yet known to be processed",
-    State.REVOKED: "LeadSquared says the share was revoked",
+    State.UNKNOWN: "may have arrived: looked up before anything is sent",
+    State.TO_REVOKE: "its share is still to be revoked",
+    State.REVOKING: "revoking its share, or cut off while doing so: `batch-share revoke` revokes it again",
+    State.ENDING: "LeadSquared accepted the revocation, processing not yet confirmed",
+    State.REVOKED: "LeadSquared confirms that the share was revoked",
 }
 
 
@@ -87,119 +89,101 @@ def how_it_ended(run: RunRecord, *, is_last: bool) -> str:
     return run.ended or (OPEN if is_last else CUT_OFF)
 
 
-def meaning_of(state: State) -> str:
-    """What `state` means; its own name where there is nothing more to say."""
-    return MEANING.get(state, str(state).replace("_", " "))
-
-
-_LABELS: Final = {
-    State.PENDING: "not yet sent",
-    State.POSTED: "activity posted, not yet shared",
-    State.POSTING: "posting the activity, or cut off while it did: then the next run looks it up",
-    State.REVOKING: "revoking its share, or cut off while it did: `batch-share revoke` revokes it again",
-    State.SHARING: "sharing, or cut off while it did: then the next run shares again in the same activity",
-    State.TO_REVOKE: "its share is to be revoked",
-}
-"""What is said of a row that has no other reason to be where it is."""
-
-
 NOT_ASKED: Final = (
-    "the sheet no longer has this row, or it now asks for another activity type, lead, user or access"
+    "the sheet no longer has this row, or the row now asks for another activity type, lead, user or access"
 )
 """A row is known by what it asks for, so one that asks for something else is another one."""
 
-_LOOK: Final = "Look at the lead in LeadSquared"
+_LOOK: Final = "Check the lead in LeadSquared"
 """What a person does where LeadSquared itself does not say what became of a share."""
 
 _FOUND_OUT: Final = (
-    "The next run or `batch-share resume --only-unknown` finds out before it sends again (never with --on-unknown "
-    "park)"
+    "The next run or `batch-share resume --only-unknown` looks it up before it sends again (never with "
+    "--on-unknown park)"
 )
-_REVOKED_AGAIN: Final = "`batch-share revoke` revokes it again, which can't take more away"
-HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` makes a ledger of another place known"
+_REVOKED_AGAIN: Final = "`batch-share revoke` revokes it again, which does no harm"
+HOW_TO_ADD: Final = "`batch-share runs --add LEDGER` adds a ledger from elsewhere"
 
 _HELD: Final = (
-    "held by run {run} of {sheet}, which has the same lead and user under way: `batch-share resume {run}` ends "
-    "that, `batch-share runs --forget {run}` gives it up"
+    "held by run {run} of {sheet}, which has the same lead and user under way: `batch-share resume {run}` finishes "
+    "it, `batch-share runs --forget {run}` gives it up"
 )
-_NOT_KNOWN: Final = "nobody knows whether the activity was posted: "
+_NOT_KNOWN: Final = "it is unknown whether the activity was posted: "
 
 _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
     Cause.LEFT_OUT: "left out by {by}",
     Cause.REPEAT: "the same lead, user, access and activity as row {row}",
-    Cause.CONTRADICTED: "row {row} says {says} for the same lead, {how}: keep the row that is meant",
-    Cause.UNCHECKED: "its Ids could not be checked ({said}): --trust-ids takes them as they are",
-    Cause.ALREADY_SHARED: "already shared with that user until {until} UTC by {sheet} row {row} (run Id {run})",
+    Cause.CONTRADICTED: "row {row} says {says} for the same lead, {how}: keep only the one you mean",
+    Cause.UNCHECKED: "its Ids could not be checked ({said}): --trust-ids uses them as they are",
+    Cause.ALREADY_SHARED: "already shared with this user until {until} UTC by {sheet} row {row} (run Id {run})",
     (Cause.ALREADY_SHARED, State.FAILED): (
-        "its activity was posted, and it was not shared: {sheet} row {row} (run Id {run}) shares it with that user "
+        "its activity was posted, but it was not shared: {sheet} row {row} (run Id {run}) shares it with this user "
         "until {until} UTC"
     ),
     Cause.HELD: _HELD,
-    (Cause.HELD, State.FAILED): f"its activity was posted, and it was not shared: {_HELD}",
+    (Cause.HELD, State.FAILED): f"its activity was posted, but it was not shared: {_HELD}",
     (Cause.GONE, State.SKIPPED): f"{NOT_ASKED}; nothing was sent for it",
     (Cause.GONE, State.FAILED): f"{NOT_ASKED}: its activity was posted, the lead was not shared",
-    (Cause.GONE, State.UNKNOWN): f"{NOT_ASKED}: its activity was posted, nobody knows whether the lead was shared",
+    (Cause.GONE, State.UNKNOWN): (
+        f"{NOT_ASKED}: its activity was posted, but it is unknown whether the lead was shared"
+    ),
     Cause.REVOKING_EARLIER: "being revoked first: {of}",
     Cause.EARLIER_REVOKED: "revoked: {of}",
-    Cause.EARLIER_NOT_REVOKED: "not all that was shared before could be revoked{then}: {left}",
-    Cause.NOTHING_KNOWN: (
-        f"no share of this lead with this user is known to the ledgers of this machine; {HOW_TO_ADD}"
-    ),
+    Cause.EARLIER_NOT_REVOKED: "not all earlier shares could be revoked{then}: {left}",
+    Cause.NOTHING_KNOWN: (f"this machine's ledgers know of no share of this lead with this user; {HOW_TO_ADD}"),
     (Cause.REFUSED, Stage.ACTIVITY): "LeadSquared refused the activity: {said}",
     (Cause.REFUSED, Stage.SHARE): "LeadSquared refused the share: {said}",
     (Cause.REFUSED, Stage.REVOKE): "LeadSquared refused to revoke it: {said}",
     (Cause.NOT_PROCESSED, Stage.PROCESSING): "LeadSquared accepted the share but could not process it: {said}",
     (Cause.NOT_PROCESSED, Stage.SHARE): (
-        "the shares of its call could not be processed, so each is shared again by itself: {said}"
+        "the shares in its call could not be processed, so each is shared again on its own: {said}"
     ),
     (Cause.NOT_PROCESSED, Stage.REVOKE): (
-        "LeadSquared could not process its revocation (request Id {request}): {said}"
+        "LeadSquared could not process the revocation (request Id {request}): {said}"
     ),
     (Cause.WAITING, State.ACCEPTED): "accepted, not yet processed ({status})",
-    (Cause.WAITING, State.ENDING): "it is being revoked (request Id {request}), not yet processed ({status})",
+    (Cause.WAITING, State.ENDING): "being revoked (request Id {request}), not yet processed ({status})",
     (Cause.STATUS_UNREAD, State.ACCEPTED): "accepted; its status could not be read: {read}",
     (Cause.STATUS_UNREAD, State.ENDING): (
-        "it is being revoked (request Id {request}); its status could not be read: {read}"
+        "being revoked (request Id {request}); its status could not be read: {read}"
     ),
     (Cause.STATUS_REFUSED, State.ACCEPTED): f"accepted; its status could not be read: {{read}}. {_LOOK}",
     (Cause.STATUS_REFUSED, State.ENDING): (
-        f"it is being revoked (request Id {{request}}); its status could not be read: {{read}}. {_LOOK}"
+        f"being revoked (request Id {{request}}); its status could not be read: {{read}}. {_LOOK}"
     ),
     Cause.REVOKED: "the share was revoked (request Id {request})",
-    Cause.TOO_LATE: "it was to end at {until} UTC, which is over",
+    Cause.TOO_LATE: "its end, {until} UTC, has passed",
     Cause.NO_ADDRESS: (
-        "its user has no e-mail address of their own, by which a bulk call names the owner, and an activity posted "
-        "by itself does not get its user as owner here: nothing was sent"
+        "nothing was sent: its user has no e-mail address of their own, by which a bulk call names the owner, and "
+        "an activity posted on its own does not get its user as owner here"
     ),
-    Cause.ANOTHERS: (
-        "activity {activity} was posted, but its owner is {owner}, not the user of this row: not shared"
-    ),
+    Cause.ANOTHERS: ("activity {activity} was posted, but its owner is {owner}, not this row's user: not shared"),
     (Cause.LOST, Stage.ACTIVITY): f"{_NOT_KNOWN}{{said}}",
-    (Cause.LOST, Stage.SHARE): "nobody knows whether the share was accepted: {said}",
-    (Cause.LOST, Stage.REVOKE): "nobody knows whether the share was revoked: {said}",
-    Cause.CUT_OFF: "the program was cut off while this call was under way; it may or may not have arrived",
-    Cause.RECOVERED: "its ledger does not know what was sent for it: looked up before anything is",
-    (Cause.PERHAPS_REVOKED, State.REVOKED): "by all that is known here, a newer copy of the ledger has revoked it",
+    (Cause.LOST, Stage.SHARE): "it is unknown whether the share was accepted: {said}",
+    (Cause.LOST, Stage.REVOKE): "it is unknown whether the share was revoked: {said}",
+    Cause.CUT_OFF: "the program was cut off during this call, which may or may not have arrived",
+    Cause.RECOVERED: "its ledger does not know what was sent for it: looked up before anything is sent",
+    (Cause.PERHAPS_REVOKED, State.REVOKED): "as far as is known here, a newer copy of the ledger has revoked it",
     Cause.PERHAPS_REVOKED: (
-        "its activity stands, and by all that is known here its lead is not shared: a newer copy of the ledger has "
+        "its activity exists, but as far as is known here its lead is not shared: a newer copy of the ledger has "
         "revoked shares. `batch-share retry` shares it again"
     ),
-    Cause.REPEATED: "its share may have been done already: it is repeated in the same activity",
+    Cause.REPEATED: "its share may already have been made: it is repeated in the same activity",
     Cause.UNREAD: f"{_NOT_KNOWN}the lead's activities could not be read: {{said}}",
     Cause.UNSHOWN: (
-        f"{_NOT_KNOWN}no activity of this type was ever seen with its marker, so that this one was not found "
-        "proves nothing: look at the lead in LeadSquared, or trust it with --trust-marker"
+        f"{_NOT_KNOWN}no activity of this type was ever seen with its marker, so not finding it proves nothing: "
+        "check the lead in LeadSquared, or take it for not posted with --trust-marker"
     ),
     Cause.PARKED: f"{_NOT_KNOWN}it was not found in two looks, and --on-unknown park posts nothing again",
-    Cause.SENT_AGAIN: f"{_NOT_KNOWN}its activity was sent again and again, and was not found",
+    Cause.SENT_AGAIN: f"{_NOT_KNOWN}it was posted again and again, and never found",
 }
 """Why a row is where it is: by its cause, where that says different things with its state, or else its step."""
 
 _REFUSALS: Final = frozenset({Cause.REFUSED, Cause.NOT_PROCESSED, Cause.TOO_LATE})
 _DOUBTS: Final = {
-    (State.FAILED, Stage.REVOKE): "the share stands: ",
-    (State.UNKNOWN, Stage.SHARE): "nobody knows whether the share was accepted before, and it can't be repeated: ",
-    (State.UNKNOWN, Stage.REVOKE): "nobody knows whether the share stands, and ",
+    (State.FAILED, Stage.REVOKE): "the share still stands: ",
+    (State.UNKNOWN, Stage.SHARE): "it is unknown whether the share was accepted before, and it can't be repeated: ",
+    (State.UNKNOWN, Stage.REVOKE): "it is unknown whether the share still stands, and ",
 }
 """What stands before a refusal, which says nothing of the share that may have been made before."""
 
@@ -212,7 +196,7 @@ _THEN: Final[Mapping[tuple[Cause, Stage | None], str]] = {
     (Cause.UNSHOWN, Stage.ACTIVITY): _LOOKS_AGAIN,
     (Cause.SENT_AGAIN, Stage.ACTIVITY): _LOOKS_AGAIN,
     (Cause.PARKED, Stage.ACTIVITY): (
-        "`batch-share resume --only-unknown` with --on-unknown settle looks again, and posts it if it is not there"
+        "`batch-share resume --only-unknown` with --on-unknown settle looks again, and posts it if it is missing"
     ),
     (Cause.REFUSED, Stage.REVOKE): _LOOK,
     (Cause.NOT_PROCESSED, Stage.REVOKE): _LOOK,
@@ -225,28 +209,22 @@ def spell(state: State, stage: Stage | None, why: Why | None, sheet_row: int | N
 
     With `sheet_row`, what is wrong in the sheet says in which row.
     """
-    reported = spell_kind(state, stage, why, sheet_row)
-    then = (
-        _THEN.get((why.cause, stage)) if why and state is State.UNKNOWN and OLD_WORDS not in why.details else None
-    )
-    return f"{sentence(reported)} {then}" if then else reported
-
-
-def spell_kind(state: State, stage: Stage | None, why: Why | None, sheet_row: int | None = None) -> str:
-    """The same without what follows."""
     if why is None:
         return ""
     cause, details = why.cause, why.details
     if OLD_WORDS in details:
         return str(details[OLD_WORDS])
-    row = f"Row {sheet_row}: " if sheet_row is not None and state is State.INVALID else ""
+    then = _THEN.get((cause, stage)) if state is State.UNKNOWN else None
     if "problems" in details:
         problems = (Problem(sheet_row or 0, *each) for each in details["problems"])
-        return "; ".join(str(each) if sheet_row is not None else each.said for each in problems)
-    keys: tuple[Cause | tuple[Cause, State | Stage | None], ...] = ((cause, state), (cause, stage), cause)
-    reason = next((_REASONS[key] for key in keys if key in _REASONS), str(cause).replace("_", " "))
-    doubt = _DOUBTS.get((state, stage), "") if stage and cause in _REFUSALS else ""
-    return row + doubt + reason.format_map(_shown(cause, details))
+        reported = "; ".join(str(each) if sheet_row is not None else each.said for each in problems)
+    else:
+        keys: tuple[Cause | tuple[Cause, State | Stage | None], ...] = ((cause, state), (cause, stage), cause)
+        reason = next((_REASONS[key] for key in keys if key in _REASONS), str(cause).replace("_", " "))
+        row = f"Row {sheet_row}: " if sheet_row is not None and state is State.INVALID else ""
+        doubt = _DOUBTS.get((state, stage), "") if stage and cause in _REFUSALS else ""
+        reported = row + doubt + reason.format_map(_shown(cause, details))
+    return f"{sentence(reported)} {then}" if then else reported
 
 
 def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,7 +234,7 @@ def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
         case Cause.REVOKING_EARLIER | Cause.EARLIER_REVOKED:
             shown["of"] = ", ".join(details["of"])
         case Cause.EARLIER_NOT_REVOKED:
-            shown["then"] = ", and it was not shared with this one" if details["reassigns"] else ""
+            shown["then"] = ", so it was not shared with this user" if details["reassigns"] else ""
             shown["left"] = "; ".join(f"{each['of']}: {_not_revoked(each)}" for each in details["left"])
         case Cause.CONTRADICTED:
             shown["how"] = f"and this one says {details['not']}" if details["not"] else "to another user"
@@ -274,7 +252,7 @@ def _not_revoked(share: Mapping[str, Any]) -> str:
         return str(share["said"])
     state, stage = State(share["state"]), Stage(share["stage"]) if share["stage"] else None
     reported = spell(state, stage, why_of(share["cause"], share["details"])).rstrip(".")
-    return reported or _LABELS.get(state) or f"it is {state}"
+    return reported or MEANING[state]
 
 
 def spell_row(row: Row | NewRow) -> str:
@@ -288,16 +266,10 @@ def spell_result(result: Result) -> str:
 
 
 _NOTICES: Final = {
-    Cause.DOUBLE: (
-        "its activity was found {times} times: {counts} is the one that counts, delete {others} in LeadSquared"
-    ),
-    Cause.SENT_BEFORE: (
-        "sent as it was before: {before}; the sheet or its options now say {now}: nothing was changed"
-    ),
-    Cause.REVOKED_FIRST: "what other users had of the lead was revoked first: {of}",
-    Cause.NOBODY_ELSE: (
-        "reassigned: no share of the lead with another user is known to the ledgers of this machine"
-    ),
+    Cause.DOUBLE: ("its activity was found {times} times: keep {counts}, delete {others} in LeadSquared"),
+    Cause.SENT_BEFORE: ("already sent ({before}); the sheet or its options now say {now}, which changes nothing"),
+    Cause.REVOKED_FIRST: "the lead's shares with other users were revoked first: {of}",
+    Cause.NOBODY_ELSE: ("reassigned: this machine's ledgers know of no share of the lead with another user"),
 }
 
 
@@ -308,12 +280,15 @@ def spell_notice(notice: Why | None) -> str:
     details = notice.details
     if OLD_WORDS in details:
         return str(details[OLD_WORDS])
+    shown: dict[str, Any] = {}
     match notice.cause:
         case Cause.DOUBLE:
-            others = ", ".join(details["others"])
-            shown = {"times": 1 + len(details["others"]), "counts": details["counts"], "others": others}
+            others = details["others"]
+            shown = {"times": 1 + len(others), "counts": details["counts"], "others": ", ".join(others)}
         case Cause.SENT_BEFORE:
-            shown = {name: _length(*details[name]) for name in ("before", "now")}
+            for name in ("before", "now"):
+                minutes, until = details[name]
+                shown[name] = spell_length(minutes, datetime.fromisoformat(until) if until else None)
         case _:
             shown = {"of": ", ".join(details.get("of", ()))}
     return _NOTICES[notice.cause].format_map(shown)
@@ -324,12 +299,8 @@ def spell_unchecked(why: Why) -> str:
     rows, said = why.details["rows"], why.details["why"]
     because = f" ({said.rstrip('.')})" if said else ""
     if why.cause is Cause.OWNER_NOT_CHECKED:
-        return f"whether activities belong to the users that they are posted for{because}"
+        return f"whether activities belong to the users they are posted for{because}"
     return f"whether the lead and user Ids of {rows:,} row{'' if rows == 1 else 's'} are right{because}"
-
-
-def _length(minutes: int | None, until: str | None) -> str:
-    return spell_length(minutes, datetime.fromisoformat(until) if until else None)
 
 
 def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
@@ -341,64 +312,87 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
     if isinstance(row, NewRow):
         return spell(row.state, None, row.why, sheet_row)
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
-    label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else _LABELS.get(row.state)
-    history, said = _history(row) if row.earlier else "", spell(row.state, row.stage, row.why, sheet_row)
+    is_moving = row.state.is_on_its_way or row.state.is_being_revoked
+    label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else MEANING[row.state] if is_moving else ""
+    history, said = "", spell(row.state, row.stage, row.why, sheet_row)
+    if row.earlier:  # the shares before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`
+        days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
+        history = f"shared {', '.join(first if first == last else f'{first} - {last}' for first, last in days)}"
+        if row.ends_at and row.state.is_shared:
+            history += f"; again until {row.ends_at:%-d %b %Y %H:%M} UTC"
     reason = "; ".join(filter(None, (history, said or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
     reported = reason if row.cause is Cause.GONE else f"{NOT_ASKED}: {reason}"
-    return f"{reported}; a run that asks for it again, as the sheet and its options were, settles it"
+    return f"{reported}; a run that asks for it again, with the sheet and options as they were, settles it"
 
 
-def _history(row: Row) -> str:
-    """Which shares a row had before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`."""
-    days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
-    spans = [first if first == last else f"{first} - {last}" for first, last in days]
-    again = f"; again until {row.ends_at:%-d %b %Y %H:%M} UTC" if row.ends_at and row.state.is_shared else ""
-    return f"shared {', '.join(spans)}{again}"
+def next_steps(summary: Summary, *, by_name: bool = False) -> list[str]:
+    """What to do next, the most urgent first, each with its command; nothing where all is well.
 
-
-def next_steps(
-    states: Mapping[State, int], doubles: int, ledger: str, fix: str = "", *, renewable: int = 0
-) -> list[str]:
-    """What to do next, the most urgent first; nothing where all is well.
-
-    `ledger` as it should be written, `fix` the command that runs the sheet of failed rows, if there is
-    one; so many shares that have ended are `renewable`.
+    Files are named in full or, `by_name`, by their names alone, as whoever reads it elsewhere may know them.
     """
+    ledger = shlex.quote(summary.ledger.short if by_name else str(summary.ledger))
+    states = Counter(summary.states) + Counter(summary.earlier)
+    until = summary.waiting_until
+    when = f", from {until.astimezone():%Y-%m-%d %H:%M:%S %Z} on" if until is not None else ""
     steps = []
-    if rows_in(states, lambda state: state.is_on_its_way):
-        steps.append(f"Rows are still to be sent: batch-share resume {ledger}")
-    if states.get(State.UNKNOWN):
-        steps.append(f"To settle the unknown rows: batch-share resume {ledger} --only-unknown")
-    if states.get(State.FAILED) or states.get(State.INVALID):
-        steps.append(_fixing(states, fix))
-    if rows_in(states, lambda state: state.is_being_revoked):
-        steps.append(f"Shares are still to be revoked: batch-share revoke {ledger}")
-    if rows_in(states, lambda state: state.is_processing):
-        steps.append(f"To ask what became of the accepted requests: batch-share follow-up {ledger}")
-    if renewable:
-        steps.append(f"To share again what has ended: batch-share resume {ledger} --renew 1d")
-    if doubles:
-        steps.append("Delete the activities that are there twice; the results say which.")
+    if to_send := rows_in(states, lambda state: state.is_on_its_way) - summary.waiting.rows:
+        steps.append(f"{plural(to_send, 'row')} still to be sent{when}: batch-share resume {ledger}")
+    if summary.waiting.rows:
+        steps.append(f"{spell_waiting(summary.waiting)} Then: batch-share resume {ledger} --due")
+    if unknown := states[State.UNKNOWN]:
+        command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
+        steps.append(f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}: {command}")
+    if revoking := rows_in(states, lambda state: state.is_being_revoked):
+        steps.append(f"{plural(revoking, 'share')} still to be revoked: batch-share revoke {ledger}")
+    if processing := rows_in(states, lambda state: state.is_processing):
+        rows = plural(processing, "row")
+        steps.append(f"{rows} still being processed; to ask again: batch-share follow-up {ledger}")
+    if ended := summary.renewable:
+        steps.append(f"{plural(ended, 'share')} ended; to share again: batch-share resume {ledger} --renew 1d")
+    if failed := summary.failed_sheet:
+        file = failed.name if by_name else str(failed)
+        steps.append(f"Some rows can be fixed: correct them in {file}, then: {command_for(file)}")
+    if summary.in_sheet:
+        rows = plural(summary.in_sheet, "row")
+        steps.append(f"{rows} to be fixed in the sheet itself, as the reason says; then run it again")
+    if summary.standing:
+        rows = plural(summary.standing, "row")
+        steps.append(f"{rows} failed after the activity was posted; to share in it: batch-share retry {ledger}")
+    refused = states[State.FAILED] + states[State.INVALID]
+    if refused and not (summary.failed_sheet or summary.in_sheet or summary.standing):
+        steps.append(f"{plural(refused, 'row')} failed or invalid: the results say why")
+    if summary.noticed:
+        steps.append(f"{plural(summary.noticed, 'row')} posted twice: the results say which activity to delete")
     return steps
 
 
-def _fixing(states: Mapping[State, int], fix: str) -> str:
-    """A row that LeadSquared refused is not sent again by running its sheet."""
-    failed, invalid = states.get(State.FAILED), states.get(State.INVALID)
-    which = " or ".join(filter(None, ("failed" if failed else "", "are invalid" if invalid else "")))
-    said = f"See to the rows that {which}: the results say why."
-    if fix:
-        return f"{said} Those that can be fixed have a sheet of their own: correct them there, then run it: {fix}"
-    return said if failed else f"{said} Then run the sheet again."
+def command_for(failed_sheet: str) -> str:
+    """The whole command, for a shell, that goes on with a job by its `failed_sheet`."""
+    return shlex.join(["batch-share", "run", failed_sheet])
+
+
+def spell_waiting(waiting: Waiting) -> str:
+    """That rows are not sent yet, and when the first of them may be."""
+    wait = "waits for its" if waiting.rows == 1 else "wait for their"
+    return f"{plural(waiting.rows, 'row')} {wait} start, the first until {waiting.first:%Y-%m-%d %H:%M} UTC."
+
+
+def lasting(seconds: float) -> str:
+    """A length of time as people say it."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 90 * 60:  # up to there a tenth of an hour would say less than the minutes
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
 
 
 def at_rest(states: Mapping[State, int]) -> str:
     """Why nothing is to be done, where `next_steps` has nothing: `every row is shared or skipped.`"""
     *others, last = [str(state) for state in State if state.is_at_rest and states.get(state)] or [""]
     if not last:
-        return "no row was taken in."
+        return "no rows were read."
     return f"every row is {', '.join(others)}{' or ' if others else ''}{last}."
 
 
@@ -406,7 +400,7 @@ def headline(states: Mapping[State, int]) -> str:
     """The outcome in plain words: `97 of 100 rows are shared.`"""
     total, shared = sum(states.values()), states.get(State.SHARED, 0)
     if not total:
-        return "The ledger holds no row yet."
+        return "The ledger has no rows yet."
     if shared == total:
         return "The one row is shared." if total == 1 else f"All {total:,} rows are shared."
     return f"{shared:,} of {total:,} {'row is' if total == 1 else 'rows are'} shared."
@@ -414,10 +408,10 @@ def headline(states: Mapping[State, int]) -> str:
 
 _SAID: Final = {
     State.FAILED: "failed",
-    State.UNKNOWN: "unknown (sent and never answered)",
-    State.INVALID: "invalid (never sent)",
+    State.UNKNOWN: "unknown (may have arrived)",
+    State.INVALID: "invalid (not sent)",
     State.SKIPPED: "skipped",
-    State.ACCEPTED: "accepted (not yet known to be processed)",
+    State.ACCEPTED: "accepted (still being processed)",
 }
 
 
@@ -432,9 +426,9 @@ def others(states: Mapping[State, int]) -> str:
 
 
 def spell_earlier(earlier: Mapping[State, int]) -> str:
-    """The rows that only earlier sheets had: `16 rows of earlier sheets: 15 shared, 1 unknown`."""
+    """The rows that only earlier sheets had: `16 rows from earlier sheets: 15 shared, 1 unknown`."""
     said = ", ".join(f"{earlier[state]:,} {state}" for state in State if earlier.get(state))
-    return f"{plural(sum(earlier.values()), 'row')} of earlier sheets: {said}"
+    return f"{plural(sum(earlier.values()), 'row')} from earlier sheets: {said}"
 
 
 def spell_corrected(source: str, rows: int) -> str:
@@ -449,12 +443,12 @@ _IN_THE_SHEET: Final = {
 }
 """What is done about rows that no sheet of failed rows can hold as they are."""
 
-_BY_ID: Final = "Name it by its Id in {place}, for several fit what the row says"
+_BY_ID: Final = "Give its Id in {place}: several match what the row says"
 _ACTIVE: Final = "Name an active user in {place}"
 _LEAD: Final = "Correct the lead in {place}, or create it in LeadSquared"
 _TYPE: Final = "Give the code of an activity type of the account in {place}"
 _LATER: Final = "Give the row a later end in {place}"
-_PLAIN: Final = "Take signs such as < and > out of its texts in {place}"
+_PLAIN: Final = "Remove characters such as < and > from its texts in {place}"
 _SHORTER: Final = "Shorten the text in {place}"
 
 _FIXING: Final = {
@@ -477,15 +471,15 @@ _FIXING_SAID: Final = (
     (re.compile(r"at most [\d,]+ characters|too long"), _SHORTER),
     (
         re.compile(r"attribute"),
-        "In {place}, leave only fields that this activity type has, and fill those that it needs",
+        "In {place}, keep only fields that this activity type has, and fill in those it needs",
     ),
     (
         re.compile(r"not allowed|unauthori[sz]ed|permission"),
-        "Have LeadSquared's administrator allow it; nothing has to be changed in {place}",
+        "Have your LeadSquared administrator allow it; nothing needs changing in {place}",
     ),
     (
         re.compile(r"exceeded the limit|too many|throttl"),
-        "There were too many calls; nothing has to be changed in {place}",
+        "There were too many calls; nothing needs changing in {place}",
     ),
 )
 """The same by LeadSquared's own words, in lower case, where it refused them: the first that fits."""
@@ -512,14 +506,14 @@ class Advice:
             case State.ENDING:
                 return ""
             case _ if row.state.is_being_revoked or row.stage is Stage.REVOKE:
-                return f"Its share stands, or may stand. To revoke it: {self._command('revoke')}"
+                return f"Its share still stands, or may. To revoke it: {self._command('revoke')}"
             case _ if row.stage is Stage.EARLIER and row.position is not None:
-                return f"See to what the reason names, then try again: {self._command('retry')}"
+                return f"Resolve what the reason names, then try again: {self._command('retry')}"
             case State.UNKNOWN if row.position is None:
                 return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
             case State.UNKNOWN:
                 command = f"{self._command('resume')} --only-unknown --set on_unknown=settle"
-                return f"To find out whether it arrived, and go on with it: {command}"
+                return f"To find out whether it arrived, and continue with it: {command}"
             case State.FAILED if row.position is None and row.activity_id is None:
                 return "Nothing: the sheet no longer asks for it."
             case State.FAILED if row.position is None:
@@ -538,9 +532,7 @@ class Advice:
                 "lead by hand."
             )
         if row.cause is Cause.TOO_LATE:
-            return (
-                "Nothing: its time is over. To share the lead again, put the row into a new sheet with a later end."
-            )
+            return "Nothing: its end has passed. To share the lead again, put it into a new sheet with a later end."
         everything = " --all" if HOPELESS.search(words) else ""  # which it would leave alone without
         command = self._command("retry") + everything
         return f"Fix what LeadSquared names, then share the lead in the same activity: {command}"
@@ -558,33 +550,33 @@ class Advice:
 
 
 DONE: Final = "done"
-INTERRUPTED: Final = "interrupted by a person"
-CUT: Final = "cut off by a person"
+INTERRUPTED: Final = "interrupted by the user"
+CUT: Final = "cut off by the user"
 
 _WHY: Final[dict[type[BatchShareError], str]] = {
     AccessDenied: "LeadSquared refused access",
-    AccountClosed: "LeadSquared wants no more calls for now",
+    AccountClosed: "LeadSquared takes no more calls for now",
     NoSuchApi: "LeadSquared has no such API",
     CanaryFailed: "the first rows did not go well",
-    DailyLimitReached: "the calls of the day are spent",
+    DailyLimitReached: "the calls of the day are used up",
     LedgerError: "the ledger can't be used",
     HistoryError: "the index of runs can't be used",
     NotAnswered: "LeadSquared did not answer",
-    NotConfirmed: "nobody agreed to it",
-    OwnerNotVerified: "the owner of the first activity is not proved",
-    PlanChanged: "it is not what was approved",
+    NotConfirmed: "it was not confirmed",
+    OwnerNotVerified: "the first activity's owner could not be verified",
+    PlanChanged: "it differs from what was approved",
     SettingsError: "a setting is wrong",
     SheetError: "the sheet can't be used",
-    StillThrottled: "LeadSquared refused every call as one too many",
+    StillThrottled: "LeadSquared kept refusing calls as too many",
     TooManyFailures: "too many rows failed",
-    TooManyForUser: "a user would have got too many leads",
-    TooManyRevokes: "shares would have been revoked and nobody was asked",
+    TooManyForUser: "a user would have received too many leads",
+    TooManyRevokes: "shares would have been revoked without a confirmation",
     TooManyRows: "there were too many rows to send",
     Unreachable: "LeadSquared could not be reached",
 }
 """In words without Ids and paths: an error's own sentence may hold them."""
 
-OTHERWISE: Final = "its own output says why"
+OTHERWISE: Final = "its output says why"
 
 
 def why_ended(error: BatchShareError) -> str | None:
@@ -595,6 +587,14 @@ def why_ended(error: BatchShareError) -> str | None:
 def why_stopped(error: BatchShareError) -> str:
     """How such a job ended."""
     return f"stopped, {why_ended(error) or OTHERWISE}"
+
+
+def spell_release(folder: Path, agreed: Path) -> str:
+    """What a person does with a sheet that a watch holds in this folder."""
+    return (
+        f"If it is right as it is, move the folder {folder} to {agreed}: then all of it is sent, "
+        "whatever max_rows, max_per_user and max_revokes say. If not, correct the sheet and drop it once more."
+    )
 
 
 def spell_alike(alike: Alike, all_rows: int = 0) -> str:
@@ -609,7 +609,7 @@ def spell_alike(alike: Alike, all_rows: int = 0) -> str:
     which = f"all {alike.rows:,} rows" if alike.rows == all_rows > 1 else spell_rows(alike.first, alike.rows)
     which = f"Formerly {which}" if is_gone else f"{which[0].upper()}{which[1:]}"
     reason = reason_of(row, says_row=False) or "other reasons"
-    return f"{which}: {reason}" if alike.is_same else f"{which}, such as row {first}: {reason}"
+    return f"{which}: {reason}" if alike.is_same else f"{which}, for example row {first}: {reason}"
 
 
 def spell_recalled(recalled: int, others: int) -> str:
@@ -620,23 +620,17 @@ def spell_recalled(recalled: int, others: int) -> str:
 
 def spell_guards(settings: Settings, deed: str = "send") -> str:
     """The guards of a run in one line, "" if there are none: of a retry those that end it, of a revocation none."""
-    reported = _held_to(settings) if deed == "send" else []
-    stops = _stops(settings) if deed in {"send", "try again"} else []
-    stopping = " or ".join(filter(None, stops))
-    return ", ".join(filter(None, [*reported, f"stops {stopping}" if stopping else ""]))
-
-
-def _held_to(settings: Settings) -> list[str]:
-    return [
-        f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
-        f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
-        f"revokes at most {settings.max_revokes:,} unasked" if settings.max_revokes else "",
-        f"a canary of {settings.canary:,}" if settings.canary else "",
-    ]
-
-
-def _stops(settings: Settings) -> list[str]:
-    return [
-        f"after {settings.stop_after_failures:,} failures in a row" if settings.stop_after_failures else "",
-        f"at {settings.stop_at:g} % failed of {ENOUGH} or more" if settings.stop_at else "",
-    ]
+    guards = []
+    if deed == "send":
+        guards = [
+            f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
+            f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
+            f"revokes at most {settings.max_revokes:,} without asking" if settings.max_revokes else "",
+            f"a canary of {settings.canary:,}" if settings.canary else "",
+        ]
+    if deed in {"send", "try again"}:
+        failures, share = settings.stop_after_failures, settings.stop_at
+        in_a_row = f"after {failures:,} failures in a row" if failures else ""
+        stops = [in_a_row, f"at {share:g} % failed of {ENOUGH} or more" if share else ""]
+        guards.append(f"stops {' or '.join(filter(None, stops))}" if any(stops) else "")
+    return ", ".join(filter(None, guards))

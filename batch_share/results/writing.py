@@ -1,12 +1,21 @@
-"""Writing what is made of a ledger to where it may go, and noting it there as the ledger's own."""
+"""Writing results: CSV that no spreadsheet program finds a formula in, and workbooks, and where they may go.
+
+In a workbook every text stays text, rows go to disk as they come, and all prints well. What is made of a ledger is
+noted there as the ledger's own.
+"""
 
 from __future__ import annotations
 
+import csv
+import tempfile
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.errors import LedgerError
+from batch_share.errors import BatchShareError, LedgerError
+from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
 from batch_share.outputs import (
     Named,
@@ -18,15 +27,160 @@ from batch_share.outputs import (
     telling_of,
     temporary_for,
 )
+from batch_share.sheet.text import guarded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    import datetime as dt
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import SheetRecord
 
     Write = Callable[[Path], Awaitable[None]]
+
+COLOURS: Final = {
+    State.SHARED: "#C6EFCE",
+    State.ENDED: "#F2E6C9",
+    State.ACCEPTED: "#DDEBF7",
+    State.SKIPPED: "#EDEDED",
+    State.INVALID: "#FCE4D6",
+    State.FAILED: "#FFC7CE",
+    State.UNKNOWN: "#FFEB9C",
+    State.TO_REVOKE: "#FFEB9C",
+    State.ENDING: "#DDEBF7",
+    State.REVOKED: "#D9D2E9",
+}
+"""Behind the Result of each state in a workbook."""
+
+WIDEST: Final = 60
+"""Characters of a column: more, and two columns fill a screen."""
+
+_LINE_POINTS: Final = 15.0  # the height of a line of Calibri 11, which is the default
+_MOST_LINES: Final = 10  # of a row: a longer text is read in its cell
+_EXCEL_CELL: Final = 32_767
+_NO_SUCH_CELL: Final = -1  # what xlsxwriter returns past the last row or column, without writing
+_A4: Final = 9
+_OPTIONS: Final = {
+    "strings_to_formulas": False,
+    "strings_to_urls": False,
+    "strings_to_numbers": False,
+    "constant_memory": True,
+}
+_AS_TEXT: Final = {"num_format": "@", "quote_prefix": True, "valign": "top"}
+"""quote_prefix: the text stays text even after somebody edits the cell."""
+
+
+async def write_csv(file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
+    """Write a table as CSV that no spreadsheet program finds a formula in."""
+    with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the BOM to see UTF-8
+        # All quoted: LibreOffice divides at semicolons and tabs too, and finds formulas in the middle of a text.
+        writer = csv.writer(out, quoting=csv.QUOTE_ALL)
+        writer.writerow([guarded(cell) for cell in header])
+        async for _, cells in answers:
+            writer.writerow([guarded(cell) for cell in cells])
+
+
+def check_format(target: Path) -> None:
+    """Raises BatchShareError for a name that is neither of a CSV file nor of a workbook."""
+    if target.suffix.lower() not in {".csv", ".xlsx"}:
+        raise BatchShareError(f"Results are written as .csv or .xlsx, not as {target.name}")
+
+
+class Book:
+    """A workbook that is being written, and the shapes of its cells."""
+
+    def __init__(self, book: Any) -> None:
+        self._book = book
+        self.text = self.shape()
+        self.wrapped = self.shape(text_wrap=True)
+        self.head = self.shape(bold=True, bg_color="#1F3864", font_color="white")
+        self.aside = self.shape(bold=True, bg_color="#8497B0", font_color="white")
+        self.number = self._book.add_format({"num_format": "#,##0", "valign": "top"})
+        self.fills = {state: self.shape(bg_color=colour, text_wrap=True) for state, colour in COLOURS.items()}
+
+    def shape(self, **layout: Any) -> Any:
+        """A shape of cells that hold text."""
+        return self._book.add_format(_AS_TEXT | layout)
+
+    def page(self, name: str) -> Any:
+        """A new worksheet. On paper it is one page wide, as many as it takes, and each has its number."""
+        page = self._book.add_worksheet(name)
+        page.set_landscape()
+        page.set_paper(_A4)
+        page.set_margins(left=0.4, right=0.4, top=0.5, bottom=0.6)
+        page.fit_to_pages(1, 0)
+        page.set_footer("&L&F&C&A&RPage &P of &N")
+        return page
+
+
+@asynccontextmanager
+async def writing(file: Path, made_at: dt.datetime | None = None) -> AsyncIterator[Book]:
+    """Write a workbook to `file`; with `made_at`, the same rows give the same bytes. Raises BatchShareError."""
+    import xlsxwriter  # noqa: PLC0415 - only when a workbook is written
+    from xlsxwriter.exceptions import FileCreateError  # noqa: PLC0415
+
+    # A folder of its own: after an error xlsxwriter leaves the rows it has buffered behind.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as buffers:
+        try:
+            with xlsxwriter.Workbook(file, _OPTIONS | {"tmpdir": buffers}) as book:
+                if made_at is not None:
+                    book.set_properties({"created": made_at})
+                yield Book(book)
+        except FileCreateError as error:
+            raise BatchShareError(f"The results can't be written ({error})") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a table looks: the column `coloured` (from 0) shows each row's state, `ours` are the columns we added.
+
+    No column is wider than `widest` characters: a longer text takes several lines. On paper there are only as many
+    columns, from the left, as have `on_paper` characters together; None: all.
+    """
+
+    coloured: int
+    ours: range = range(0)
+    widest: int = WIDEST
+    on_paper: int | None = None
+
+
+async def fill(
+    book: Book, page: Any, header: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]], layout: Layout
+) -> int:
+    """Write a table from the top of `page`: header, filters, widths. How many rows there were."""
+    page.freeze_panes(1, 0)
+    page.hide_gridlines(0)  # on paper too: rows of several lines are told apart by them
+    page.repeat_rows(0)
+    page.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})  # as it should be: no mark in every cell
+    widths = [len(name) for name in header]
+    for column, name in enumerate(header):
+        page.write_string(0, column, name, book.head if column in layout.ours or not layout.ours else book.aside)
+    number = 0
+    async for state, cells in rows:
+        number += 1
+        lines = -(-max(map(len, cells), default=1) // layout.widest)
+        if lines > 1:  # LibreOffice makes no room for wrapped text by itself
+            page.set_row(number, _LINE_POINTS * min(lines, _MOST_LINES))
+        for column, cell in enumerate(cells):
+            widths[column] = max(widths[column], min(len(cell), layout.widest))
+            plain = book.wrapped if len(cell) > layout.widest else book.text
+            shape = book.fills.get(state, plain) if column == layout.coloured else plain
+            if page.write_string(number, column, cell[:_EXCEL_CELL], shape) == _NO_SUCH_CELL:
+                raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")
+        # Its row is on disk, and only there: a million heights would fill the memory.
+        page.row_info.pop(number - 1, None)
+        page.row_sizes.pop(number - 1, None)
+    widths = [width + 2 for width in widths]
+    for column, width in enumerate(widths):
+        page.set_column(column, column, width)
+    if layout.on_paper is not None:
+        most = layout.on_paper
+        fitting = sum(together <= most for together in accumulate(widths))
+        page.print_area(0, 0, max(number, 1), max(fitting, 1) - 1)
+    page.autofilter(0, 0, max(number, 1), len(header) - 1)
+    return number
+
 
 CHANGED: Final = "was changed or written by somebody else"
 _HELD: Final = "is held open by another program"
@@ -56,7 +210,11 @@ async def write_output(
     noted = await ledger.written()
     ours = {each.digest for each in noted}
     if isinstance(target, Named):
-        return await _write_named(ledger, target, ours, write)
+        with target.written(ours) as temporary:  # noqa: ASYNC240 - a Named, no Path
+            await write(temporary)
+            written = Written(Output.NAMED, target.target.name, digest_of(temporary))
+            await _note(ledger, written, digest_of(target.target))
+        return Placed(target.target)
     last, kept = last_of(noted, kind), None
     with telling_of(target), temporary_for(target) as temporary:
         await write(temporary)
@@ -76,14 +234,6 @@ async def write_output(
             else:
                 break
     return Placed(place, kept and f"{kept}, so it is kept, and {_NOW_IN[kind]} {place.name}")
-
-
-async def _write_named(ledger: LedgerReader, named: Named, ours: set[str], write: Write) -> Placed:
-    with named.written(ours) as temporary:
-        await write(temporary)
-        written = Written(Output.NAMED, named.target.name, digest_of(temporary))
-        await _note(ledger, written, digest_of(named.target))
-    return Placed(named.target)
 
 
 def beside(ledger: LedgerName, sheet: SheetRecord) -> Path:

@@ -5,7 +5,7 @@ code would agree with our own mistakes.
 """
 
 from batch_share.sandbox.options import SandboxOptions
-from batch_share.sandbox.server import Sandbox, build_app, serve_forever
+from batch_share.sandbox.server import Sandbox, serve_forever
 from batch_share.sandbox.world import World
 
-__all__ = ["Sandbox", "SandboxOptions", "World", "build_app", "serve_forever"]
+__all__ = ["Sandbox", "SandboxOptions", "World", "serve_forever"]

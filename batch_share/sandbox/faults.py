@@ -24,10 +24,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batch_share.sandbox.endpoints import NAMES, SHARE, paths_of
-from batch_share.sandbox.wire import Reply, envelope, no_such_api, throttled
+from batch_share.sandbox.wire import NO_SUCH_API, Reply, envelope, throttled
 from batch_share.sandbox.world import fraction
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     Say: TypeAlias = Callable[["Particulars", Reply], Reply]
 
 _ENTRY = re.compile(r"(?:(?P<endpoint>[^:=]*):)?(?P<kind>[^:=]*)=\s*(?P<percent>[0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%")
-_NOTHING = Reply(200, b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ class Particulars:
 
     rate: Rate
     elsewhere: str = "https://elsewhere.invalid/v2/"
+    # A second is as short as a Retry-After can be, three are seen as slow and still waited for.
     retry_after: float = 1.0
     away: float = 1.0
     drip: float = 3.0
@@ -56,122 +57,106 @@ class Particulars:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What comes back, made from the right answer if the call is `applied`; `of` limits it to endpoints."""
+    """What comes back, always the same or made from the right answer, if the call is `applied`.
 
-    say: Say
+    `of` limits it to endpoints.
+    """
+
+    say: Reply | Say
     applied: bool = False
     outcome: str = "not done"
     of: frozenset[str] | None = None
 
 
-def _constant(reply: Reply) -> Say:
-    return lambda _particulars, _right: reply
+def _mx(status: int, words: str, kind: str = "MXInvalidInputException") -> Reply:
+    return Reply.json(envelope(kind, words), status)
 
 
-def _json(value: object, status: int = 200) -> Say:
-    return _constant(Reply.json(value, status))
-
-
-def _mx(status: int, words: str, kind: str = "MXInvalidInputException") -> Say:
-    return _json(envelope(kind, words), status)
-
-
-def _page(status: int, words: str) -> Say:
+def _page(status: int, words: str) -> Reply:
     page = f"<html><body><h1>{words}</h1></body></html>"
-    return _constant(Reply(status, page.encode(), content_type="text/html"))
+    return Reply(status, page.encode(), content_type="text/html")
 
 
-def _throttle(status: int) -> Say:
-    return lambda particulars, _right: throttled(particulars.rate, status)
+def _processing(number: int, words: str) -> Reply:
+    return Reply.json(
+        {"Status": "Success", "Message": {"ResponseText": words}, "ShareStatus": number, "ErrorMessage": None}
+    )
 
 
-def _processing(number: int, words: str) -> Say:
-    message = {"ResponseText": words}
-    return _json({"Status": "Success", "Message": message, "ShareStatus": number, "ErrorMessage": None})
-
-
-_MAKING = NAMES["Create"] | NAMES["Share"] | NAMES["Revoke"]
-_CUT = b'{"Status":"Success","Message":{"Id":"'
-_REFUSED: dict[str, Say] = {
-    "error-envelope": _mx(200, "The request can not be processed"),
-    "failed": _json({"Status": "Failed", "Message": {"Message": "The request failed"}}),
-    "throttle-200": _throttle(200),
-    "400": _mx(400, "The request body is malformed"),
-    "401": _mx(401, "Invalid Access Details provided.", "MXInvalidAccessDetailsException"),
-    "403": _mx(403, "You are not allowed to use this API", "MXUnauthorizedException"),
-    "404": _constant(no_such_api()),
-    "429": _throttle(429),
-    "429-retry-after": lambda particulars, _right: throttled(particulars.rate, 429, particulars.retry_after),
-    "500-mx": _mx(500, "The entity does not exist", "MXEntityNotFoundException"),
-}
-_OPEN: dict[str, Say] = {
-    "bad-json": _constant(Reply(200, _CUT)),
-    "no-id": _json({"Status": "Success", "Message": {}}),
-    "html": _page(200, "Down for maintenance"),
-    "truncated": _constant(Reply(200, _CUT, missing=40)),
-    "204": _constant(Reply(204, b"")),
-    "302": lambda particulars, _right: Reply(302, b"", {"Location": particulars.elsewhere}),
-    "500": _page(500, "Internal Server Error"),
-    "502": _page(502, "Bad Gateway"),
-    "503": _page(503, "Service Unavailable"),
-    "504": _page(504, "Gateway Timeout"),
-    "reset": _constant(Reply(200, b"", drop=True)),
-    "silent": _constant(Reply(200, b"", silent=True)),
-    "refused": lambda particulars, _right: Reply(200, b"", drop=True, away=particulars.away),
-}
-_STRANGE: dict[str, Say] = {
-    "wrong-type": lambda _particulars, right: replace(right, content_type="text/plain"),
-    "slow": lambda particulars, right: replace(right, drip=particulars.drip),
-}
-
-
-def _denied(said: dict[str, Any], status: int = 200) -> Say:
+def _denied(said: dict[str, Any], status: int, _particulars: Particulars, right: Reply) -> Reply:
     """A failure that names the Id of the right answer; where there is none, the right answer."""
-
-    def say(_particulars: Particulars, right: Reply) -> Reply:
-        body = json.loads(right.body)
-        message = body.get("Message") if isinstance(body, dict) else None
-        if not isinstance(message, dict) or "Id" not in message:
-            return right
-        return Reply.json(said | {"Message": {"Id": message["Id"], **said.get("Message", {})}}, status)
-
-    return say
+    body = json.loads(right.body) if right.content_type == "application/json" else None
+    message = body.get("Message") if isinstance(body, dict) else None
+    if not isinstance(message, dict) or "Id" not in message:
+        return right
+    return Reply.json(said | {"Message": {"Id": message["Id"], **said.get("Message", {})}}, status)
 
 
-_OF_MAKING: dict[str, Say] = {
-    "failed-with-id": _denied({"Status": "Failed", "Message": {"Message": "The request failed"}}),
-    "error-with-id": _denied(envelope("MXInvalidInputException", "The request can not be processed"), 500),
-}
-_OF_STATUS: dict[str, Say] = {
-    "pending": _processing(1, "Request is queued."),
-    "unknown-number": _processing(4711, "Request is in a state that nobody knows."),
-    "id-gone": _mx(500, "Request Id does not exist"),
-}
-
-
-def _items(change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]]) -> Say:
+def _items(
+    change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]], _particulars: Particulars, right: Reply
+) -> Reply:
     """The right answer of a bulk call with its items changed; any other answer as it is."""
-
-    def say(_particulars: Particulars, right: Reply) -> Reply:
-        body = json.loads(right.body)
-        items = body.get("Response") if isinstance(body, dict) else None
-        return replace(right, body=json.dumps({"Response": change(items)}).encode()) if items else right
-
-    return say
+    body = json.loads(right.body) if right.content_type == "application/json" else None
+    items = body.get("Response") if isinstance(body, dict) else None
+    return replace(right, body=json.dumps({"Response": change(items)}).encode()) if items else right
 
 
 def _without(item: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in item.items() if name not in names}
 
 
-_OF_BULK: dict[str, Say] = {
-    "shuffled": _items(lambda items: items[::-1]),
-    "unnumbered": _items(lambda items: [_without(item, "RowNumber") for item in items]),
-    "item-missing": _items(lambda items: items[:-1]),
-    "item-doubled": _items(lambda items: [*items, items[0]]),
-    "misnumbered": _items(lambda items: [item | {"RowNumber": 1} for item in items]),
-    "unsaid": _items(lambda items: [_without(items[0], "ActivityCreated", "ProspectActivityId"), *items[1:]]),
+_CUT = b'{"Status":"Success","Message":{"Id":"'
+_FAILED: dict[str, Any] = {"Status": "Failed", "Message": {"Message": "The request failed"}}
+_REFUSED: dict[str, Reply | Say] = {
+    "error-envelope": _mx(200, "The request can not be processed"),
+    "failed": Reply.json(_FAILED),
+    "throttle-200": lambda particulars, _right: throttled(particulars.rate, 200),
+    "400": _mx(400, "The request body is malformed"),
+    "401": _mx(401, "Invalid Access Details provided.", "MXInvalidAccessDetailsException"),
+    "403": _mx(403, "You are not allowed to use this API", "MXUnauthorizedException"),
+    "404": NO_SUCH_API,
+    "429": lambda particulars, _right: throttled(particulars.rate, 429),
+    "429-retry-after": lambda particulars, _right: throttled(particulars.rate, 429, particulars.retry_after),
+    "500-mx": _mx(500, "The entity does not exist", "MXEntityNotFoundException"),
+}
+_OPEN: dict[str, Reply | Say] = {
+    "bad-json": Reply(200, _CUT),
+    "no-id": Reply.json({"Status": "Success", "Message": {}}),
+    "html": _page(200, "Down for maintenance"),
+    "truncated": Reply(200, _CUT, missing=40),  # about what an Id and the end of the answer take
+    "204": Reply(204, b""),
+    "302": lambda particulars, _right: Reply(302, b"", {"Location": particulars.elsewhere}),
+    "500": _page(500, "Internal Server Error"),
+    "502": _page(502, "Bad Gateway"),
+    "503": _page(503, "Service Unavailable"),
+    "504": _page(504, "Gateway Timeout"),
+    "reset": Reply(200, b"", drop=True),
+    "silent": Reply(200, b"", silent=True),
+    "refused": lambda particulars, _right: Reply(200, b"", drop=True, away=particulars.away),
+}
+_STRANGE: dict[str, Say] = {
+    "wrong-type": lambda _particulars, right: replace(right, content_type="text/plain"),
+    "slow": lambda particulars, right: replace(right, drip=particulars.drip),
+}
+_OF_MAKING: dict[str, Say] = {
+    "failed-with-id": partial(_denied, _FAILED, 200),
+    "error-with-id": partial(_denied, envelope("MXInvalidInputException", "The request can not be processed"), 500),
+}
+_OF_BULK: dict[str, Reply | Say] = {
+    "shuffled": partial(_items, lambda items: items[::-1]),
+    "unnumbered": partial(_items, lambda items: [_without(item, "RowNumber") for item in items]),
+    "item-missing": partial(_items, lambda items: items[:-1]),
+    "item-doubled": partial(_items, lambda items: [*items, items[0]]),
+    "misnumbered": partial(_items, lambda items: [item | {"RowNumber": 1} for item in items]),
+    "unsaid": partial(
+        _items, lambda items: [_without(items[0], "ActivityCreated", "ProspectActivityId"), *items[1:]]
+    ),
     "applied-500-mx": _mx(500, "The activities can not be posted"),
+}
+_OF_STATUS: dict[str, Reply] = {
+    "pending": _processing(1, "Request is queued."),
+    "unknown-number": _processing(4711, "Request is in a state that nobody knows."),
+    "id-gone": _mx(500, "Request Id does not exist"),
 }
 
 KINDS: dict[str, Kind] = {
@@ -180,7 +165,10 @@ KINDS: dict[str, Kind] = {
     **{f"applied-{name}": Kind(say, applied=True) for name, say in _OPEN.items()},
     "applied-404": Kind(_REFUSED["404"], applied=True),
     **{name: Kind(say, applied=True) for name, say in _STRANGE.items()},
-    **{name: Kind(say, applied=True, of=_MAKING) for name, say in _OF_MAKING.items()},
+    **{
+        name: Kind(say, applied=True, of=NAMES["Create"] | NAMES["Share"] | NAMES["Revoke"])
+        for name, say in _OF_MAKING.items()
+    },
     **{name: Kind(say, applied=True, of=NAMES["Bulk"]) for name, say in _OF_BULK.items()},
     **{name: Kind(say, of=NAMES["Status"]) for name, say in _OF_STATUS.items()},
 }
@@ -190,10 +178,12 @@ KINDS: dict[str, Kind] = {
 async def strike(kind: str, particulars: Particulars, step: Step, call: SandboxCall) -> Reply:
     """Let a fault hit a call."""
     call.fault, fault = kind, KINDS[kind]
+    right = Reply(200, b"")
     if fault.applied:
-        return fault.say(particulars, await step(call))
-    call.outcome = fault.outcome
-    return fault.say(particulars, _NOTHING)
+        right = await step(call)
+    else:
+        call.outcome = fault.outcome
+    return fault.say if isinstance(fault.say, Reply) else fault.say(particulars, right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,73 +194,68 @@ class Chance:
     share: float
     endpoints: frozenset[str] | None
 
-    def hits(self, seed: int, call: SandboxCall) -> bool:
-        """Whether it hits this call; for the same seed and the same number, always the same."""
-        if self.endpoints is not None and call.endpoint not in self.endpoints:
-            return False
-        subject = call.query.get("id", call.n) if KINDS[self.kind].of else call.n
-        return fraction(seed, "fault", subject, self.kind) < self.share
 
-
+@dataclass(frozen=True, slots=True)
 class Faults:
-    """A wrapper for a Sandbox. `spec` is as in this module's docstring; ValueError says what is wrong with it."""
+    """A wrapper for a Sandbox: lets the first fault that hits a call have it.
 
-    def __init__(self, spec: str, seed: int, particulars: Particulars) -> None:
-        self._chances = parse_faults(spec)
-        self._seed = seed
-        self._particulars = particulars
+    Whether one does is always the same for the same seed and the same number of the call.
+    """
+
+    chances: tuple[Chance, ...]
+    seed: int
+    particulars: Particulars
 
     async def __call__(self, step: Step, call: SandboxCall) -> Reply:
-        """Let the first fault that hits the call have it, or nothing."""
-        hits = (chance.kind for chance in self._chances if chance.hits(self._seed, call))
-        kind = next(hits, None)
-        return await (step(call) if kind is None else strike(kind, self._particulars, step, call))
+        """Let a fault hit the call, or none."""
+        for chance in self.chances:
+            if chance.endpoints is None or call.endpoint in chance.endpoints:
+                # A request whose status is asked for stays as it is, however often that is.
+                subject = call.query.get("id", call.n) if KINDS[chance.kind].of else call.n
+                if fraction(self.seed, "fault", subject, chance.kind) < chance.share:
+                    return await strike(chance.kind, self.particulars, step, call)
+        return await step(call)
 
 
+@dataclass(slots=True)
 class ShareCache:
     """A wrapper for a Sandbox: a cache in between that answers every Share with what the first one was told."""
 
-    def __init__(self) -> None:
-        self._kept: Reply | None = None
+    kept: Reply | None = None
 
     async def __call__(self, step: Step, call: SandboxCall) -> Reply:
         """Let the first Share through, and whatever is no Share."""
         if call.endpoint != SHARE:
             return await step(call)
-        if self._kept is not None:
+        if self.kept is not None:
             call.outcome = "not done"
-            return self._kept
+            return self.kept
         reply = await step(call)
         if call.outcome == "done":
-            self._kept = reply
+            self.kept = reply
         return reply
 
 
 def parse_faults(spec: str) -> tuple[Chance, ...]:
-    """The faults of a spec; none if it is empty. Raises ValueError, one sentence that names the choices."""
-    return tuple(map(_chance, spec.split(","))) if spec.strip() else ()
+    """The faults of a spec, as in this module's docstring; none if it is empty.
 
-
-def _chance(entry: str) -> Chance:
-    match = _ENTRY.fullmatch(entry.strip())
-    if match is None:
-        raise ValueError(
-            f"{entry.strip()!r} is no fault: write 503=2% or Create:503=2%, with commas between several"
-        )
-    kind, share = match["kind"].strip().lower(), float(match["percent"]) / 100
-    if kind not in KINDS:
-        raise ValueError(f"there is no fault {kind!r}: choose {', '.join(KINDS)}")
-    if share > 1:
-        raise ValueError(f"{entry.strip()!r} is more than 100%")
-    return Chance(kind, share, _endpoints(kind, match["endpoint"]))
-
-
-def _endpoints(kind: str, name: str | None) -> frozenset[str] | None:
-    own = KINDS[kind].of
-    if name is None:
-        return own
-    found = paths_of(name)
-    if own is not None and not found <= own:
-        only = {paths: known for known, paths in reversed(NAMES.items()) if paths <= own}
-        raise ValueError(f"{kind} is a fault of {', '.join(reversed(only.values()))} alone, not of {name.strip()}")
-    return found
+    Raises ValueError, one sentence that names the choices.
+    """
+    chances = []
+    for entry in map(str.strip, spec.split(",") if spec.strip() else ()):
+        match = _ENTRY.fullmatch(entry)
+        if match is None:
+            raise ValueError(f"{entry!r} is no fault: write 503=2% or Create:503=2%, with commas between several")
+        kind, share, name = match["kind"].strip().lower(), float(match["percent"]) / 100, match["endpoint"]
+        if kind not in KINDS:
+            raise ValueError(f"there is no fault {kind!r}: choose {', '.join(KINDS)}")
+        if share > 1:
+            raise ValueError(f"{entry!r} is more than 100%")
+        own = KINDS[kind].of
+        found = own if name is None else paths_of(name)
+        if own is not None and found is not None and not found <= own:
+            only = {paths: known for known, paths in reversed(NAMES.items()) if paths <= own}
+            choices = ", ".join(reversed(only.values()))
+            raise ValueError(f"{kind} is a fault of {choices} alone, not of {name.strip()}")
+        chances.append(Chance(kind, share, found))
+    return tuple(chances)

@@ -16,8 +16,8 @@ from batch_share.sandbox.wire import DIALECTS
 REJECT_FORMS = (429, 403, 200)
 OWNERS = ("id", "email", "name", "both")
 PAGING = ("usual", "ignored", "oldest-first", "page-count")
-CALLS = Rate(25, 5)
-BULK_CALLS = Rate(1, 5)
+CALLS = Rate(25, 5)  # as documented for every account
+BULK_CALLS = Rate(1, 5)  # the least that is documented of bulk APIs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class SandboxOptions:
     leave owners and notes out of reads; `refuse_in` refuses the operator IN of Leads.Get; `refuse` names APIs, such
     as Users.Get, that are refused whatever they are asked.
 
-    Answers: `dialect` is how all of them are written (see `dialects`); `without` names APIs, or groups of them such
+    Answers: `dialect` is how all of them are written (see `wire`); `without` names APIs, or groups of them such
     as `helpers`, that this account does not have (see `endpoints.NAMES`). `owners` is what reads show as `Owner` of
     an activity: the user's GUID (`id`), e-mail address (`email`), `name`, or for `both` the name, with all three in
     fields beside it. `paging` is how activities are listed: as documented (`usual`), by first pages alone
@@ -56,8 +56,8 @@ class SandboxOptions:
     secret_key: str = "sandbox-secret-key"  # noqa: S105 - public on purpose: it opens nothing but the sandbox
     other_access_keys: tuple[str, ...] = ()
     seed: int = 1
-    leads: int = 2000
-    users: int = 20
+    leads: int = 2000  # made in a blink, and more than a rehearsal takes
+    users: int = 20  # of which two are inactive
     activity_types: tuple[int, ...] = (201, 202)
     deactivated_types: tuple[int, ...] = (999,)
     listed_users: int | None = None
@@ -68,7 +68,7 @@ class SandboxOptions:
     retry_after: float | None = None
     latency: float = 0.0
     jitter: float = 0.0
-    processing: float = 3.0
+    processing: float = 3.0  # long enough to see that a run waits for it
     read_lag: float = 0.0
     fail: float = 0.0
     fail_leads: frozenset[int] = frozenset()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from batch_share.sandbox.wire import Reply, no_such_api
+from batch_share.sandbox.wire import NO_SUCH_API, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -96,7 +96,7 @@ class Replay:
         """Answer a call."""
         exchanges = self._exchanges.get((call.method, call.endpoint))
         if not exchanges:
-            return no_such_api()
+            return NO_SUCH_API
         found = self._like(exchanges, Asked(call.query, json.loads(call.body) if call.body else None))
         line = found.line
         if "lost" in line:

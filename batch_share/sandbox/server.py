@@ -16,67 +16,318 @@ import asyncio
 import contextlib
 import math
 import signal
-from collections import Counter
+from collections import Counter, deque
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aiohttp import web
 
-from batch_share.sandbox.account import SandboxAccount, show_date
+from batch_share.sandbox.account import Clock, SandboxAccount, show_date
 from batch_share.sandbox.endpoints import BULK, HANDLERS, paths_of
-from batch_share.sandbox.faults import Faults, Particulars, ShareCache
+from batch_share.sandbox.faults import Faults, Particulars, ShareCache, parse_faults
 from batch_share.sandbox.options import SandboxOptions
-from batch_share.sandbox.window import Limits, LoopClock
 from batch_share.sandbox.wire import (
+    NO_SUCH_API,
     Refusal,
     Reply,
     SandboxCall,
     envelope,
     in_dialect,
-    no_such_api,
     refusal,
     throttled,
 )
 from batch_share.sandbox.world import fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from types import TracebackType
 
     from aiohttp.web_protocol import RequestHandler
 
-    from batch_share.sandbox.window import Clock
+    from batch_share.common import Rate
 
-_LOOK_SECONDS = 0.05
+    Step: TypeAlias = Callable[[SandboxCall], Awaitable[Reply]]
+    Wrapper: TypeAlias = Callable[[Step, SandboxCall], Awaitable[Reply]]
+
+_LOOK_SECONDS = 0.05  # short beside any time that a caller waits, and nearly no work
+_MAX_BODY_BYTES = 8 * 1024 * 1024  # 10,000 GUIDs are half a megabyte
+# Long enough to send an answer that is ready, short enough that nobody notices: open keep-alive connections and
+# calls in the middle of their latency are cut off.
+_SHUTDOWN_SECONDS = 0.1
+KEY_PARAMETERS = ("accessKey", "secretKey")
+_SHOWN = ("n", "at", "endpoint", "lead", "user", "activity", "outcome", "status", "fault")
+"""What the record of calls shows of each."""
+
+
+@dataclass(slots=True)
+class Window:
+    """Admits calls up to `rate`; `fullest` is the most that it admitted in any period.
+
+    No page says whether LeadSquared's window slides or is fixed (https://apidocs.leadsquared.com/rate-limits/), so
+    there are both, and both are strict: never more than the limit in any period, wherever it begins, or, if it
+    `is_fixed`, between two ticks of the clock, and around a tick up to twice as many. A refused call does not
+    count: it costs nothing but the answer.
+    """
+
+    rate: Rate
+    is_fixed: bool = False
+    fullest: int = 0
+    _recent: deque[float] = field(default_factory=deque, init=False)
+
+    def has_room(self, now: float) -> bool:
+        """Whether a call that arrives now would be admitted."""
+        while self._recent and now - self._recent[0] >= self.rate.period:
+            self._recent.popleft()
+        tick = now // self.rate.period
+        counted = [at for at in self._recent if at // self.rate.period == tick] if self.is_fixed else self._recent
+        return len(counted) < self.rate.limit
+
+    def count(self, now: float) -> None:
+        """Count a call that there was room for."""
+        self._recent.append(now)
+        self.fullest = max(self.fullest, len(self._recent))
+
+
+@dataclass(slots=True)
+class Limits:
+    """The account's two buckets: every call counts in `calls`, a bulk call in `bulk` as well.
+
+    Whether LeadSquared counts a bulk call twice is unknown; this is the stricter reading. `refusals` are the calls
+    that either refused.
+    """
+
+    calls: Window
+    bulk: Window | None = None
+    refusals: int = 0
+
+    def exceeded(self, now: float, *, bulk: bool) -> Rate | None:
+        """Count a call in its buckets, or name the rate that has no room for it: then it counts nowhere."""
+        buckets = [self.calls, self.bulk] if bulk and self.bulk else [self.calls]
+        full = next((bucket for bucket in buckets if not bucket.has_room(now)), None)
+        if full is not None:
+            self.refusals += 1
+            return full.rate
+        for bucket in buckets:
+            bucket.count(now)
+        return None
+
+
+@dataclass(slots=True)
+class Journal:
+    """All calls since the sandbox began. Keys never enter it."""
+
+    clock: Clock
+    began: float | None = None
+    calls: list[SandboxCall] = field(default_factory=list)
+
+    def elapsed(self) -> float:
+        """Seconds since the sandbox began: when it listens, or with the first call."""
+        now = self.clock.time()
+        if self.began is None:
+            self.began = now
+        return now - self.began
+
+    def open(self, method: str, endpoint: str, query: Mapping[str, str]) -> SandboxCall:
+        """Write down a call that arrives now."""
+        kept = {name: value for name, value in query.items() if name not in KEY_PARAMETERS}
+        call = SandboxCall(len(self.calls) + 1, self.elapsed(), method, endpoint, kept)
+        self.calls.append(call)
+        return call
+
+    def since(self, n: int) -> list[dict[str, Any]]:
+        """The calls after the n-th, as JSON values."""
+        return [{name: getattr(call, name) for name in _SHOWN} for call in self.calls[max(n, 0) :]]
+
+
+class Sandbox:
+    """An imitation LeadSquared. As an async context manager it listens on `url`, on a free port if `port` is 0.
+
+    `wrappers` stand around every handler, the first one outermost: each gets the next step and the call, and may
+    wait, change the reply, drop it, or not go on at all, before or after the effect. The options' own stand
+    innermost. `world` are the leads and users it knows; until `back_at`, on its clock, nobody gets a connection.
+    """
+
+    def __init__(
+        self, options: SandboxOptions | None = None, clock: Clock | None = None, wrappers: Sequence[Wrapper] = ()
+    ) -> None:
+        self.options = options or SandboxOptions()
+        self.clock = clock or Clock()
+        self.account = SandboxAccount(self.options, self.clock)
+        self.world = self.account.world
+        self.journal = Journal(self.clock)
+        bulk, is_fixed = self.options.bulk_rate, self.options.fixed_window
+        self.limits = Limits(Window(self.options.rate, is_fixed), Window(bulk, is_fixed) if bulk else None)
+        absent = frozenset().union(*map(paths_of, self.options.without))
+        self._handlers = {place: handler for place, handler in HANDLERS.items() if place[1] not in absent}
+        particulars = Particulars(self.options.rate)
+        faults: Wrapper = Faults(parse_faults(self.options.faults), self.options.seed, particulars)
+        caches: list[Wrapper] = [ShareCache()] if self.options.one_request_id else []
+        self._step: Step = self._handle
+        for wrapper in reversed([*wrappers, faults, *caches]):
+            self._step = partial(wrapper, self._step)
+        self._listener: Listener | None = None
+        self.back_at = -math.inf
+
+    @property
+    def url(self) -> str:
+        """`http://host:port`, without `/v2`. RuntimeError while it does not listen."""
+        if self._listener is None:
+            raise RuntimeError("the sandbox is not listening: use it as an async context manager")
+        host, port = self._listener.address
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def __aenter__(self) -> Sandbox:
+        self.journal.began = self.clock.time()
+        listener = Listener(build_app(self), self.clock)
+        await listener.open(self.options.host, self.options.port)
+        self._listener = listener
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            await listener.close()
+
+    def arrive(
+        self, method: str, endpoint: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> tuple[SandboxCall, Reply | None]:
+        """Count a call that arrives now; what keeps it out, if anything does, is decided here.
+
+        Only calls with the right keys are the account's, in one of both transports of
+        https://apidocs.leadsquared.com/authentication/
+        """
+        call = self.journal.open(method, endpoint, dict(query))
+        call.host = headers.get("Host", "")
+        known, secret = {self.options.access_key, *self.options.other_access_keys}, self.options.secret_key
+        given = (
+            (headers.get("x-LSQ-AccessKey"), headers.get("x-LSQ-SecretKey")),
+            (query.get("accessKey"), query.get("secretKey")),
+        )
+        if not any(access in known and theirs == secret for access, theirs in given):
+            call.outcome = "unauthenticated"
+            words = "Invalid Access Details provided."
+            return call, Reply.json(envelope("MXInvalidAccessDetailsException", words), 401)
+        exceeded = self.limits.exceeded(self.clock.time(), bulk=endpoint == BULK)
+        if exceeded is not None:
+            call.outcome = "throttled"
+            return call, throttled(exceeded, self.options.reject_as, self.options.retry_after)
+        return call, None
+
+    async def answer(self, call: SandboxCall, refused: Reply | None) -> Reply:
+        """Let a call that arrived take effect, unless it was `refused`, and take its time.
+
+        The round trip is lognormal around the latency, and that of the n-th call the same in every run.
+        """
+        round_trip = self.options.latency
+        if self.options.jitter:
+            deviation = NormalDist().inv_cdf(fraction(self.options.seed, "latency", call.n) or 0.5)
+            round_trip *= math.exp(self.options.jitter * deviation)
+        if round_trip > 0:
+            await self.clock.sleep(round_trip / 2)
+        reply = in_dialect(self.options.dialect, call.endpoint, refused or await self._step(call))
+        if round_trip > 0:
+            await self.clock.sleep(round_trip / 2)
+        call.status = None if reply.drop or reply.silent else reply.status
+        if reply.away:
+            self.back_at = self.clock.time() + reply.away
+            if self._listener is not None:
+                self._listener.leave(reply.away)
+        return reply
+
+    async def _handle(self, call: SandboxCall) -> Reply:
+        """The innermost step: the call takes effect, or is refused."""
+        handler = self._handlers.get((call.method, call.endpoint))
+        if handler is None:
+            call.outcome = "unknown path"
+            return NO_SUCH_API
+        try:
+            if call.endpoint.rpartition("/")[2] in self.options.refuse or call.endpoint in self.options.refuse:
+                raise refusal("MXUnauthorizedException", "You are not allowed to use this API")
+            value = handler(self.account, call)
+        except Refusal as refused:
+            call.outcome = "refused"
+            return refused.reply
+        call.outcome = "done"
+        return Reply.json(value)
+
+    def report(self) -> dict[str, Any]:
+        """What happened so far, as `GET /sandbox/report` tells it."""
+        calls, account = self.journal.calls, self.account
+        pairs = Counter((each.lead.id, each.owner.id) for each in account.activities.values())
+        shares = [
+            {
+                "lead": str(grant.lead.number),
+                "user": grant.user.id,
+                "activity": grant.activity.id,
+                "access": grant.access,
+                "expires": show_date(grant.expires) if grant.expires else None,
+            }
+            for grant in account.live_shares()
+        ]
+        return {
+            "total_calls": len(calls),
+            "calls": dict(Counter(call.endpoint for call in calls)),
+            "outcomes": dict(Counter(call.outcome for call in calls)),
+            "faults": dict(Counter(call.fault for call in calls if call.fault)),
+            "seconds": round(self.journal.elapsed() - calls[0].at, 6) if calls else 0.0,
+            "rate": str(self.options.rate),
+            "refusals": self.limits.refusals,
+            "fullest_window": self.limits.calls.fullest,
+            "activities": len(account.activities),
+            "activities_per_lead_and_user": {f"{lead}|{owner}": count for (lead, owner), count in pairs.items()},
+            "duplicates": sum(count > 1 for count in pairs.values()),
+            "live_shares": {"count": len(shares), "shares": shares},
+            "requests": dict(Counter(each.state(self.clock.time()) for each in account.requests.values())),
+        }
+
+
+def build_app(sandbox: Sandbox) -> web.Application:
+    """The sandbox as an aiohttp application: LeadSquared's API under /v2/, its own reports under /sandbox/."""
+
+    async def drop_made_up_type(_: web.Request, response: web.StreamResponse) -> None:
+        """Send no Content-Type where a reply has none: aiohttp fills in this one."""
+        if response.headers.get("Content-Type") == "application/octet-stream":
+            del response.headers["Content-Type"]
+
+    async def receive(request: web.Request) -> web.StreamResponse:
+        endpoint = request.match_info["endpoint"]
+        call, refused = sandbox.arrive(request.method, endpoint, request.query, request.headers)
+        call.body = await request.read()
+        return await send(request, await sandbox.answer(call, refused), sandbox.clock)
+
+    async def report(_: web.Request) -> web.Response:
+        return web.json_response(sandbox.report())
+
+    async def calls(request: web.Request) -> web.Response:
+        since = request.query.get("since", "0")
+        if not (since.isascii() and since.isdigit() and len(since) < 10):
+            raise web.HTTPBadRequest(text="since is the number of a call")
+        return web.json_response(sandbox.journal.since(int(since)))
+
+    app = web.Application(client_max_size=_MAX_BODY_BYTES)
+    app.on_response_prepare.append(drop_made_up_type)
+    app.router.add_get("/sandbox/report", report)
+    app.router.add_get("/sandbox/calls", calls)
+    app.router.add_route("*", "/v2/{endpoint:.*}", receive)
+    return app
 
 
 async def send(request: web.Request, reply: Reply, clock: Clock) -> web.StreamResponse:
     """Answer `request` as `reply` says. Returns when there is nothing more to send."""
     if reply.silent:
-        await _keep_silent(request)
+        while request.transport is not None:  # noqa: ASYNC110 - aiohttp tells no handler that its caller has gone
+            await asyncio.sleep(_LOOK_SECONDS)
     elif reply.drop and request.transport is not None:
         request.transport.abort()
-    elif reply.missing or reply.drip:
-        return await _in_pieces(request, reply, clock)
-    return web.Response(
-        status=reply.status, body=reply.body, headers=reply.headers, content_type=reply.content_type
-    )
-
-
-async def drop_made_up_type(_: web.Request, response: web.StreamResponse) -> None:
-    """Send no Content-Type where a reply has none: aiohttp fills in this one. A signal, on_response_prepare."""
-    if response.headers.get("Content-Type") == "application/octet-stream":
-        del response.headers["Content-Type"]
-
-
-async def _keep_silent(request: web.Request) -> None:
-    """Hold the connection until the caller gives it up."""
-    while request.transport is not None:  # noqa: ASYNC110 - aiohttp tells no handler that its caller has gone
-        await asyncio.sleep(_LOOK_SECONDS)
-
-
-async def _in_pieces(request: web.Request, reply: Reply, clock: Clock) -> web.StreamResponse:
+    if reply.silent or reply.drop or not (reply.missing or reply.drip):
+        return web.Response(
+            status=reply.status, body=reply.body, headers=reply.headers, content_type=reply.content_type
+        )
     response = web.StreamResponse(status=reply.status, headers=reply.headers)
     if reply.content_type is not None:
         response.content_type = reply.content_type
@@ -89,11 +340,6 @@ async def _in_pieces(request: web.Request, reply: Reply, clock: Clock) -> web.St
     if reply.missing and request.transport is not None:
         request.transport.close()
     return response
-
-
-# Long enough to send an answer that is ready, short enough that nobody notices: open keep-alive connections and
-# calls in the middle of their latency are cut off.
-_SHUTDOWN_SECONDS = 0.1
 
 
 class Listener:
@@ -169,260 +415,8 @@ class Listener:
     async def _listen(self, host: str, port: int) -> asyncio.Server:
         if self._runner.server is None:
             raise RuntimeError("the door is opened once the runner is set up")
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._runner.server, host, port)
+        self._server = await asyncio.get_running_loop().create_server(self._runner.server, host, port)
         return self._server
-
-
-KEY_PARAMETERS = ("accessKey", "secretKey")
-
-
-class Journal:
-    """All calls since the sandbox began. Keys never enter it."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._began: float | None = None
-        self.calls: list[SandboxCall] = []
-
-    def begin(self) -> None:
-        """Count seconds from now on."""
-        self._began = self._clock.time()
-
-    def open(self, method: str, endpoint: str, query: dict[str, str]) -> SandboxCall:
-        """Write down a call that arrives now."""
-        kept = {name: value for name, value in query.items() if name not in KEY_PARAMETERS}
-        call = SandboxCall(len(self.calls) + 1, self._elapsed(), method, endpoint, kept)
-        self.calls.append(call)
-        return call
-
-    def since(self, n: int) -> list[dict[str, Any]]:
-        """The calls after the n-th, as JSON values."""
-        return [_entry(call) for call in self.calls[max(n, 0) :]]
-
-    def seconds(self) -> float:
-        """Seconds since the first call; 0 before it."""
-        return self._elapsed() - self.calls[0].at if self.calls else 0.0
-
-    def _elapsed(self) -> float:
-        now = self._clock.time()
-        if self._began is None:
-            self._began = now
-        return now - self._began
-
-
-def report(journal: Journal, limits: Limits, account: SandboxAccount) -> dict[str, Any]:
-    """What happened so far: calls, refusals, activities, live shares, requests."""
-    pairs, shares = account.pairs(), _live_shares(account)
-    return {
-        "total_calls": len(journal.calls),
-        "calls": dict(Counter(call.endpoint for call in journal.calls)),
-        "outcomes": dict(Counter(call.outcome for call in journal.calls)),
-        "faults": dict(Counter(call.fault for call in journal.calls if call.fault)),
-        "seconds": round(journal.seconds(), 6),
-        "rate": str(limits.calls.rate),
-        "refusals": limits.refusals,
-        "fullest_window": limits.calls.fullest,
-        "activities": account.activity_count(),
-        "activities_per_lead_and_user": {f"{lead}|{owner}": count for (lead, owner), count in pairs.items()},
-        "duplicates": sum(count > 1 for count in pairs.values()),
-        "live_shares": {"count": len(shares), "shares": shares},
-        "requests": dict(account.shares.states()),
-    }
-
-
-def _live_shares(account: SandboxAccount) -> list[dict[str, Any]]:
-    return [
-        {
-            "lead": str(grant.lead.number),
-            "user": grant.user.id,
-            "activity": grant.activity.id,
-            "access": grant.access,
-            "expires": show_date(grant.expires) if grant.expires else None,
-        }
-        for grant in account.shares.live()
-    ]
-
-
-def _entry(call: SandboxCall) -> dict[str, Any]:
-    names = ("n", "at", "endpoint", "lead", "user", "activity", "outcome", "status", "fault")
-    return {name: getattr(call, name) for name in names}
-
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from types import TracebackType
-
-    from batch_share.sandbox.window import Clock
-    from batch_share.sandbox.world import World
-
-    Step: TypeAlias = Callable[[SandboxCall], Awaitable[Reply]]
-    Wrapper: TypeAlias = Callable[[Step, SandboxCall], Awaitable[Reply]]
-
-_MAX_BODY_BYTES = 8 * 1024 * 1024
-
-
-class Sandbox:
-    """An imitation LeadSquared. As an async context manager it listens on `url`, on a free port if `port` is 0.
-
-    `wrappers` stand around every handler, the first one outermost: each gets the next step and the call, and may
-    wait, change the reply, drop it, or not go on at all, before or after the effect. The options' own stand
-    innermost.
-    """
-
-    def __init__(
-        self, options: SandboxOptions | None = None, clock: Clock | None = None, wrappers: Sequence[Wrapper] = ()
-    ) -> None:
-        self.options = options or SandboxOptions()
-        self.clock: Clock = clock or LoopClock()
-        self.account = SandboxAccount(self.options, self.clock)
-        self.journal = Journal(self.clock)
-        self.limits = Limits(self.options)
-        absent = frozenset().union(*map(paths_of, self.options.without))
-        self._handlers = {place: handler for place, handler in HANDLERS.items() if place[1] not in absent}
-        self._step: Step = self._handle
-        faults: Wrapper = Faults(self.options.faults, self.options.seed, Particulars(self.options.rate))
-        caches: list[Wrapper] = [ShareCache()] if self.options.one_request_id else []
-        for wrapper in reversed([*wrappers, faults, *caches]):
-            self._step = partial(wrapper, self._step)
-        self._listener: Listener | None = None
-        self._back_at = -math.inf
-
-    @property
-    def world(self) -> World:
-        """The leads and users it knows."""
-        return self.account.world
-
-    @property
-    def url(self) -> str:
-        """`http://host:port`, without `/v2`. RuntimeError while it does not listen."""
-        if self._listener is None:
-            raise RuntimeError("the sandbox is not listening: use it as an async context manager")
-        host, port = self._listener.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-    def report(self) -> dict[str, Any]:
-        """What happened so far, as `GET /sandbox/report` tells it."""
-        return report(self.journal, self.limits, self.account)
-
-    async def __aenter__(self) -> Sandbox:
-        listener = Listener(build_app(self), self.clock)
-        await listener.open(self.options.host, self.options.port)
-        self._listener = listener
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            await listener.close()
-
-    @property
-    def is_away(self) -> bool:
-        """Whether nobody gets a connection now."""
-        return self.clock.time() < self._back_at
-
-    async def receive(self, request: web.Request) -> web.StreamResponse:
-        """Answer a call under /v2/."""
-        call, refused = self.arrive(request.method, request.match_info["endpoint"], request.query, request.headers)
-        call.body = await request.read()
-        return await send(request, await self.answer(call, refused), self.clock)
-
-    def arrive(
-        self, method: str, endpoint: str, query: Mapping[str, str], headers: Mapping[str, str]
-    ) -> tuple[SandboxCall, Reply | None]:
-        """Count a call that arrives now; what keeps it out, if anything does."""
-        call = self.journal.open(method, endpoint, dict(query))
-        call.host = headers.get("Host", "")
-        return call, self._refused(call, query, headers)
-
-    async def answer(self, call: SandboxCall, refused: Reply | None) -> Reply:
-        """Let a call that arrived take effect, unless it was `refused`, and take its time."""
-        half_trip = self._round_trip(call.n) / 2
-        await self._travel(half_trip)
-        reply = in_dialect(self.options.dialect, call.endpoint, refused or await self._step(call))
-        await self._travel(half_trip)
-        call.status = None if reply.drop or reply.silent else reply.status
-        if reply.away:
-            self._leave(reply.away)
-        return reply
-
-    def _leave(self, seconds: float) -> None:
-        self._back_at = self.clock.time() + seconds
-        if self._listener is not None:
-            self._listener.leave(seconds)
-
-    def _refused(self, call: SandboxCall, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply | None:
-        """What keeps a call out, decided as it arrives. Only calls with the right keys are the account's."""
-        if not self._keys_fit(query, headers):
-            call.outcome = "unauthenticated"
-            return Reply.json(envelope("MXInvalidAccessDetailsException", "Invalid Access Details provided."), 401)
-        exceeded = self.limits.exceeded(self.clock.time(), bulk=call.endpoint == BULK)
-        if exceeded is not None:
-            call.outcome = "throttled"
-            return throttled(exceeded, self.options.reject_as, self.options.retry_after)
-        return None
-
-    def _keys_fit(self, query: Mapping[str, str], headers: Mapping[str, str]) -> bool:
-        """Both transports of https://apidocs.leadsquared.com/authentication/"""
-        known, secret = {self.options.access_key, *self.options.other_access_keys}, self.options.secret_key
-        given = (
-            (headers.get("x-LSQ-AccessKey"), headers.get("x-LSQ-SecretKey")),
-            (query.get("accessKey"), query.get("secretKey")),
-        )
-        return any(access in known and theirs == secret for access, theirs in given)
-
-    async def _handle(self, call: SandboxCall) -> Reply:
-        """The innermost step: the call takes effect, or is refused."""
-        handler = self._handlers.get((call.method, call.endpoint))
-        if handler is None:
-            call.outcome = "unknown path"
-            return no_such_api()
-        try:
-            if call.endpoint.rpartition("/")[2] in self.options.refuse or call.endpoint in self.options.refuse:
-                raise refusal("MXUnauthorizedException", "You are not allowed to use this API")
-            value = handler(self.account, call)
-        except Refusal as refused:
-            call.outcome = "refused"
-            return refused.reply
-        call.outcome = "done"
-        return Reply.json(value)
-
-    def _round_trip(self, n: int) -> float:
-        """The n-th call's round trip: lognormal around `latency`, the same in every run."""
-        if not self.options.jitter:
-            return self.options.latency
-        deviation = NormalDist().inv_cdf(fraction(self.options.seed, "latency", n) or 0.5)
-        return self.options.latency * math.exp(self.options.jitter * deviation)
-
-    async def _travel(self, seconds: float) -> None:
-        if seconds > 0:
-            await self.clock.sleep(seconds)
-
-
-def build_app(sandbox: Sandbox) -> web.Application:
-    """The sandbox as an aiohttp application: LeadSquared's API under /v2/, its own reports under /sandbox/."""
-
-    async def began(_: web.Application) -> None:
-        sandbox.journal.begin()
-
-    async def report(_: web.Request) -> web.Response:
-        return web.json_response(sandbox.report())
-
-    async def calls(request: web.Request) -> web.Response:
-        since = request.query.get("since", "0")
-        if not (since.isascii() and since.isdigit() and len(since) < 10):
-            raise web.HTTPBadRequest(text="since is the number of a call")
-        return web.json_response(sandbox.journal.since(int(since)))
-
-    app = web.Application(client_max_size=_MAX_BODY_BYTES)
-    app.on_startup.append(began)
-    app.on_response_prepare.append(drop_made_up_type)
-    app.router.add_get("/sandbox/report", report)
-    app.router.add_get("/sandbox/calls", calls)
-    app.router.add_route("*", "/v2/{endpoint:.*}", sandbox.receive)
-    return app
 
 
 async def serve_forever(

@@ -26,14 +26,15 @@ import codecs
 import json
 import re
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from batch_share.common import Rate
 
-_INTEGER = re.compile(r"-?[0-9]{1,9}")
+_INTEGER = re.compile(r"-?[0-9]{1,9}")  # what surely fits into 32 bits
 
 
 @dataclass(slots=True)
@@ -58,6 +59,12 @@ class SandboxCall:
     status: int | None = None
     fault: str | None = None
     host: str = ""
+
+    def parameter(self, name: str) -> str:
+        """A parameter of the query that must be there. Raises Refusal."""
+        if not self.query.get(name):
+            raise missing(name)
+        return self.query[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +91,17 @@ class Reply:
         return cls(status, json.dumps(value).encode(), headers or {})
 
 
+@dataclass(eq=False)
 class Refusal(Exception):
     """The call is refused and nothing was done: `reply` says so, `words` is the part for people."""
 
-    def __init__(self, reply: Reply, kind: str, words: str) -> None:
-        super().__init__(words)
-        self.reply = reply
-        self.kind = kind
-        self.words = words
+    reply: Reply
+    kind: str
+    words: str
+
+
+NO_SUCH_API = Reply(404, b"No such API.", content_type="text/plain")
+"""Nothing is at this path, as the documentation says of 404."""
 
 
 def envelope(kind: str, words: str) -> dict[str, str]:
@@ -104,9 +114,14 @@ def refusal(kind: str, words: str, status: int = 500) -> Refusal:
     return Refusal(Reply.json(envelope(kind, words), status), kind, words)
 
 
-def failed(words: str) -> Refusal:
-    """A refusal in a 200, seen live for a deactivated activity type."""
-    return Refusal(Reply.json({"Status": "Failed", "Message": {"Message": words}}), "", words)
+def missing(name: str) -> Refusal:
+    """A mandatory property or parameter is not there."""
+    return refusal("MXMandatoryAttributeMissingException", f"'{name}' is mandatory")
+
+
+def mistyped(name: str) -> Refusal:
+    """A property is not of the documented type: 400."""
+    return refusal("MXInvalidInputException", f"Cannot deserialize the value of '{name}'", 400)
 
 
 def throttled(rate: Rate, status: int, wait: float | None = None) -> Reply:
@@ -117,26 +132,6 @@ def throttled(rate: Rate, status: int, wait: float | None = None) -> Reply:
     words = f"API calls exceeded the limit of {rate.limit} in {rate.period:g} second(s)"
     headers = {} if wait is None else {"Retry-After": f"{wait:g}"}
     return Reply.json(envelope("MXAPIRateLimitExceededException", words), status, headers)
-
-
-def no_such_api() -> Reply:
-    """Nothing is at this path, as the documentation says of 404."""
-    return Reply(404, b"No such API.", content_type="text/plain")
-
-
-def missing(name: str) -> Refusal:
-    """A mandatory property or parameter is not there."""
-    return refusal("MXMandatoryAttributeMissingException", f"'{name}' is mandatory")
-
-
-def malformed(words: str) -> Refusal:
-    """The body is not of the documented type: 400."""
-    return refusal("MXInvalidInputException", words, 400)
-
-
-def succeeded(message_id: str) -> dict[str, Any]:
-    """The answer of every call that makes something."""
-    return {"Status": "Success", "Message": {"Id": message_id}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +145,9 @@ class Json:
         value = self.properties.get(name)
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
-        return value if value is None or isinstance(value, str) else _mistyped(name)
+        if value is not None and not isinstance(value, str):
+            raise mistyped(name)
+        return value
 
     def needed(self, name: str) -> str:
         """A string that must be there and not be empty."""
@@ -162,62 +159,45 @@ class Json:
     def integer(self, name: str) -> int | None:
         """A 32-bit number, or its digits in a string."""
         value = self.text(name)
-        if not value:
-            return None
-        return int(value) if _INTEGER.fullmatch(value) else _mistyped(name)
+        if value and not _INTEGER.fullmatch(value):
+            raise mistyped(name)
+        return int(value) if value else None
 
     def child(self, name: str) -> Json:
         """An object; an empty one where there is none."""
         value = self.properties.get(name) or {}
-        return Json(value) if isinstance(value, dict) else _mistyped(name)
+        if not isinstance(value, dict):
+            raise mistyped(name)
+        return Json(value)
 
     def children(self, name: str) -> list[Json]:
         """An array of objects; an empty one where there is none."""
-        value = self.properties.get(name)
-        return [] if value is None else _objects(value, name)
-
-    def strings(self, name: str) -> list[str]:
-        """An array of strings."""
-        value = self.properties.get(name) or []
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            _mistyped(name)
-        return value
+        value = [] if self.properties.get(name) is None else self.properties[name]
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            raise mistyped(name)
+        return [Json(item) for item in value]
 
 
 def json_object(body: bytes) -> Json:
     """The body as one object."""
-    value = _parsed(body)
-    if not isinstance(value, dict):
-        raise malformed("Cannot deserialize the current JSON value because the type requires a JSON object")
-    return Json(value)
+    return Json(_parsed(body, dict, "value because the type requires a JSON object"))
 
 
 def json_array(body: bytes) -> list[Json]:
     """The body as an array of objects."""
-    value = _parsed(body)
-    if not isinstance(value, list):
-        raise malformed("Cannot deserialize the current JSON object because the type requires a JSON array")
-    return _objects(value, "body")
+    return Json({"body": _parsed(body, list, "object because the type requires a JSON array")}).children("body")
 
 
-def _objects(value: object, name: str) -> list[Json]:
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        _mistyped(name)
-    return [Json(item) for item in value]
-
-
-def _parsed(body: bytes) -> Any:
+def _parsed(body: bytes, kind: type, instead: str) -> Any:
     try:
-        return json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError):
-        raise malformed("The request body contains malformed or unexpected JSON") from None
+        words = "The request body contains malformed or unexpected JSON"
+        raise refusal("MXInvalidInputException", words, 400) from None
+    if not isinstance(value, kind):
+        raise refusal("MXInvalidInputException", f"Cannot deserialize the current JSON {instead}", 400)
+    return value
 
-
-def _mistyped(name: str) -> NoReturn:
-    raise malformed(f"Cannot deserialize the value of '{name}'")
-
-
-Change: TypeAlias = "Callable[[Any], Any]"
 
 _ID = re.compile(r"I[dD](?![a-z])")
 _ENVELOPE = ("Status", "Message", "ExceptionType", "ExceptionMessage")
@@ -245,38 +225,26 @@ def in_dialect(dialect: str, endpoint: str, reply: Reply) -> Reply:
         return replace(reply, content_type=None)
     if dialect == "wrapped":
         name = _LISTS.get(endpoint.partition("/")[0], "Data")
-        reported = {name: value} if isinstance(value, list) else value
-    else:
-        reported = _REWRITTEN[dialect](value)
-    return replace(reply, body=json.dumps(reported).encode())
-
-
-def _everywhere(change: Change) -> Change:
-    """Change every value in a JSON value, the innermost first."""
-
-    def changed(value: Any) -> Any:
-        if isinstance(value, dict):
-            value = {name: changed(each) for name, each in value.items()}
-        elif isinstance(value, list):
-            value = [changed(each) for each in value]
-        return change(value)
-
-    return changed
-
-
-def _renamed(rename: Callable[[str], str]) -> Change:
-    return _everywhere(
-        lambda value: {rename(name): each for name, each in value.items()} if isinstance(value, dict) else value
-    )
-
-
-def _nulls(value: Any) -> Any:
-    if isinstance(value, dict):
+        return replace(reply, body=json.dumps({name: value} if isinstance(value, list) else value).encode())
+    if dialect == "nulls" and isinstance(value, dict):  # an answer as a whole has names that none within it has
         if "Status" in value:
             value = value | {name: None for name in _ENVELOPE if name not in value}
         elif value.keys() == {"RecordCount"}:
             value = value | {"List": None}
-    return _everywhere(_null)(value)
+    return replace(reply, body=json.dumps(_everywhere(_REWRITTEN[dialect], value)).encode())
+
+
+def _everywhere(change: Callable[[Any], Any], value: Any) -> Any:
+    """Change every value in a JSON value, the innermost first."""
+    if isinstance(value, dict):
+        value = {name: _everywhere(change, each) for name, each in value.items()}
+    elif isinstance(value, list):
+        value = [_everywhere(change, each) for each in value]
+    return change(value)
+
+
+def _renamed(rename: Callable[[str], str], value: Any) -> Any:
+    return {rename(name): each for name, each in value.items()} if isinstance(value, dict) else value
 
 
 def _null(value: Any) -> Any:
@@ -287,13 +255,15 @@ def _null(value: Any) -> Any:
     return None if value in ([], {}, "") else value
 
 
-_REWRITTEN: dict[str, Change] = {
-    "lower": _renamed(str.lower),
-    "upper": _renamed(str.upper),
-    "swapped": _renamed(lambda name: _ID.sub(lambda found: "Id" if found[0] == "ID" else "ID", name)),
-    "texts": _everywhere(lambda value: str(value) if isinstance(value, bool | int | float) else value),
-    "nulls": _nulls,
-    "single": _everywhere(lambda value: value[0] if isinstance(value, list) and len(value) == 1 else value),
+_REWRITTEN: dict[str, Callable[[Any], Any]] = {
+    "lower": partial(_renamed, str.lower),
+    "upper": partial(_renamed, str.upper),
+    "swapped": partial(_renamed, lambda name: _ID.sub(lambda found: "Id" if found[0] == "ID" else "ID", name)),
+    "texts": lambda value: str(value) if isinstance(value, bool | int | float) else value,
+    "nulls": _null,
+    "single": lambda value: value[0] if isinstance(value, list) and len(value) == 1 else value,
 }
+"""How each value is written, the innermost first."""
+
 DIALECTS = ("plain", *_REWRITTEN, "wrapped", "bom", "typeless")
 """Every dialect by its name."""

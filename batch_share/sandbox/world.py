@@ -17,19 +17,15 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "sandbox.batch-share.invalid")
 
 def guid(*parts: str | int) -> str:
     """A GUID as LeadSquared writes them: lower case, with dashes. The same parts give the same GUID, always."""
-    return str(_uuid(parts))
+    return str(uuid.uuid5(_NAMESPACE, ":".join(map(str, parts))))
 
 
 def fraction(*parts: str | int) -> float:
     """A number in [0, 1) for these parts, evenly spread over all parts."""
-    return (_uuid(parts).int >> 80) / (1 << 48)
+    return (uuid.UUID(guid(*parts)).int >> 80) / (1 << 48)  # the 48 bits before the one that says the version
 
 
-def _uuid(parts: tuple[str | int, ...]) -> uuid.UUID:
-    return uuid.uuid5(_NAMESPACE, ":".join(map(str, parts)))
-
-
-FIRST_NUMBER = 869_000
+FIRST_NUMBER = 869_000  # of six digits, as numbers of real leads are
 _FIRST_NAMES = (
     "Aarav", "Asha", "Bhavna", "Chetan", "Deepa", "Farhan", "Gauri", "Harish", "Isha", "Jatin", "Kavya", "Lakshmi",
     "Manoj", "Nisha", "Omkar", "Priya", "Rahul", "Sana", "Tarun", "Usha", "Varun", "Yamini", "Zoya",
@@ -71,32 +67,36 @@ class User:
 
 
 class World:
-    """`leads` and `users`, in a fixed order; `users[0]` is the administrator whose keys are in use.
+    """`leads` and `users`, in a fixed order; `users[0]` is the administrator whose keys are in use, the `key_user`.
 
-    Every tenth user (`users[9]`, `users[19]`, ...) is inactive. `leads[i].number` is 869000 + i.
+    Every tenth user (`users[9]`, `users[19]`, ...) is inactive. `leads[i].number` is 869000 + i; `numbers` are the
+    leads by their numbers, in digits. Whatever names no owner is the `key_user`'s.
     """
 
     def __init__(self, seed: int = 1, leads: int = 2000, users: int = 20) -> None:
         self.seed = seed
-        self.users = tuple(_user(seed, position) for position in range(users))
+        names = [_names(seed, "user", position) for position in range(users)]
+        self.users = tuple(
+            User(
+                id=guid(seed, "user", position),
+                first_name=first,
+                last_name=last,
+                email=f"{first}.{last}.{position}@sales.example.com".lower(),
+                role="Sales_User" if position else "Administrator",
+                active=position % 10 != 9,
+            )
+            for position, (first, last) in enumerate(names)
+        )
+        self.key_user = self.users[0]
         self.leads = _leads(seed, leads, self.users)
         self._users = {user.id: user for user in self.users}
         self._emails = {user.email: user for user in self.users}
         self._leads = {lead.id: lead for lead in self.leads}
-        self._numbers = {str(lead.number): lead for lead in self.leads}
-
-    @property
-    def key_user(self) -> User:
-        """The user behind the keys: the owner of whatever names no other."""
-        return self.users[0]
+        self.numbers = {str(lead.number): lead for lead in self.leads}
 
     def lead(self, lead_id: str) -> Lead | None:
         """The lead with this GUID."""
         return self._leads.get(lead_id.lower())
-
-    def lead_numbered(self, number: str) -> Lead | None:
-        """The lead with this Lead Number, in digits."""
-        return self._numbers.get(number)
 
     def user(self, user_id: str) -> User | None:
         """The user with this GUID, active or not."""
@@ -107,35 +107,23 @@ class World:
         return self._emails.get(email.strip().lower())
 
 
-def _user(seed: int, position: int) -> User:
-    first, last = _names(seed, "user", position)
-    return User(
-        id=guid(seed, "user", position),
-        first_name=first,
-        last_name=last,
-        email=f"{first}.{last}.{position}@sales.example.com".lower(),
-        role="Sales_User" if position else "Administrator",
-        active=position % 10 != 9,
-    )
-
-
 @lru_cache(maxsize=4)  # a program may make one sandbox after the other, all of the same people
 def _leads(seed: int, count: int, users: tuple[User, ...]) -> tuple[Lead, ...]:
-    return tuple(_lead(seed, position, users) for position in range(count))
-
-
-def _lead(seed: int, position: int, users: tuple[User, ...]) -> Lead:
-    first, last = _names(seed, "lead", position)
-    return Lead(
-        id=guid(seed, "lead", position),
-        number=FIRST_NUMBER + position,
-        first_name=first,
-        last_name=last,
-        email=f"{first}.{last}.{position}@example.com".lower(),
-        # 7919 shares no factor with 10^8: no two leads have the same number.
-        phone=f"+91-98{(10_000_019 + position * 7919) % 100_000_000:08d}",
-        owner_id=users[position % len(users)].id,
-    )
+    leads = []
+    for position in range(count):
+        first, last = _names(seed, "lead", position)
+        lead = Lead(
+            id=guid(seed, "lead", position),
+            number=FIRST_NUMBER + position,
+            first_name=first,
+            last_name=last,
+            email=f"{first}.{last}.{position}@example.com".lower(),
+            # 7919 shares no factor with 10^8: no two leads have the same number.
+            phone=f"+91-98{(10_000_019 + position * 7919) % 100_000_000:08d}",
+            owner_id=users[position % len(users)].id,
+        )
+        leads.append(lead)
+    return tuple(leads)
 
 
 def _names(seed: int, kind: str, position: int) -> tuple[str, str]:

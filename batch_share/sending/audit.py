@@ -19,8 +19,7 @@ from batch_share.common import plural, utc_now
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.protocol import TYPE_PAGE, activities_of_type
 from batch_share.ledger.states import Stage
-from batch_share.sending.activities import collect
-from batch_share.sending.steps import in_note, marker_of
+from batch_share.sending.steps import collect, in_note, marker_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,23 +5,22 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, Unreachable
-from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
-from batch_share.leadsquared.people import key_user, read_key_user
-from batch_share.leadsquared.protocol import Answer
-from batch_share.ledger.states import BEFORE, INTENT_OF, Stage
-from batch_share.sending import log_events
-from batch_share.sending.onlookers import Outage
+from batch_share.leadsquared.people import KEY_USER, read_key_user
+from batch_share.leadsquared.protocol import Answer, Denied, Done, Lost, NotSent, Refused, Throttled
+from batch_share.ledger.states import BEFORE, INTENT_OF, Stage, State
+from batch_share.logs import log
+from batch_share.sending.onlookers import LONG_WAIT, Outage
 from batch_share.sending.verdict import carry, decide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from batch_share.leadsquared.outcome import Failure, Outcome
     from batch_share.leadsquared.people import KeyUser
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import Call, Failure, Outcome
     from batch_share.ledger.records import Result, Row
     from batch_share.sending.session import Connection, Session
 
@@ -89,7 +88,16 @@ async def write_once(
         attempts = await session.ledger.intend(rows, step, dispatch.markers)
         session.tally.moved(BEFORE[step], INTENT_OF[step], len(rows))
         answer = await session.send(dispatch.call, counted)
-    outcome = _believed(session, dispatch, answer) if isinstance(answer, Answer) else answer
+    outcome, path = dispatch.read(answer) if isinstance(answer, Answer) else answer, dispatch.call.path
+    if isinstance(outcome, Done | tuple):
+        session.apis.worked.add(path)
+    elif isinstance(outcome, Refused) and outcome.status == 404:
+        # A missing API, but only where it has never worked in this run; nothing else needs the one that revokes.
+        if path in session.apis.worked:
+            words = f"the call was answered as if there were none such, which there is: {outcome.words}"
+            outcome = Lost(words, 404)
+        elif step is not Stage.REVOKE and not dispatch.bulk:
+            outcome = Denied(outcome.words, 404, path)
     if isinstance(outcome, tuple):
         pairs = zip(outcome, rows, strict=True)
         outcome = tuple([await _own(session, step, part, [row]) for part, row in pairs])
@@ -98,8 +106,8 @@ async def write_once(
     decided = decide(step, outcome, len(rows), bulk=dispatch.bulk)
     results = [carry(row, result) for row, result in zip(rows, decided, strict=True)]
     await session.ledger.settle(attempts, rows, results)
-    log_events.outcomes(rows, step, results)
-    for result in results:
+    for row, result in zip(rows, results, strict=True):
+        log_outcome(row, step, result)
         session.moved(INTENT_OF[step], result)
     parts = outcome if isinstance(outcome, tuple) else (outcome,)
     if not all(isinstance(part, UNDONE) for part in parts):
@@ -110,18 +118,12 @@ async def write_once(
     return outcome, results
 
 
-def _believed(session: Session, dispatch: Dispatch, answer: Answer) -> Outcome | tuple[Outcome, ...]:
-    """What the answer says, but for a 404: it is a missing API only where that has never worked in this run."""
-    outcome, path = dispatch.read(answer), dispatch.call.path
-    if not isinstance(outcome, Refused) or outcome.status != 404:
-        if isinstance(outcome, Done | tuple):
-            session.apis.worked.add(path)
-        return outcome
-    if dispatch.step is Stage.REVOKE and path not in session.apis.worked:
-        return outcome  # nothing else needs it
-    if path in session.apis.worked:
-        return Lost(f"the call was answered as if there were none such, which there is: {outcome.words}", 404)
-    return outcome if dispatch.bulk else Denied(outcome.words, 404, path)
+def log_outcome(row: Row, step: Stage, result: Result) -> None:
+    """Tell the log of a row that did not go well, without names, addresses or lead Ids."""
+    if result.state is State.UNKNOWN:
+        log.warning("outcome unknown", row=row.sheet_row, step=str(step))
+    elif result.state is State.FAILED:
+        log.info("row failed", row=row.sheet_row, step=str(step))
 
 
 async def _own(session: Session, step: Stage, outcome: Outcome, rows: Sequence[Row]) -> Outcome:
@@ -194,7 +196,7 @@ async def ask_key_user(session: Connection) -> KeyUser | Failure:
     """Whose the keys are, asked once for a connection. Raises as `consult`."""
     if session.key_user is not None:
         return session.key_user
-    return await consult(session, key_user(), read_key_user)
+    return await consult(session, KEY_USER, read_key_user)
 
 
 async def before_repeating(
@@ -207,7 +209,12 @@ async def before_repeating(
         raise AccessDenied(outcome.status, outcome.words)
     if isinstance(outcome, Throttled):
         heed(session, outcome, bulk=bulk)
-        log_events.refused(session, outcome, bulk=bulk)
+        rate, reported = (session.bulk_pacer if bulk else session.pacer).rate, outcome.rate and str(outcome.rate)
+        pause = outcome.pause
+        log.warning("refused as one call too many", bulk=bulk, pause=pause, reported=reported, rate=str(rate))
+        if pause is not None and pause > LONG_WAIT:
+            until = datetime.now().astimezone() + timedelta(seconds=pause)
+            log.warning("waiting as LeadSquared asked", until=until.isoformat(timespec="seconds"))
         now, period = asyncio.get_running_loop().time(), session.pacer.rate.period
         session.health.refused(now, period, outcome.words)
         return

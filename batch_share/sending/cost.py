@@ -6,10 +6,10 @@ How many shares go in a call no page says, so an account's refusals teach it, an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from batch_share.leadsquared.bulk import MOST as MOST_ACTIVITIES
+from batch_share.leadsquared.protocol import MOST_ACTIVITIES
 from batch_share.ledger.states import State, rows_in
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 
@@ -36,7 +36,7 @@ class ShareBatch:
         """A call of this size was accepted."""
         self._accepted = max(self._accepted, size)
         if size > (self._memory.account.share_batch or size):
-            self._memory.learn_share_batch(size)
+            self._memory.keep(share_batch=size)
 
     def refused(self, size: int, parts: int) -> None:
         """A call of this size was refused, though every row of it was accepted in calls of at most `parts`.
@@ -46,7 +46,7 @@ class ShareBatch:
         most = max(self._accepted, parts)
         if size > self._accepted and most < self.most:
             self.most = most
-            self._memory.learn_share_batch(most)
+            self._memory.keep(share_batch=most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +82,22 @@ class Pace:
     @classmethod
     def of(cls, settings: Settings, account: Account, *, bulk: bool) -> Pace:
         """The pace at which a run with these settings begins, by what is known of the account."""
-        rate = settings.rate or account.learned or DEFAULT_RATE
+        rate = settings.rate or account.rate or DEFAULT_RATE
         if not bulk:
             return cls(rate, settings.follow_up)
-        bulk_rate = settings.bulk_rate or account.learned_bulk or DEFAULT_BULK_RATE
+        bulk_rate = settings.bulk_rate or account.bulk_rate or DEFAULT_BULK_RATE
         return cls(rate, settings.follow_up, bulk_rate, settings.share_batch or account.share_batch or MOST_SHARES)
 
     def cost(self, states: Mapping[State, int], events: int = 0) -> Cost:
         """What is left to do for rows in these states; those of `events` activity types have owners checked."""
         fresh = states.get(State.PENDING, 0)
-        together = fresh * self._part_in_bulk()
+        together = 0.0
+        if self.bulk_rate is not None:  # bulk calls carry those for which no slot is idle
+            after_post = (1 + self.follow_up) / self.share_batch
+            of_bulk_call = 1 + MOST_ACTIVITIES * after_post
+            bulk_calls = min(self.bulk_rate.per_second, self.rate.per_second / of_bulk_call)
+            singles = (self.rate.per_second - bulk_calls * of_bulk_call) / (1 + after_post)
+            together = fresh * MOST_ACTIVITIES * bulk_calls / (MOST_ACTIVITIES * bulk_calls + singles)
         calls = together / MOST_ACTIVITIES + (fresh - together)
         to_share = rows_in(states, lambda state: state.is_on_its_way)
         to_revoke = rows_in(states, lambda state: state.is_being_revoked)
@@ -104,17 +110,3 @@ class Pace:
         if events:
             calls += events + 1 if self.bulk_rate is None else 2 * events + 3
         return Cost(calls, self.rate, self.follow_up, self.bulk_rate)
-
-    def _part_in_bulk(self) -> float:
-        """The part of the rows that bulk calls carry while no slot is idle."""
-        if self.bulk_rate is None:
-            return 0.0
-        after_post = (1 + self.follow_up) / self.share_batch
-        of_bulk_call = 1 + MOST_ACTIVITIES * after_post
-        bulk_calls = min(self.bulk_rate.per_second, self.rate.per_second / of_bulk_call)
-        singles = (self.rate.per_second - bulk_calls * of_bulk_call) / (1 + after_post)
-        return MOST_ACTIVITIES * bulk_calls / (MOST_ACTIVITIES * bulk_calls + singles)
-
-    def at(self, rate: Rate) -> Pace:
-        """The same at another rate of the account."""
-        return replace(self, rate=rate)

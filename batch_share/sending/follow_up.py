@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.common import utc_now
 from batch_share.errors import NoSuchApi
-from batch_share.leadsquared.outcome import Lost, ShareStatus
-from batch_share.leadsquared.protocol import read_status, share_status
+from batch_share.leadsquared.protocol import Lost, ShareStatus, read_status, share_status
 from batch_share.ledger.states import State
 from batch_share.logs import log
 from batch_share.sending.calls import read
@@ -86,7 +85,7 @@ async def _ask(session: Session, poll: Poll) -> bool:
     if isinstance(answer, ShareStatus):
         session.apis.worked.add(call.path)
     elif answer.status == 404:
-        if poll.is_of_this_run and poll.was_asked:  # another may be forgotten, or not known yet
+        if poll.accepted_at is not None and poll.until is not None:  # others may be forgotten, or not known yet
             session.not_there.add(request_id)
         if call.path not in session.apis.worked and len(session.not_there) >= MOST_NOT_THERE:
             raise NoSuchApi(session.client.base_url, call.path, answer.words)

@@ -41,14 +41,6 @@ _WELL: Final = {"done", "processed"}
 """Outcomes of calls that did what they should: not of look-ups, nor of calls that are made again."""
 
 
-def check_sizes(
-    users: Mapping[str, int], settings: Settings, names: Mapping[str, str], revocations: int = 0
-) -> None:
-    """Whether a run may send so many leads to each user. Raises TooManyRows, TooManyForUser."""
-    for error in excesses(users, settings, names, revocations):
-        raise error
-
-
 def excesses(
     users: Mapping[str, int], settings: Settings, names: Mapping[str, str], revocations: int = 0
 ) -> Iterator[TooManyRows | TooManyForUser]:
@@ -124,8 +116,16 @@ class FailureGuard:
         elif result.state is State.POSTED and result.outcome == "failed":
             self._count_once(rows)
             self.sent -= rows  # the request of many could not be processed: each is sent by itself
-        elif result.state is State.FAILED:
-            self._count_failed(result, rows)
+        elif result.state is State.FAILED and result.stage is not None:
+            if result.stage in _TAKES_BACK or result.outcome == TOO_LATE:
+                return
+            if result.stage is Stage.PROCESSING:
+                self._count_once(rows)
+            else:
+                self.sent += rows
+            self._in_a_row[result.stage] += rows
+            self.failed += rows
+            self.last = result
 
     def _count_once(self, rows: int) -> None:
         """These have their answer: they count as sent already, unless an earlier run sent them."""
@@ -133,39 +133,22 @@ class FailureGuard:
         self._waiting -= known
         self.sent += rows - known
 
-    def _count_failed(self, result: Result, rows: int) -> None:
-        if result.stage is None or result.stage in _TAKES_BACK or result.outcome == TOO_LATE:
-            return
-        if result.stage is Stage.PROCESSING:
-            self._count_once(rows)
-        else:
-            self.sent += rows
-        self._in_a_row[result.stage] += rows
-        self.failed += rows
-        self.last = result
-
     def off(self) -> None:
         """Count on, but end nothing: for work that sends no rows of its own."""
         self.most, self.percent = 0, None
 
     def check(self) -> None:
         """Whether the work may go on. Raises TooManyFailures."""
+        if self.last is None:
+            return
+        # Rows that failed in processing had all been accepted: it is told of how many.
+        accepted = self.sent if self.last.stage is Stage.PROCESSING else None
         if 0 < self.most <= self.in_a_row:
-            raise TooManyFailures(self.in_a_row, self._last_words, accepted=self._accepted)
+            raise TooManyFailures(self.in_a_row, self.spell(self.last), accepted=accepted)
         if self.percent is None or self.sent < ENOUGH:
             return
         if self.failed * 100 >= self.percent * self.sent:
-            raise TooManyFailures(self.failed, self._last_words, self.sent, self._accepted)
-
-    @property
-    def _accepted(self) -> int | None:
-        """How many rows were accepted until they failed in processing; None if they failed before that."""
-        is_late = self.last is not None and self.last.stage is Stage.PROCESSING
-        return self.sent if is_late else None
-
-    @property
-    def _last_words(self) -> str:
-        return self.spell(self.last) if self.last is not None else ""
+            raise TooManyFailures(self.failed, self.spell(self.last), self.sent, accepted)
 
 
 MOST_LOST: Final = 10

@@ -1,4 +1,4 @@
-"""What whoever looks on at a job sees of it and is asked: a terminal, a page, a test, a program.
+"""What whoever looks on at a job sees of it and is asked: a terminal, a page, a test, a program; and its log.
 
 The counts are kept as the work goes, so that looking costs the ledger nothing. Nothing that decides reads them.
 """
@@ -9,12 +9,15 @@ import asyncio
 from collections import Counter, deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch_share.common import plural
-from batch_share.errors import TooManyRevokes, first_of
+from batch_share.errors import AccountClosed, TooManyRevokes, first_of
+from batch_share.leadsquared.account import name_of_account
+from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
 from batch_share.ledger.states import BEFORE, INTENTS, State
-from batch_share.ledger.statistics import NONE_WAITING, ToShare, Waiting
+from batch_share.logs import about, log, masked
 from batch_share.sheet.columns import LEADS, USERS
 
 if TYPE_CHECKING:
@@ -22,10 +25,12 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime, tzinfo
 
+    from batch_share.errors import BatchShareError
     from batch_share.ledger.known import LiveShare
-    from batch_share.ledger.records import SheetRecord
-    from batch_share.ledger.statistics import Alike, Changes
+    from batch_share.ledger.records import Alike, Changes, SheetRecord
+    from batch_share.ledger.store import Ledger
     from batch_share.sending.cost import Cost, Pace
+    from batch_share.sending.session import Session
     from batch_share.settings import Settings
 
 LONG_WAIT: Final = 60.0
@@ -98,13 +103,6 @@ class Tally:
             self.looks_from = self.calls
         self.all_people += people
 
-    def looking_left(self, per_second: float) -> float | None:
-        """Seconds that the rest takes at this pace, if each takes as many calls as so far; None if unknown."""
-        if self.looks_from is None or not 0 < self.people < self.all_people:
-            return None
-        calls = (self.calls - self.looks_from) / self.people * (self.all_people - self.people)
-        return calls / per_second
-
     def remark(self, words: str) -> None:
         """Something that a person should be told at the end, once."""
         if words not in self.remarks:
@@ -144,15 +142,13 @@ class Tally:
     @contextmanager
     def waits_for(self, ask_awaited: Callable[[], Awaited | None]) -> Iterator[None]:
         """While the body runs, nothing goes on but what `ask_awaited` tells of, whenever it is asked."""
-        self._tell_awaited(ask_awaited)
+        for tally in self._and_above():
+            tally.ask_awaited = ask_awaited
         try:
             yield
         finally:
-            self._tell_awaited(None)
-
-    def _tell_awaited(self, ask_awaited: Callable[[], Awaited | None] | None) -> None:
-        for tally in self._and_above():
-            tally.ask_awaited = ask_awaited
+            for tally in self._and_above():
+                tally.ask_awaited = None
 
     def _and_above(self) -> Iterator[Tally]:
         tally: Tally | None = self
@@ -207,7 +203,8 @@ class Preview:
     `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
     `revoked_earlier` are shares of earlier runs, for rows whose action asks for that.
     `deed` is what is done with them, in a word or two, `told` what else a person should know of it.
-    `earlier` rows are of sheets before this one, and not in it.
+    `earlier` rows are of sheets before this one, and not in it. `plan` is what `plan --json` would print just now,
+    None where rows are tried again or revoked.
     `activities` are the types that are posted, by code, each with its name ("": not known).
     `to_share` says what the rows would give, None where they are tried again or revoked; its times are told as
     of `zone`, the account's if it is known, else (None) this machine's.
@@ -232,6 +229,7 @@ class Preview:
     to_share: ToShare | None = None
     zone: tzinfo | None = None
     earlier: int = 0
+    plan: Mapping[str, Any] | None = None
 
     @property
     def to_send(self) -> int:
@@ -424,3 +422,51 @@ class Progress:
     def held_until(self) -> datetime | None:
         """Until when no call goes, as LeadSquared asked; UTC, with a zone."""
         return self.held.until if self.held is not None else None
+
+
+# ------------------------------------------------------------------------------------------- for the log
+
+
+@contextmanager
+def logging_job(ledger: Ledger, command: str, settings: Settings) -> Iterator[None]:
+    """Let all events of the body say which command, ledger and account they are of."""
+    with about(command=command, ledger=ledger.name.short, account=name_of_account(settings)):
+        yield
+
+
+@contextmanager
+def logging_ends(session: Session) -> Iterator[None]:
+    """The first and the last event of a job, whatever ends it."""
+    began, tally = monotonic(), session.tally
+    log.info(
+        "started", settings={name: value for name, value in session.settings.public().items() if name != "note"}
+    )
+    try:
+        yield
+    finally:
+        if session.stop.error is not None:
+            log_error(session.stop.error)
+        rows = {str(state): count for state, count in tally.states.items() if count}
+        seconds = round(monotonic() - began, 3)
+        log.info(
+            "ended",
+            rows=rows,
+            calls=tally.calls,
+            refusals=tally.refusals,
+            stopped=session.stop.asked,
+            seconds=seconds,
+        )
+
+
+def log_error(error: BatchShareError) -> None:
+    """The error that ends a job."""
+    more = {"until": error.until.isoformat(timespec="seconds")} if isinstance(error, AccountClosed) else {}
+    log.error("stopped by an error", error=type(error).__name__, words=masked(error), **more)
+
+
+def log_plan(states: Mapping[State, int], to_do: Mapping[State, int], cut_off: int) -> None:
+    """What is in the ledger, and what of it is to be sent, tried again or revoked."""
+    rows, of_them = ({str(state): count for state, count in each.items() if count} for each in (states, to_do))
+    log.info("planned", rows=rows, to_do=of_them)
+    if cut_off:
+        log.warning("calls were under way when an earlier run was cut off", rows=cut_off)

@@ -7,7 +7,7 @@ type, and of each way to post it, is read back before the others go out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 from batch_share.common import Cause, ascii_lower, utc_now
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW
-from batch_share.leadsquared.outcome import Activities
-from batch_share.leadsquared.people import KeyUser, all_users, read_users
+from batch_share.leadsquared.people import ALL_USERS, KeyUser, found_by, read_users
 from batch_share.leadsquared.protocol import (
+    Activities,
     activities_of_lead,
     activities_of_type,
     activity_details,
@@ -26,16 +26,21 @@ from batch_share.leadsquared.protocol import (
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.calls import ask_key_user, consult
-from batch_share.sending.session import Form
-from batch_share.sending.steps import asked, in_time, markers_in, post
-from batch_share.sending.verdict import needs_own_call
+from batch_share.sending.steps import asked, markers_in
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
-
-    from batch_share.leadsquared.outcome import Owner
+    from batch_share.leadsquared.protocol import Owner
     from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
+
+
+class Form(StrEnum):
+    """The ways in which an activity got its owner: by an earlier call, by a call of its own, by a bulk call."""
+
+    EARLIER = "earlier"
+    SINGLE = "single"
+    BULK = "bulk"
+
 
 FOR_ALL: Final = ""
 """For whom owners are proved, if it is for every user."""
@@ -47,110 +52,78 @@ LOOKS: Final = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Seconds to wait before each look: reads may lag behind writes."""
 
 
-async def stands(_session: Session, row: Row) -> str | None:
-    """The activity that an earlier call posted."""
-    return row.activity_id
+class Owners:
+    """Of which rows it is known that their activity gets its owner: for a pass over the rows of a session.
 
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How rows in `state` come by an activity: by `make`, which gives its Id; not for the users `not_for`."""
-
-    form: Form
-    state: State
-    make: Callable[[Session, Row], Awaitable[str | None]]
-    not_for: Collection[str] = ()
-
-
-STANDING: Final = Way(Form.EARLIER, State.POSTED, stands)
-SINGLE: Final = Way(Form.SINGLE, State.PENDING, post)
-
-
-async def verify_owners(session: Session, *ways: Way) -> None:
-    """Before many rows go out, bring one of each type on in each way, and check whose its activity is.
-
-    Raises OwnerNotVerified, and as `calls.write`.
+    Rows for the keys' own user prove it for them alone: were the owner ignored, theirs would be right all the same.
+    Where nobody knows who that is, rows for two users prove it, since one of them is somebody else.
     """
-    events = await session.ledger.events_to_do()
-    wanted = [(event, way) for event in events for way in ways if not is_verified(session, event, way.form)]
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._phase = session.tally.phase
+        for event, _ in [where for where, user in session.verified.items() if user == FOR_ALL]:
+            session.verified[event, Form.EARLIER] = FOR_ALL  # what stands by now was posted in such a form
+
+    def are_proved(self, form: Form) -> bool:
+        """Whether activities of any type were seen to get their owner in this form."""
+        return any(known is form for _, known in self._session.verified)
+
+    def is_proved(self, row: Row, form: Form) -> bool:
+        """Whether owners of its type and form are proved, for all users or for the row's."""
+        wanted = asked(row)
+        return self._session.verified.get((wanted.event, form)) in {FOR_ALL, wanted.user_id}
+
+    async def prove(self, row: Row, form: Form) -> None:
+        """Read the owner of the activity of `row`, which lacks the proof, and note it.
+
+        A wrong one makes the row `failed`: that activity must never carry a share. Raises OwnerNotVerified.
+        """
+        session, wanted, activity_id = self._session, asked(row), row.activity_id or ""
+        session.tally.phase = "checking the first activity's owner"
+        key_user = await ask_key_user(session)
+        owner = await _read_owner(session, wanted, activity_id)
+        whose = Whose.UNKNOWN if owner is None else await whose_is(session, owner, wanted.user_id)
+        session.tally.phase = self._phase
+        shown = str(owner or "")
+        if whose is Whose.ANOTHERS:
+            why = Why(Cause.ANOTHERS, {"activity": activity_id, "owner": shown})
+            ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, why=why)
+            await session.ledger.end(row, ending)
+            session.moved(State.POSTED, ending)  # not checked: whose it is says more than that it failed
+            raise OwnerNotVerified(activity_id, wanted.user_id, shown, is_anothers=True)
+        if whose is Whose.UNKNOWN:
+            if not session.settings.trust_owner:
+                raise OwnerNotVerified(activity_id, wanted.user_id, shown)
+            await session.ledger.note_unchecked(Cause.OWNER_NOT_CHECKED, 0, shown and f"it is shown as {shown}")
+        await session.ledger.note_owner_check(wanted.event, activity_id, verified=whose is Whose.THEIRS)
+        is_somebody_elses = isinstance(key_user, KeyUser) and key_user.id != wanted.user_id
+        is_for_all = is_somebody_elses or (wanted.event, form) in session.verified
+        session.verified[wanted.event, form] = FOR_ALL if is_for_all else wanted.user_id
+        if form is Form.SINGLE and is_for_all:
+            session.memory.keep(ignores_owner=False)
+
+
+async def find_owner_emails(session: Session) -> dict[str, str]:
+    """The address of each user whose rows are to be posted, by user Id; asked anew, for addresses change.
+
+    A user without one, or with one that others have too, is left out: an activity must not go to somebody else.
+    Raises as `calls.read`.
+    """
+    wanted = await session.ledger.users_to_do()
     if not wanted:
-        return
-    session.tally.phase = "checking the first activity's owner"
-    key_user_id = await find_key_user(session)
-    for event, way in wanted:
-        await _verify(session, event, way, key_user_id)
-
-
-def is_verified(session: Session, event: int, form: Form, user_id: str = "") -> bool:
-    """Whether owners of this type and form are proved, for all users or for this one.
-
-    What an earlier call posted was checked in its run, or is by any activity of this one.
-    """
-    proofs = (
-        user
-        for (type_, known), user in session.verified.items()
-        if type_ == event and (known is form or form is Form.EARLIER)
-    )
-    return any(user in {FOR_ALL, user_id} for user in proofs)
-
-
-async def _verify(session: Session, event: int, way: Way, key_user_id: str) -> None:
-    """Bring rows on one at a time until one stands, and check whose it is.
-
-    Rows for the key's own user prove nothing: were the owner ignored, theirs would be right all the same. Where
-    nobody knows who that is, rows for two users prove it, since one of them is somebody else.
-    """
-    proved = session.verified.get((event, way.form), "")
-    passed_over = {*way.not_for, key_user_id, proved}
-    while row := await session.ledger.next_to_do(event, way.state, passed_over):
-        if way.form is Form.BULK and needs_own_call(row):
-            return  # so do all that come after it
-        if not await in_time(session, row) or (activity_id := await way.make(session, row)) is None:
-            continue
-        await verify_owner(session, row, asked(row), activity_id)
-        note_proof(session, event, way.form, asked(row).user_id, key_user_id)
-        if session.verified[event, way.form] == FOR_ALL:
-            return
-        passed_over.add(asked(row).user_id)
-
-
-def note_proof(session: Session, event: int, form: Form, user_id: str, key_user_id: str) -> None:
-    """Note that an activity of this type and form belongs to this user, as it should."""
-    before = session.verified.get((event, form))
-    for_all = user_id != key_user_id if key_user_id else before not in {None, user_id}
-    if for_all:
-        session.verified[event, form] = FOR_ALL
-        if form is Form.SINGLE:
-            session.memory.learn_owner(ignored=False)
-    elif not key_user_id and before is None:
-        session.verified[event, form] = user_id
-
-
-async def find_key_user(session: Session) -> str:
-    """The Id of the user behind the keys, to whom an ignored owner field would give everything; "" if unknown."""
-    found = await ask_key_user(session)
-    return found.id if isinstance(found, KeyUser) else ""
-
-
-async def verify_owner(session: Session, row: Row, asked: Instruction, activity_id: str) -> None:
-    """Check the owner of the activity just posted for `row`, and note it. Raises OwnerNotVerified.
-
-    A wrong owner makes the row `failed`: that activity must never carry a share.
-    """
-    owner = await _read_owner(session, asked, activity_id)
-    whose = Whose.UNKNOWN if owner is None else await whose_is(session, owner, asked.user_id)
-    shown = str(owner or "")
-    if whose is Whose.ANOTHERS:
-        why = Why(Cause.ANOTHERS, {"activity": activity_id, "owner": shown})
-        ending = Result(State.FAILED, "failed", stage=Stage.ACTIVITY, why=why)
-        await session.ledger.end(row, ending)
-        session.moved(State.POSTED, ending)  # not checked: whose it is says more than that it failed
-        raise OwnerNotVerified(activity_id, asked.user_id, shown, is_anothers=True)
-    if whose is Whose.UNKNOWN:
-        if not session.settings.trust_owner:
-            raise OwnerNotVerified(activity_id, asked.user_id, shown)
-        await session.ledger.note_unchecked(Cause.OWNER_NOT_CHECKED, 0, shown and f"it is shown as {shown}")
-    await session.ledger.note_owner_check(asked.event, activity_id, verified=whose is Whose.THEIRS)
+        return {}
+    listed = await consult(session, ALL_USERS, read_users)
+    users = listed if isinstance(listed, list) else []
+    for user_id in sorted(wanted - {user.id for user in users}):  # large accounts leave some out of the list
+        found = await consult(session, found_by("user id", user_id), read_users)
+        users += [user for user in found if user.id == user_id] if isinstance(found, list) else []
+    having = Counter(ascii_lower(user.email) for user in users)
+    return {
+        user.id: user.email
+        for user in users
+        if user.id in wanted and user.active and user.email and having[ascii_lower(user.email)] == 1
+    }
 
 
 class Whose(StrEnum):
@@ -166,7 +139,7 @@ async def whose_is(session: Session, owner: Owner, user_id: str) -> Whose:
     if owner.id:
         return Whose.THEIRS if owner.id == user_id else Whose.ANOTHERS
     if not session.listed:
-        users = await consult(session, all_users(), read_users)
+        users = await consult(session, ALL_USERS, read_users)
         session.listed.extend(users if isinstance(users, list) else ())
     if not session.listed:  # an address that was noted once may be somebody else's by now, or not theirs any more
         _, address = (await session.ledger.known_users()).get(user_id, ("", ""))

@@ -35,7 +35,10 @@ _IN_TIME: Final = 0.998
 
 @dataclass(order=True, slots=True)
 class Poll:
-    """A request Id to be asked for at `due`; given up after `until`, once it has been asked."""
+    """A request Id to be asked for at `due`; given up after `until`, None before it was asked for in vain.
+
+    Of one that an earlier run was given nobody knows when it was accepted.
+    """
 
     due: float
     order: int
@@ -43,16 +46,6 @@ class Poll:
     accepted_at: float | None = field(compare=False, default=None)
     until: float | None = field(compare=False, default=None)
     interval: float = field(compare=False, default=FIRST_INTERVAL)
-
-    @property
-    def is_of_this_run(self) -> bool:
-        """Whether its age is known."""
-        return self.accepted_at is not None
-
-    @property
-    def was_asked(self) -> bool:
-        """Whether it was asked for before, in vain."""
-        return self.until is not None
 
 
 class Polls:
@@ -89,37 +82,36 @@ class Polls:
     async def take(self) -> Poll | None:
         """The next poll, once it is due; None when all are settled or given up. Give each back with `done`."""
         async with self._turn:  # one waits for what is next, the others for their turn
-            return await self._next()
-
-    async def _next(self) -> Poll | None:
-        while not self._closed and (self._heap or self._under_way or not self._complete):
-            rest = self._rest()
-            if rest is not None and rest <= 0:
-                self._under_way += 1
-                return heapq.heappop(self._heap)
-            self._changed.clear()
-            await wait_for_event(self._changed, rest)
+            while not self._closed and (self._heap or self._under_way or not self._complete):
+                rest = self._rest()
+                if rest is not None and rest <= 0:
+                    self._under_way += 1
+                    return heapq.heappop(self._heap)
+                self._changed.clear()
+                await wait_for_event(self._changed, rest)
         return None
 
     def done(self, poll: Poll, *, settled: bool) -> None:
-        """What became of a poll that was taken: unless settled, it is asked again later, or its time is over."""
-        self._under_way -= 1
-        self._in_vain -= poll.until is not None
-        self._learn(poll, settled=settled)
-        if not settled:
-            self._ask_again(poll)
-        self._changed.set()
+        """What became of a poll that was taken: unless settled, it is asked again later, or its time is over.
 
-    def _ask_again(self, poll: Poll) -> None:
-        """Put a request that was asked for in vain back, unless its time is over."""
+        The first ask of a request whose age is known tells whether it came too early.
+        """
         now = _now()
-        if poll.until is None:
-            poll.until = self._last_until = now + self._wait
-        poll.due = now + poll.interval
-        poll.interval = min(poll.interval * GROWTH, LONGEST_INTERVAL)
-        if poll.due <= poll.until:
-            self._in_vain += 1
-            heapq.heappush(self._heap, poll)
+        is_first = poll.until is None
+        self._under_way -= 1
+        self._in_vain -= not is_first
+        if is_first and poll.accepted_at is not None:
+            too_early = max(self.patience, (now - poll.accepted_at) * _TOO_EARLY)
+            self.patience = self.patience * _IN_TIME if settled else min(too_early, LONGEST_PATIENCE)
+        if not settled:
+            if poll.until is None:
+                poll.until = self._last_until = now + self._wait
+            poll.due = now + poll.interval
+            poll.interval = min(poll.interval * GROWTH, LONGEST_INTERVAL)
+            if poll.due <= poll.until:
+                self._in_vain += 1
+                heapq.heappush(self._heap, poll)
+        self._changed.set()
 
     async def none_left(self) -> None:
         """Wait until all that were added are settled or given up; more may be added then."""
@@ -147,32 +139,23 @@ class Polls:
         self._changed.set()
 
     def _rest(self) -> float | None:
-        """Seconds to the next poll, None if there is none. What was learnt since it was put there counts."""
-        while self._heap and self._heap[0].due < (likely := self._likely(self._heap[0])):
-            self._heap[0].due = likely
-            heapq.heapreplace(self._heap, self._heap[0])
-        return self._heap[0].due - _now() if self._heap else None
+        """Seconds to the next poll, None if there is none.
 
-    def _likely(self, poll: Poll) -> float:
-        """When an answer is likely; for a request that was asked for already, and in vain, it is not put off."""
-        if poll.accepted_at is None or poll.until is not None:
-            return 0.0
-        return poll.accepted_at + self.patience
+        What was learnt since it was put there counts: a first ask is put off until an answer is likely.
+        """
+        while self._heap:
+            poll = self._heap[0]
+            is_first = poll.accepted_at is not None and poll.until is None
+            if not is_first or poll.due >= (likely := (poll.accepted_at or 0.0) + self.patience):
+                return poll.due - _now()
+            poll.due = likely
+            heapq.heapreplace(self._heap, poll)
+        return None
 
     def _push(self, poll: Poll) -> None:
         self._orders += 1
         heapq.heappush(self._heap, poll)
         self._changed.set()
-
-    def _learn(self, poll: Poll, *, settled: bool) -> None:
-        """The first ask of a request whose age is known tells whether it came too early."""
-        if poll.accepted_at is None or poll.until is not None:
-            return
-        if settled:
-            self.patience *= _IN_TIME
-        else:
-            age = _now() - poll.accepted_at
-            self.patience = min(max(self.patience, age * _TOO_EARLY), LONGEST_PATIENCE)
 
 
 def _now() -> float:

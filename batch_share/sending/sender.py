@@ -4,321 +4,538 @@ Alone, or in bulk: activities posted many to a call, shares made many to a call,
 row has its intent, its marker and its own ending, as if it went by itself. What a call for many does not say
 plainly of a row is looked up; a row that was sent before goes by itself from then on. Bulk calls have a pace of
 their own inside the account's, so in the slots that they leave idle rows are posted one by one.
+
+The first row of each activity type goes before the others of it, until one activity is seen to have its owner.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import math
+from collections import Counter, deque
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, cast
 
-from batch_share.common import Cause, ascii_lower
+from batch_share.common import Cause, utc_now, wait_for_event
 from batch_share.errors import OwnerNotVerified
-from batch_share.leadsquared import bulk
-from batch_share.leadsquared.outcome import Done, NotSent, Refused
-from batch_share.leadsquared.people import all_users, read_users, user_by_id
-from batch_share.ledger.records import Why
+from batch_share.leadsquared.protocol import (
+    MOST_ACTIVITIES,
+    Done,
+    NotSent,
+    Refused,
+    ShareItem,
+    bulk_activity,
+    post_activities,
+    post_activity,
+    read_activity_id,
+    read_items,
+    read_request_id,
+    share_leads,
+)
+from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, consult, write_once
-from batch_share.sending.owner import SINGLE, STANDING, Way, is_verified, verify_owners
-from batch_share.sending.queue import Queue
-from batch_share.sending.session import Form, ending_early, in_parallel
-from batch_share.sending.steps import activity_for_bulk, asked, give_up, in_time, post, posted, share
-from batch_share.sending.verdict import needs_own_call
+from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, log_outcome, write, write_once
+from batch_share.sending.guards import TOO_LATE
+from batch_share.sending.owner import Form, Owners, find_owner_emails
+from batch_share.sending.session import ending_early, in_parallel
+from batch_share.sending.steps import asked, texts_of
+from batch_share.sending.verdict import in_doubt, is_repeated, needs_own_call
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-    from batch_share.leadsquared.outcome import Outcome
-    from batch_share.leadsquared.people import FoundUser
-    from batch_share.ledger.records import Result, Row
+    from batch_share.leadsquared.protocol import Outcome
+    from batch_share.ledger.records import Instruction, Row
     from batch_share.sending.session import Session
-
-
-async def find_owner_emails(session: Session) -> dict[str, str]:
-    """The address of each user whose rows are to be posted, by user Id; asked anew, for addresses change.
-
-    A user without one, or with one that others have too, is left out: an activity must not go to somebody else.
-    Raises as `calls.read`.
-    """
-    wanted = await session.ledger.users_to_do()
-    users = await _users(session, wanted) if wanted else []
-    shared_by = Counter(ascii_lower(user.email) for user in users)
-    found = {user.id: user.email for user in users if user.active and shared_by[ascii_lower(user.email)] == 1}
-    return {user_id: email for user_id, email in found.items() if email and user_id in wanted}
-
-
-async def _users(session: Session, wanted: set[str]) -> Sequence[FoundUser]:
-    """Everybody whom the account lists, and those of `wanted` whom it does not: large accounts leave some out."""
-    listed = await consult(session, all_users(), read_users)
-    users = listed if isinstance(listed, list) else []
-    for user_id in sorted(wanted - {user.id for user in users}):
-        found = await consult(session, user_by_id(user_id), read_users)
-        users += [user for user in found if user.id == user_id] if isinstance(found, list) else []
-    return users
-
 
 MOST_REFUSED: Final = 3
 """Bulk calls of one row that may be refused, before the account is taken to have none and rows go one by one."""
 
+MOST_WAITING: Final = 100
+"""Rows that may wait for their share before no more are posted: what is begun is finished first.
 
-class BulkRefused(Exception):
-    """Bulk calls are refused whatever row they hold; its text is LeadSquared's."""
-
-
-class BulkPoster:
-    """Posts the activities of many rows in a call. `owner_emails`: e-mail addresses by user Id."""
-
-    def __init__(self, session: Session, owner_emails: dict[str, str]) -> None:
-        self._session = session
-        self.owner_emails = owner_emails
-        self._refused = 0
-
-    def can_post(self, row: Row) -> bool:
-        """Whether the row may go in a bulk call: its type is proved, its user has an address, it was never sent."""
-        wanted = asked(row)
-        is_proved = is_verified(self._session, wanted.event, Form.BULK, wanted.user_id)
-        return is_proved and wanted.user_id in self.owner_emails and not needs_own_call(row)
-
-    async def post(
-        self, rows: Sequence[Row], *, is_last_way: bool = False
-    ) -> tuple[Outcome | tuple[Outcome, ...], list[Result]]:
-        """Post them once. Raises as `calls.write`.
-
-        Refused as a whole, they may be sent in another way, unless this is their last.
-        """
-        made = [activity_for_bulk(self._session, row, self.owner_emails[asked(row).user_id]) for row in rows]
-        activities, markers = [activity for activity, _ in made], [marker for _, marker in made]
-        read = partial(bulk.read_items, activities=activities)
-        call = bulk.post_activities(activities)
-        dispatch = Dispatch(rows, Stage.ACTIVITY, call, read, markers, bulk=not is_last_way)
-        return await write_once(self._session, dispatch)
-
-    async def post_first(self, session: Session, row: Row) -> str | None:
-        """Post one row in a bulk call of its own; its activity's Id. Raises BulkRefused, and as `calls.write`."""
-        outcome, result = await self.post_one(session, row)
-        if isinstance(outcome, Refused):
-            self._refused += 1
-            if self._refused >= MOST_REFUSED:
-                raise BulkRefused(outcome.words)
-        return result.answer_id
-
-    async def post_one(
-        self, session: Session, row: Row, *, is_last_way: bool = False
-    ) -> tuple[Outcome | tuple[Outcome, ...], Result]:
-        """Post one row in a bulk call of its own, until it is done or refused. Raises as `calls.write`."""
-        unsent = 0
-        while True:
-            async with session.bulk_pacer.slot():
-                outcome, [result] = await self.post([row], is_last_way=is_last_way)
-            if result.state is not State.PENDING or isinstance(outcome, Refused):
-                return outcome, result
-            unsent += isinstance(outcome, NotSent)
-            await repeat_bulk(session, outcome, unsent)
+Also those that may wait to go by themselves, while others that go together are looked for among those to come.
+"""
 
 
-async def repeat_bulk(session: Session, outcome: Outcome | tuple[Outcome, ...], unsent: int) -> None:
-    """Do what must come before rows of a bulk call are sent again, if it was undone in whole or in part."""
-    parts = outcome if isinstance(outcome, tuple) else (outcome,)
-    undone = next((each for each in parts if isinstance(each, UNDONE)), None)
-    if undone is not None:
-        await before_repeating(session, undone, unsent, bulk=True)
+async def send_rows(session: Session) -> None:
+    """Send every row that is still to be sent. Returns when all are, or when the work is to end.
 
-
-async def send_in_bulk(session: Session) -> None:
-    """Send every row that is still to be sent. Returns when all are, or when the work is to end."""
-    with ending_early(session.stop):
-        # First by itself: that it is seen in reads lets rows be looked up of which a bulk call says nothing.
-        await verify_owners(session, STANDING)
-        ignored = await _owner_ignored(session)
-        poster = BulkPoster(session, await find_owner_emails(session))
-        users = await session.ledger.users_to_do()
-        way = Way(Form.BULK, State.PENDING, poster.post_first, users - poster.owner_emails.keys())
-        try:
-            await verify_owners(session, way)
-        except BulkRefused as refused:
-            session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {refused}")
-        if not is_proved(session, Form.BULK):
-            # No row can go in bulk: activities that are posted by themselves must get their owner.
-            if ignored is not None:
-                raise ignored
-            await verify_owners(session, SINGLE)
-        session.tally.phase = "sharing"
-        await BulkRun(session, poster, singles=not session.memory.account.ignores_owner).send()
-
-
-async def _owner_ignored(session: Session) -> OwnerNotVerified | None:
-    """How an activity that was posted by itself did not get its owner: bulk calls may. None if it did, or may have.
-
-    Raises OwnerNotVerified where the owner can't be read, TooManyFailures where one is too many.
+    What ended it early is `session.stop.error`.
     """
-    if session.memory.account.ignores_owner:
-        return None
-    try:
-        await verify_owners(session, SINGLE)
-    except OwnerNotVerified as ignored:
-        if not ignored.is_anothers:
-            raise
-        session.memory.learn_owner(ignored=True)
-        session.tally.remark(
-            "Activities posted by themselves do not get their user as owner here, so all rows go in bulk calls"
-        )
-        session.guard.check()
-        return ignored
-    return None
+    session.tally.phase = "sharing"
+    if not session.settings.bulk:
+        await Sender(session, session.ledger.to_do()).send()
+        return
+    with ending_early(session.stop):
+        sender = Sender(session, session.ledger.to_do(), await find_owner_emails(session))
+        await sender.send()
+        if sender.has_no_way:
+            await Sender(session, session.ledger.to_do(), {}).send()
 
 
-def is_proved(session: Session, form: Form) -> bool:
-    """Whether activities of any type were seen to get their owner in this form."""
-    return any(known is form for _, known in session.verified)
+class Sender:
+    """Brings rows on their way: each is posted, its owner looked at if it is the first of a kind, and shared.
 
+    Without `owner_emails` they go one by one, by as many `workers` at once (None: as the session has). With them,
+    by user Id, shares go many to a call, and so do the activities of these users.
+    """
 
-class BulkRun:
-    """The rows of one pass on their way, by three kinds of workers."""
-
-    def __init__(self, session: Session, poster: BulkPoster, *, singles: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        rows: AsyncIterator[Row],
+        owner_emails: Mapping[str, str] | None = None,
+        *,
+        workers: int | None = None,
+    ) -> None:
         self._session = session
-        self._poster = poster
-        self._singles = singles
-        rows = session.ledger.to_do()
-        self._queue = Queue(rows, poster.can_post, linger=session.pacer.rate.period)
+        self._owner_emails = owner_emails or {}
+        self._in_bulk = owner_emails is not None
+        self._workers = workers
+        self._owners = Owners(session)
+        self._one_proves, self._one_waits = asyncio.Lock(), asyncio.Lock()
+        self._refused: Counter[int] = Counter()
+        self._ignored: OwnerNotVerified | None = None
+        self._singles = not (self._owner_emails and session.memory.account.ignores_owner)
+        self.has_no_way = False
+        """No bulk call was taken, and single ones were not tried: in an earlier run they got no owner."""
+        self._queue = Queue(self._first_of_each(rows), self._can_go_together, linger=session.pacer.rate.period)
         session.stop.also(self._queue.close)
 
     async def send(self) -> None:
-        """Send them all."""
+        """Send them all. Returns when they are sent, or when the work is to end."""
         session = self._session
+        if not self._in_bulk:
+            await in_parallel(session, self._post_and_share, self._workers)
+            return
         # As many as its limit: more could not be under way at once.
-        together = session.bulk_pacer.rate.limit if is_proved(session, Form.BULK) else 0
+        together = session.bulk_pacer.rate.limit if self._owner_emails else 0
         async with asyncio.TaskGroup() as group:
             posters = group.create_task(in_parallel(session, self._post_together, together))
             group.create_task(in_parallel(session, self._post_alone))
             group.create_task(in_parallel(session, self._share))
             if await self._queue.all_posted():
-                posters.cancel()  # they wait for slots that nobody needs any more
+                posters.cancel()  # one waits for a slot that nobody needs any more
 
-    async def _post_together(self) -> None:
-        session, unsent = self._session, 0
-        while not session.stop.asked:
-            async with session.bulk_pacer.slot():
-                rows = await self._queue.to_post(bulk.MOST)
-                if not rows:
-                    return
-                rows = [row for row in rows if await self._in_time(row)]
-                if not rows:
-                    continue
-                outcome, results = await self._poster.post(rows)
-            for row, result in zip(rows, results, strict=True):
-                self._sort(row, result)
-            unsent = unsent + 1 if isinstance(outcome, NotSent) else 0
-            await repeat_bulk(session, outcome, unsent)
+    async def _first_of_each(self, rows: AsyncIterator[Row]) -> AsyncIterator[Row]:
+        """The rows, in order; those of an activity type whose owners nobody has seen yet are brought on meanwhile.
+
+        By themselves, also in bulk: that one is seen in reads lets rows be looked up of which a bulk call says
+        nothing. Each bulk call's first is looked at as well, in `_call_bulk`. Raises OwnerNotVerified,
+        TooManyFailures.
+        """
+        session = self._session
+        async for row in rows:
+            form = Form.EARLIER if row.state is State.POSTED else Form.SINGLE
+            if self._owners.is_proved(row, form) or (form is Form.SINGLE and not self._singles):
+                yield row
+                continue
+            if form is Form.EARLIER:
+                stands = row if await self._is_in_time(row) else None
+            else:
+                stands = await self._post(row)
+            if stands is None:
+                continue
+            try:
+                await self._owners.prove(stands, form)
+            except OwnerNotVerified as ignored:
+                if form is not Form.SINGLE or not self._owner_emails or not ignored.is_anothers:
+                    raise
+                # Bulk calls name the owner in another way, and may give what this one did not.
+                self._ignored, self._singles = ignored, False
+                session.memory.keep(ignores_owner=True)
+                session.tally.remark(
+                    "Activities posted by themselves do not get their user as owner here, so all rows go in bulk "
+                    "calls"
+                )
+                session.guard.check()
+            else:
+                yield stands
+
+    # ---------------------------------------------------------------------------------------- posted one by one
+
+    async def _post_and_share(self) -> None:
+        """Post a row and share it before the next."""
+        while (row := await self._queue.next()) is not None:
+            stands = row if row.state is State.POSTED else await self._post(row)
+            if stands is not None:
+                await self._share_together([stands])
 
     async def _post_alone(self) -> None:
-        while (row := await self._queue.to_post_alone(others=self._singles)) is not None:
-            if not await self._in_time(row):
-                continue
-            activity_id = await self._post_by_itself(row)
-            if activity_id is None:
-                self._queue.ended()
+        """Post rows by themselves, those that must and those for which there is a slot that no bulk call uses."""
+        unsent = 0
+        while (row := await self._queue.to_post_alone(self._may_take_others)) is not None:
+            if self._singles:
+                self._queue.settle(await self._post(row, if_free=self._can_go_together(row)))
+            elif asked(row).user_id not in self._owner_emails:
+                await self._give_up(row, Why(Cause.NO_ADDRESS))
+                self._queue.settle(None)
             else:
-                self._queue.posted(posted(row, activity_id))
+                async with self._session.bulk_pacer.slot():
+                    outcome = await self._post_in_bulk([row], alone=True)
+                unsent = await self._before_next(outcome, unsent)
 
-    async def _post_by_itself(self, row: Row) -> str | None:
-        """In a call of its own, or if that would not get its owner in a bulk call of one."""
-        session = self._session
-        if self._singles:
-            return await post(session, row, if_free=self._poster.can_post(row))
-        if asked(row).user_id not in self._poster.owner_emails:
-            await give_up(session, row, Why(Cause.NO_ADDRESS))
+    def _may_take_others(self) -> bool:
+        """Whether those that could go together may go alone: not before it is known whether they can."""
+        return self._singles and (self._owners.are_proved(Form.BULK) or self._refused.total() >= MOST_REFUSED)
+
+    async def _post(self, row: Row, *, if_free: bool = False) -> Row | None:
+        """The row with its activity, None when that failed, nobody knows, or it is too late for it."""
+        if not await self._is_in_time(row):
             return None
-        _, result = await self._poster.post_one(session, row, is_last_way=True)
-        return result.answer_id
+        wanted, texts = asked(row), texts_of(self._session, row)
+        call = post_activity(
+            lead_id=wanted.lead_id,
+            event=wanted.event,
+            note=texts.note,
+            owner_id=wanted.user_id,
+            custom=texts.custom,
+        )
+        dispatch = Dispatch([row], Stage.ACTIVITY, call, read_activity_id, [texts.marker])
+        outcome = await write(self._session, dispatch, if_free=if_free)
+        return _posted(row, outcome.id) if isinstance(outcome, Done) else None
 
-    async def _in_time(self, row: Row) -> bool:
-        if await in_time(self._session, row):
-            return True
-        self._queue.ended()
-        return False
+    # ---------------------------------------------------------------------------------------- posted together
 
-    def _sort(self, row: Row, result: Result) -> None:
-        if result.state is State.POSTED and result.answer_id:
-            self._queue.posted(posted(row, result.answer_id))
-        elif result.state is State.PENDING:
-            self._queue.put_back(replace(row, stage=result.stage))
-        else:
-            self._queue.ended()
+    def _can_go_together(self, row: Row) -> bool:
+        """Whether a row may go in a bulk call: its user has an address, it was never sent, its type was seen."""
+        wanted = asked(row)
+        return (
+            wanted.user_id in self._owner_emails
+            and not needs_own_call(row)
+            and not self._is_refused(wanted.event)
+            and (not self._singles or self._owners.is_proved(row, Form.SINGLE))
+        )
+
+    def _is_refused(self, event: int) -> bool:
+        """Whether bulk calls of this type are refused; if none was ever taken, of any."""
+        refused = self._refused[event] if self._owners.are_proved(Form.BULK) else self._refused.total()
+        return refused >= MOST_REFUSED
+
+    async def _post_together(self) -> None:
+        """Post rows in bulk calls. A slot is waited for only once there are rows: others may need it before."""
+        unsent = 0
+        while True:
+            async with AsyncExitStack() as slot:
+                async with self._one_waits:
+                    if not await self._queue.has_rows_to_go_together(MOST_ACTIVITIES):
+                        return
+                    await slot.enter_async_context(self._session.bulk_pacer.slot())
+                rows = await self._queue.to_post(MOST_ACTIVITIES)
+                outcome = await self._post_in_bulk(rows)
+            unsent = await self._before_next(outcome, unsent)
+
+    async def _before_next(self, outcome: Outcome | tuple[Outcome, ...], unsent: int) -> int:
+        """Do what must come before another bulk call, if one was undone, be it in part; how many were not sent."""
+        unsent = unsent + 1 if isinstance(outcome, NotSent) else 0
+        parts = outcome if isinstance(outcome, tuple) else (outcome,)
+        undone = next((each for each in parts if isinstance(each, UNDONE)), None)
+        if undone is not None:
+            await before_repeating(self._session, undone, unsent, bulk=True)
+        return unsent
+
+    async def _post_in_bulk(self, rows: Sequence[Row], *, alone: bool = False) -> Outcome | tuple[Outcome, ...]:
+        """Post rows in a call; one of them alone, and the others later, while no owner of its type was seen.
+
+        What is refused as a whole may be sent in another way, but for a row that must go `alone`.
+        """
+        is_last_way = alone and self._owners.are_proved(Form.BULK)
+        if all(self._owners.is_proved(row, Form.BULK) for row in rows):
+            return await self._call_bulk(rows, is_last_way=is_last_way)
+        async with self._one_proves:
+            fit = [row for row in rows if alone or self._can_go_together(row)]
+            first = [row for row in fit if not self._owners.is_proved(row, Form.BULK)][:1]
+            for row in reversed(rows):
+                if row not in (first or fit):
+                    self._queue.put_back(row)
+            if first:
+                outcome = await self._call_bulk(first, is_last_way=is_last_way)
+                if isinstance(outcome, Refused):
+                    self._count_refused(asked(first[0]).event, outcome.words)
+                return outcome
+        # All were seen meanwhile: nobody waits for this call, which may take long.
+        return await self._call_bulk(fit, is_last_way=is_last_way)
+
+    async def _call_bulk(self, rows: Sequence[Row], *, is_last_way: bool) -> Outcome | tuple[Outcome, ...]:
+        """Post rows in one call, once, and see each on its way, the first of a type once its owner was seen."""
+        due, activities, markers = [], [], []
+        for row in rows:
+            if not await self._is_in_time(row):
+                self._queue.settle(None)
+                continue
+            wanted, texts = asked(row), texts_of(self._session, row)
+            activity = bulk_activity(
+                lead_id=wanted.lead_id,
+                event=wanted.event,
+                note=texts.note,
+                owner_email=self._owner_emails[wanted.user_id],
+                custom=texts.custom,
+            )
+            due.append(row)
+            activities.append(activity)
+            markers.append(texts.marker)
+        if not due:
+            return ()
+        call, read = post_activities(activities), partial(read_items, activities=activities)
+        dispatch = Dispatch(due, Stage.ACTIVITY, call, read, markers, bulk=not is_last_way)
+        outcome, results = await write_once(self._session, dispatch)
+        for row, result in zip(due, results, strict=True):
+            if result.state is State.POSTED and result.answer_id:
+                stands = _posted(row, result.answer_id)
+                if not self._owners.is_proved(stands, Form.BULK):
+                    await self._owners.prove(stands, Form.BULK)
+                self._queue.settle(stands)
+            elif result.state is State.PENDING:
+                self._queue.put_back(replace(row, stage=result.stage))
+            else:
+                self._queue.settle(None)
+        return outcome
+
+    def _count_refused(self, event: int, words: str) -> None:
+        """A bulk call of one row was refused: after some, the others like it go by themselves.
+
+        Raises OwnerNotVerified where those would not get their owner.
+        """
+        was_refused = self._is_refused(event)
+        self._refused[event] += 1
+        if was_refused or not self._is_refused(event):
+            return
+        self._session.tally.remark(f"LeadSquared refuses bulk calls, so activities were posted one by one: {words}")
+        self._queue.sort_anew()
+        if self._singles or self._owners.are_proved(Form.BULK):
+            return
+        if self._ignored is not None:
+            raise self._ignored
+        self.has_no_way = True
+        self._queue.close()
+
+    # ---------------------------------------------------------------------------------------- shared
 
     async def _share(self) -> None:
         while rows := await self._queue.to_share(self._session.share_batch.most):
             await self._share_together(rows)
 
     async def _share_together(self, rows: Sequence[Row]) -> bool:
-        """Share them in one call; a call that is refused, in halves, so that a guilty row ends up alone.
+        """Share rows whose activities stand, in their context, in one call; what is refused, in halves.
 
-        Whether all were accepted: then their number may have been to blame.
+        So a guilty row ends up alone. Whether all were accepted: then their number may have been to blame.
         """
-        session = self._session
-        if len(rows) > (most := session.share_batch.most):
-            return await self._share_parts([rows[:most], rows[most:]])
-        rows = [row for row in rows if await in_time(session, row)]
-        outcome = await share(session, rows) if rows else None
-        if isinstance(outcome, Done):
-            session.share_batch.accepted(len(rows))
-        if not isinstance(outcome, Refused) or len(rows) == 1:
-            return isinstance(outcome, Done)
-        half = (len(rows) + 1) // 2
-        all_accepted = await self._share_parts([rows[:half], rows[half:]])
-        if all_accepted:
-            session.share_batch.refused(len(rows), half)
+        session, outcome = self._session, None
+        size = session.share_batch.most
+        if len(rows) <= size:
+            rows = [row for row in rows if await self._is_in_time(row)]
+            if rows:
+                items = [
+                    ShareItem(
+                        user_id=asked(row).user_id,
+                        entity_id=asked(row).lead_number,
+                        context_entity_id=row.activity_id or "",
+                        access_type=cast("Literal[1, 2]", asked(row).access),
+                        duration_in_minutes=minutes_left(asked(row)),
+                    )
+                    for row in rows
+                ]
+                markers = [None] * len(rows)
+                dispatch = Dispatch(rows, Stage.SHARE, share_leads(*items), read_request_id, markers)
+                outcome = await write(session, dispatch)
+            if isinstance(outcome, Done):
+                session.share_batch.accepted(len(rows))
+                if session.settings.follow_up:
+                    session.polls.add(outcome.id)
+            if not isinstance(outcome, Refused) or len(rows) == 1:
+                return isinstance(outcome, Done)
+            size = (len(rows) + 1) // 2
+        all_accepted = all([await self._share_together(part) for part in (rows[:size], rows[size:])])
+        if all_accepted and outcome is not None:
+            session.share_batch.refused(len(rows), size)
         return all_accepted
 
-    async def _share_parts(self, parts: Sequence[Sequence[Row]]) -> bool:
-        return all([await self._share_together(part) for part in parts])
+    # ---------------------------------------------------------------------------------------- not at all
+
+    async def _is_in_time(self, row: Row) -> bool:
+        """Whether the end of `row` is still to come; else it ends as failed."""
+        if minutes_left(asked(row)) >= 1:
+            return True
+        await self._give_up(row, Why(Cause.TOO_LATE, {"until": f"{asked(row).until:%Y-%m-%d %H:%M}"}), TOO_LATE)
+        return False
+
+    async def _give_up(self, row: Row, why: Why, outcome: str = "failed") -> None:
+        """End a row, before a step of it, as failed. Raises TooManyFailures."""
+        stage = Stage.ACTIVITY if row.state is State.PENDING else Stage.SHARE
+        ending = Result(State.FAILED, outcome, stage=stage, why=why)
+        if is_repeated(row):
+            ending = in_doubt(ending)
+        await self._session.ledger.end(row, ending)
+        log_outcome(row, stage, ending)
+        self._session.moved(row.state, ending)
+        self._session.guard.check()
 
 
-async def send_rows(session: Session) -> None:
-    """Send every row that is still to be sent. Returns when all are, or when the work is to end.
+def _posted(row: Row, activity_id: str) -> Row:
+    """The row once its activity stands."""
+    return replace(row, state=State.POSTED, stage=None, activity_id=activity_id)
 
-    What ended it early is `session.stop.error`. Before an activity type is used by many rows, one activity of it is
-    posted and its owner read back.
+
+def minutes_left(asked: Instruction) -> int:
+    """How long the share lasts from now: to the next whole minute if it has an end."""
+    if asked.until is None:
+        return asked.duration or 0
+    return math.ceil((asked.until - utc_now()).total_seconds() / 60)
+
+
+class Queue:
+    """Where the rows of a run wait: to be posted together, to be posted by themselves, to be shared.
+
+    It hands them out to those who post and to those who share. `in_bulk` tells which may be posted together. No I/O
+    but the reading of the rows, page by page as they are wanted: however long the sheet is, few rows wait.
+
+    Whoever takes rows to post gives each back, by `settle` or `put_back`. A share call waits for more rows
+    while some are being posted, but no longer than `linger` seconds.
     """
-    if session.settings.bulk:
-        await send_in_bulk(session)
-        return
-    with ending_early(session.stop):
-        await verify_owners(session, STANDING, SINGLE)
-    session.tally.phase = "sharing"
-    feed = Feed(session.ledger.to_do())
-    await in_parallel(session, lambda: _work(session, feed))
 
-
-class Feed:
-    """The rows to do, handed out one by one to whichever worker asks first."""
-
-    def __init__(self, rows: AsyncIterator[Row]) -> None:
+    def __init__(self, rows: AsyncIterator[Row], in_bulk: Callable[[Row], bool], linger: float) -> None:
         self._rows = rows
+        self._in_bulk = in_bulk
+        self._linger = linger
         self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._together: deque[Row] = deque()
+        self._alone: deque[Row] = deque()
+        self._posted: deque[Row] = deque()
+        self._doubtful: deque[Row] = deque()
+        self._first_posted_at = 0.0
+        self._out = 0
+        self._all_read = False
+        self._closed = False
 
     async def next(self) -> Row | None:
-        """The next row, None when there is none left."""
+        """The next row, for those who bring each to its end; None when there is none, or the work is to end."""
         async with self._turn:
-            return await anext(self._rows, None)
+            return None if self._closed else await anext(self._rows, None)
 
+    async def has_rows_to_go_together(self, most: int) -> bool:
+        """Wait for rows to be posted together, `most` if so many are there; False once there will be none any more.
 
-async def _work(session: Session, feed: Feed) -> None:
-    while not session.stop.asked and (row := await feed.next()) is not None:
-        await _send_row(session, row)
+        Also when the work is to end. They are left to whoever takes them first.
+        """
+        while not self._closed:
+            await self._fill(most)
+            if self._together:
+                return True
+            if self._is_all_posted:
+                break
+            await self._change()
+        return False
 
+    async def to_post(self, most: int) -> list[Row]:
+        """Rows for one bulk call; none where others have taken them, and when the work is to end."""
+        await self._fill(most)
+        rows = self._take(self._together, most)
+        self._out += len(rows)
+        return rows
 
-async def _send_row(session: Session, row: Row) -> None:
-    if not await in_time(session, row):
-        return
-    if row.state is not State.POSTED:
-        activity_id = await post(session, row)
-        if activity_id is None:
+    async def to_post_alone(self, takes_others: Callable[[], bool]) -> Row | None:
+        """A row to be posted by itself, None when nobody has a row left to post; also when the work is to end.
+
+        When it `takes_others`, one that could go together where there is none that can't.
+        """
+        while not self._closed:
+            await self._fill(1, 1)
+            tray = self._together if takes_others() and not self._alone else self._alone
+            if rows := self._take(tray, 1):
+                self._out += 1
+                return rows[0]
+            if self._is_all_posted:
+                break
+            await self._change()
+        return None
+
+    async def to_share(self, most: int) -> list[Row]:
+        """Rows for one share call, none when there will be no more; also when the work is to end."""
+        while not self._closed:
+            if self._doubtful:
+                return self._take(self._doubtful, 1)
+            now, patience = asyncio.get_running_loop().time(), None
+            if self._posted:
+                is_full = len(self._posted) >= most or self._is_all_posted
+                patience = 0.0 if is_full else self._first_posted_at + self._linger - now
+                if patience <= 0:
+                    self._first_posted_at = now
+                    return self._take(self._posted, most)
+            elif self._is_all_posted:
+                break
+            await self._change(patience)
+        return []
+
+    async def all_posted(self) -> bool:
+        """Wait until no row is left to post, nor out to be posted; False if the work is to end before."""
+        while not (self._closed or self._is_all_posted):
+            await self._change()
+        return not self._closed
+
+    def settle(self, row: Row | None) -> None:
+        """A row that was taken has its activity by now; None: it goes no further in this run."""
+        self._out -= 1
+        if row is not None:
+            self._put_posted(row)
+        self._changed.set()
+
+    def put_back(self, row: Row) -> None:
+        """A row that was taken is still to be posted."""
+        self._out -= 1
+        (self._together if self._in_bulk(row) else self._alone).appendleft(row)
+        self._changed.set()
+
+    def sort_anew(self) -> None:
+        """Some that wait to be posted with others may not any more."""
+        waiting = [*self._together]
+        self._together.clear()
+        for row in waiting:
+            (self._together if self._in_bulk(row) else self._alone).append(row)
+        self._changed.set()
+
+    def close(self) -> None:
+        """Hand out no more."""
+        self._closed = True
+        self._changed.set()
+
+    @property
+    def _is_all_posted(self) -> bool:
+        return self._all_read and not (self._together or self._alone or self._out)
+
+    async def _fill(self, together: int, alone: int = MOST_WAITING) -> None:
+        """Read on until so many wait to be posted, in either way; but not while many wait for their share."""
+        async with self._turn:
+            while not self._closed:
+                if len(self._posted) + len(self._doubtful) >= MOST_WAITING:
+                    await self._change()
+                elif self._all_read or len(self._together) >= together or len(self._alone) >= alone:
+                    return
+                elif (row := await anext(self._rows, None)) is None:
+                    self._all_read = True
+                    self._changed.set()
+                elif row.state is State.POSTED:
+                    self._put_posted(row)
+                else:
+                    (self._together if self._in_bulk(row) else self._alone).append(row)
+
+    def _put_posted(self, row: Row) -> None:
+        if not self._posted:
+            self._first_posted_at = asyncio.get_running_loop().time()
+        (self._doubtful if needs_own_call(row) else self._posted).append(row)
+        self._changed.set()
+
+    def _take(self, tray: deque[Row], most: int) -> list[Row]:
+        if self._closed or not tray:  # who finds nothing must not wake others who find nothing
+            return []
+        self._changed.set()
+        return [tray.popleft() for _ in range(min(most, len(tray)))]
+
+    async def _change(self, at_most: float | None = None) -> None:
+        if self._closed:  # meanwhile, and nothing will change any more
             return
-        row = posted(row, activity_id)
-        if not await in_time(session, row):
-            return
-    await share(session, [row])
+        self._changed.clear()
+        await wait_for_event(self._changed, at_most)

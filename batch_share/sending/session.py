@@ -6,7 +6,6 @@ import asyncio
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
@@ -24,42 +23,37 @@ from batch_share.leadsquared.account import (
     AccountMemory,
     AccountTurn,
     Apis,
-    BulkMemory,
-    Identities,
     account_name,
-    account_of_org,
     any_account,
     name_of_account,
     names_of_account,
+    remember_account,
 )
 from batch_share.leadsquared.client import Client
-from batch_share.leadsquared.outcome import Denied, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
-from batch_share.leadsquared.people import KeyUser, key_user, read_key_user
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
+from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Throttled
 from batch_share.leadsquared.wire_log import CallLog, WireLog
 from batch_share.ledger.states import INTENTS, State
-from batch_share.proxy import proxy_for
 from batch_share.sending.calls import ask_once
 from batch_share.sending.cost import Pace, ShareBatch
 from batch_share.sending.guards import FailureGuard, Health
 from batch_share.sending.onlookers import LONG_WAIT, STARTING, AskingAgain, Held, Holder, Progress, Tally
 from batch_share.sending.polls import Polls
-from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
+from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE, proxy_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
     from batch_share.common import Rate
-    from batch_share.leadsquared.outcome import Lost
-    from batch_share.leadsquared.pacing import Hold
     from batch_share.leadsquared.people import FoundUser
-    from batch_share.leadsquared.protocol import Call
+    from batch_share.leadsquared.protocol import Call, Lost
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
     from batch_share.sending.onlookers import Preview, Waiter
+    from batch_share.sending.owner import Form
     from batch_share.settings import Settings
 
 
@@ -81,14 +75,6 @@ _PARTS: Final = {
 }
 _FOLLOWED: Final = {State.ACCEPTED: 2 / 3, State.ENDING: 1 / 2}
 """How much of a row is done that is on its way; accepted ones are on it while they are still to be followed up."""
-
-
-class Form(StrEnum):
-    """The ways in which an activity got its owner: by an earlier call, by a call of its own, by a bulk call."""
-
-    EARLIER = "earlier"
-    SINGLE = "single"
-    BULK = "bulk"
 
 
 class Stop:
@@ -149,14 +135,16 @@ def ending_early(stop: Stop) -> Iterator[None]:
 
 
 async def in_parallel(session: Connection, worker: Callable[[], Awaitable[None]], times: int | None = None) -> None:
-    """Run `worker` as often as the session has workers, or `times`. One that fails ends all work, in order."""
+    """Run `worker` as often as rows are under way at once, or `times`. One that fails ends all work, in order."""
+    if times is None:  # enough to fill the limit at a round trip of one second
+        times = session.settings.workers or max(2, round(session.pacer.rate.per_second) + 1)
 
     async def guarded() -> None:
         with ending_early(session.stop):
             await worker()
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(session.workers if times is None else times):
+        for _ in range(times):
             group.create_task(guarded())
 
 
@@ -228,33 +216,22 @@ class Connection:
             self.tally.never_left(counted.at)
         return answer
 
-    @property
-    def hold(self) -> Hold | None:
-        """For which refusal no call goes now; if others go, for which no bulk call does."""
-        return self.pacer.hold or (self.bulk_pacer.hold if self.settings.bulk else None)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no call has left for longer than its pace explains: it waits, for an answer or for a time."""
-        recent = self.tally.recent
-        return bool(recent) and _now() - recent[-1] > max(IDLE_SECONDS, 2 * self.pacer.rate.period)
-
-    @property
-    def seconds_left(self) -> float:
-        """How long the calls take that are left, at least; 0 if there are none, or it waits for something else."""
-        if self.stop.asked or self.tally.outage is not None or self.pacer.hold or self.is_idle:
-            return 0.0
-        states, rate = self.tally.states, self.pacer.rate
-        due = {**states, State.PENDING: states[State.PENDING] - self.tally.waiting}
-        return self.pace.at(rate).cost(due).calls / rate.per_second
-
     def progress(self) -> Progress:
         """How far it is now."""
-        tally, hold, account = self.tally, self.hold, self.memory.account
+        tally, account, now = self.tally, self.memory.account, asyncio.get_running_loop().time()
+        # For which refusal no call goes now; if others go, for which no bulk call does.
+        hold = self.pacer.hold or (self.bulk_pacer.hold if self.settings.bulk else None)
+        # No call has left for longer than its pace explains: it waits, for an answer or for a time.
+        is_idle = bool(tally.recent) and now - tally.recent[-1] > max(IDLE_SECONDS, 2 * self.pacer.rate.period)
         states = {state: count for state, count in tally.states.items() if count}
-        is_looking = tally.people < tally.all_people
-        at_least = tally.looking_left(self.pacer.rate.per_second) if is_looking else self.seconds_left or None
-        awaited, held = None, None
+        at_least, awaited, held = None, None, None
+        if tally.people < tally.all_people:  # if the others take as many calls as those that were looked up
+            if tally.people and tally.looks_from is not None:
+                calls = (tally.calls - tally.looks_from) / tally.people * (tally.all_people - tally.people)
+                at_least = calls / self.pacer.rate.per_second
+        elif not (self.stop.asked or tally.outage or self.pacer.hold or is_idle):
+            due = states | {State.PENDING: states.get(State.PENDING, 0) - tally.waiting}
+            at_least = self.pace.cost(due).calls / self.pacer.rate.per_second or None
         if (found := tally.awaited) is not None:
             again = _at(found.again) if found.again is not None else None
             awaited = AskingAgain(again, _at(found.until), found.requests)
@@ -278,7 +255,7 @@ class Connection:
             daily=(account.calls, self.settings.daily_limit) if account.day else None,
             done=tally.waiting + sum(count * parts.get(state, 1.0) for state, count in states.items()),
             allowed_per_second=self.pacer.rate.per_second,
-            unanswered=self.is_idle and any(state in INTENTS for state in states),
+            unanswered=is_idle and any(state in INTENTS for state in states),
             at_least=at_least,
             has_begun=tally.calls > 0 and tally.phase != STARTING,
         )
@@ -289,11 +266,6 @@ class Connection:
         if not self.settings.bulk:
             return Pace(self.pacer.rate, self.settings.follow_up)
         return Pace(self.pacer.rate, self.settings.follow_up, self.bulk_pacer.rate, self.share_batch.most)
-
-    @property
-    def workers(self) -> int:
-        """How many rows are under way at once: enough to fill the limit at a round trip of one second."""
-        return self.settings.workers or max(2, round(self.pacer.rate.per_second) + 1)
 
 
 class Missing(NamedTuple):
@@ -358,19 +330,15 @@ class Course:
         return replace(reported, job=job)
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
 def _at(moment: float) -> datetime:
     """The time of day at a moment of the loop's clock."""
-    return datetime.now(UTC) + timedelta(seconds=moment - _now())
+    return datetime.now(UTC) + timedelta(seconds=moment - asyncio.get_running_loop().time())
 
 
 def rates(settings: Settings, known: Account) -> tuple[Rate, Rate]:
     """The most that an account is called, and that bulk calls are made to it, by what was told of it last."""
-    rate = settings.rate or known.learned or DEFAULT_RATE
-    return rate, settings.bulk_rate or known.learned_bulk or DEFAULT_BULK_RATE
+    rate = settings.rate or known.rate or DEFAULT_RATE
+    return rate, settings.bulk_rate or known.bulk_rate or DEFAULT_BULK_RATE
 
 
 @asynccontextmanager
@@ -394,9 +362,9 @@ async def open_connection(
         with AccountMemory(turn.file, host=host) as memory:
             _heed_all(memory, settings)
             if settings.calls_when_closed:
-                memory.open_again()
+                memory.keep(closed_until=0.0)  # somebody knows better
             rate, bulk_rate = rates(settings, memory.account)
-            pacer, bulk_pacer = Pacer(rate, memory), Pacer(bulk_rate, BulkMemory(memory))
+            pacer, bulk_pacer = Pacer(rate, memory), Pacer(bulk_rate, memory, is_bulk=True)
             course.stop.also(pacer.close)
             course.stop.also(bulk_pacer.close)
             seconds = settings.answer_timeout
@@ -448,7 +416,7 @@ async def _take_turn(turn: AccountTurn, course: Course, turns: ExitStack) -> Acc
     turns.callback(turn.give_back)
     await course.stop.unless_asked(turn.take())
     if not turn.is_held:
-        raise BatchShareError("Nothing was sent: it was stopped while another run used the account.")
+        raise BatchShareError("Nothing was sent: it was stopped while waiting for another run of the account.")
     return turn
 
 
@@ -467,10 +435,10 @@ async def _identified(connection: Connection, key: str, course: Course, turns: E
         only = await _take_turn(turn.only(turn.file), course, turns)
         turn.give_back()
         return replace(connection, turn=only, key_user=user)
-    account = account_of_org(connection.client.base_url, user.org_id)
+    account = account_name("org", connection.client.base_url, user.org_id)
     only = await _take_turn(turn.only(settings.state_folder / f"{account}.account"), course, turns)
     memory.move(only.file)
-    Identities(settings.state_folder).remember(key, account)
+    remember_account(settings.state_folder, key, account)
     turn.give_back()
     rate, bulk_rate = rates(settings, memory.account)
     connection.pacer.resume(rate)
@@ -481,7 +449,7 @@ async def _identified(connection: Connection, key: str, course: Course, turns: E
 
 async def _once_key_user(connection: Connection) -> KeyUser | None:
     """Whose the keys are, asked in one try; None if that is not told. Raises AccessDenied."""
-    call = key_user()
+    call = KEY_USER
     try:
         user = await ask_once(connection, call, read_key_user)
     except (AccountClosed, DailyLimitReached, PacerClosed):
@@ -493,7 +461,7 @@ async def _once_key_user(connection: Connection) -> KeyUser | None:
     if not isinstance(user, KeyUser):
         connection.apis.failed(call.path, user)
     if call.path in connection.apis.gone or (isinstance(user, KeyUser) and not user.org_id):
-        connection.memory.not_told()  # and won't be: what merely went wrong is asked again by the next run
+        connection.memory.keep(asked=True)  # and won't be: what merely went wrong is asked again by the next run
     return user if isinstance(user, KeyUser) else None
 
 

@@ -1,4 +1,4 @@
-"""The two steps of a row, as calls: post its activity, share its lead in that activity's context.
+"""What a row asks for, and what its activity says: its marker, by which it is found again in lists of activities.
 
 Posting is not idempotent, so a row whose call may or may not have arrived is looked up before anything is sent for
 it again, by its marker: it is the same for every attempt of a row, and no other row of any ledger has it.
@@ -9,31 +9,24 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import hashlib
-import math
 import re
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share.common import Cause, utc_now
-from batch_share.leadsquared.bulk import bulk_activity
-from batch_share.leadsquared.models import ShareItem
-from batch_share.leadsquared.outcome import Done
-from batch_share.leadsquared.protocol import post_activity, read_activity_id, read_request_id, share_leads
-from batch_share.ledger.records import Result, Why
-from batch_share.ledger.states import Stage, State
-from batch_share.sending import log_events
-from batch_share.sending.calls import Dispatch, write
-from batch_share.sending.guards import TOO_LATE
-from batch_share.sending.verdict import in_doubt, is_repeated
+from batch_share.common import utc_now
+from batch_share.leadsquared.guesses import SMALLEST_PAGE
+from batch_share.leadsquared.protocol import Activities, read_activities
+from batch_share.ledger.states import Stage
+from batch_share.sending.calls import consult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping
 
-    from batch_share.leadsquared.models import BulkActivity
-    from batch_share.leadsquared.outcome import Outcome
+    from batch_share.leadsquared.protocol import ActivityView, Call
     from batch_share.ledger.records import Instruction, Row
-    from batch_share.sending.session import Session
+    from batch_share.sending.session import Connection, Session
 
 _MARKER: Final = re.compile(
     r"^(?:\[bs-[a-z2-7]{16}\]|bs-[a-z2-7]{16}(?=(?: \d{4}-\d\d-\d\dt\d\d:\d\dz)?$))", re.MULTILINE
@@ -85,49 +78,6 @@ class Texts:
     custom: Mapping[str, str] | None
 
 
-async def post(session: Session, row: Row, *, if_free: bool = False) -> str | None:
-    """Post the activity of `row`; its Id, None when it failed or nobody knows. Raises as `calls.write`."""
-    wanted, texts = asked(row), texts_of(session, row)
-    call = post_activity(
-        lead_id=wanted.lead_id,
-        event=wanted.event,
-        note=texts.note,
-        owner_id=wanted.user_id,
-        custom=texts.custom,
-    )
-    outcome = await write(
-        session, Dispatch([row], Stage.ACTIVITY, call, read_activity_id, [texts.marker]), if_free=if_free
-    )
-    return outcome.id if isinstance(outcome, Done) else None
-
-
-def posted(row: Row, activity_id: str) -> Row:
-    """The row once its activity stands."""
-    return replace(row, state=State.POSTED, stage=None, activity_id=activity_id)
-
-
-async def share(session: Session, rows: Sequence[Row]) -> Outcome:
-    """Share the leads of rows whose activities stand, in one call. Raises as `calls.write`."""
-    call = share_leads(*(_share_item(row) for row in rows))
-    outcome = await write(session, Dispatch(rows, Stage.SHARE, call, read_request_id, [None] * len(rows)))
-    if isinstance(outcome, Done) and session.settings.follow_up:
-        session.polls.add(outcome.id)
-    return outcome
-
-
-def activity_for_bulk(session: Session, row: Row, owner_email: str) -> tuple[BulkActivity, str]:
-    """The activity of `row` as an element of a bulk call, and its marker."""
-    wanted, texts = asked(row), texts_of(session, row)
-    activity = bulk_activity(
-        lead_id=wanted.lead_id,
-        event=wanted.event,
-        note=texts.note,
-        owner_email=owner_email,
-        custom=texts.custom,
-    )
-    return activity, texts.marker
-
-
 def texts_of(session: Session, row: Row) -> Texts:
     """The texts of the activity of `row`: its marker, the same for every attempt, then when its share ends."""
     wanted, field = asked(row), session.settings.marker_field
@@ -138,47 +88,51 @@ def texts_of(session: Session, row: Row) -> Texts:
     return Texts(in_note(bare), f"{in_note(bare)} [{end}] {wanted.note}", wanted.custom)
 
 
-def _share_item(row: Row) -> ShareItem:
-    wanted = asked(row)
-    return ShareItem(
-        user_id=wanted.user_id,
-        entity_id=wanted.lead_number,
-        context_entity_id=row.activity_id or "",
-        access_type=cast("Literal[1, 2]", wanted.access),
-        duration_in_minutes=minutes_left(wanted, utc_now()),
-    )
-
-
-def minutes_left(asked: Instruction, now: dt.datetime) -> int:
-    """How long the share lasts from `now` (UTC, without a zone): to the next whole minute if it has an end."""
-    if asked.until is None:
-        return asked.duration or 0
-    return math.ceil((asked.until - now).total_seconds() / 60)
-
-
-async def in_time(session: Session, row: Row) -> bool:
-    """Whether the end of `row` is still to come; else it ends as failed."""
-    if minutes_left(asked(row), utc_now()) >= 1:
-        return True
-    why = Why(Cause.TOO_LATE, {"until": f"{asked(row).until:%Y-%m-%d %H:%M}"})
-    await give_up(session, row, why, TOO_LATE)
-    return False
-
-
-async def give_up(session: Session, row: Row, why: Why, outcome: str = "failed") -> None:
-    """End a row, before a step of it, as failed. Raises TooManyFailures."""
-    stage = Stage.ACTIVITY if row.state is State.PENDING else Stage.SHARE
-    ending = Result(State.FAILED, outcome, stage=stage, why=why)
-    if is_repeated(row):
-        ending = in_doubt(ending)
-    await session.ledger.end(row, ending)
-    log_events.outcomes([row], stage, [ending])
-    session.moved(row.state, ending)
-    session.guard.check()
-
-
 def asked(row: Row) -> Instruction:
     """What `row` asks for."""
     if row.instruction is None:
         raise AssertionError("a row without instruction is invalid and never sent")
     return row.instruction
+
+
+class Found(NamedTuple):
+    """Activities by the marker in them; `problem` says why they are not all, None if they are."""
+
+    views: dict[str, dict[str, ActivityView]]
+    problem: str | None = None
+
+
+async def collect(
+    session: Connection, event: int, page: Callable[[int], Call], most: int, wanted: Collection[str] = ()
+) -> Found:
+    """Read page after page, at most `most`. A list that is not whole proves nothing about what is not on it.
+
+    Activities are counted by their Ids: a server may ignore which page it is asked for, or of what size, list the
+    oldest first, or tell the count of the page for that of all. So the list ends with an empty page, however many
+    the one before it had; one that brings nothing new comes from a server that ignores the page, which shows all
+    there are only if they are fewer than it has on a page at least. Once all the `wanted` markers are found, no
+    absence is to be proved, and what the list says of its length is believed.
+    """
+    views: dict[str, dict[str, ActivityView]] = defaultdict(dict)
+    seen: set[str] = set()
+    for number in range(most):
+        call = page(number)
+        answer = await consult(session, call, read_activities)
+        if not isinstance(answer, Activities):
+            return Found(views, answer.words)
+        for view in answer.shown:
+            markers = markers_in(view.said)
+            session.saw(call.path, event, markers)
+            for marker in markers:
+                views[marker][view.id] = view
+        new = {view.id for view in answer.shown} - seen
+        seen |= new
+        if wanted and views.keys() >= {*wanted} and answer.total is not None and len(seen) >= answer.total:
+            return Found(views)
+        if not new:
+            is_end = not answer.shown or len(seen) < SMALLEST_PAGE
+            is_whole = is_end and len(seen) >= (answer.total or 0)
+            return Found(views, None if is_whole else "the list is not whole")
+        if (answer.total or 0) > most * len(answer.shown):
+            break
+    return Found(views, "there are too many")

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from batch_share.common import Cause
-from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
+from batch_share.leadsquared.protocol import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import BEFORE, Stage, State
 
 if TYPE_CHECKING:
-    from batch_share.leadsquared.outcome import Failure, Outcome
+    from batch_share.leadsquared.protocol import Failure, Outcome
     from batch_share.ledger.records import Row
 
 _DONE: Final = {
@@ -38,26 +38,21 @@ def decide_step(step: Stage, outcome: Outcome) -> Result:
 
 
 def decide(step: Stage, outcome: Outcome | tuple[Outcome, ...], rows: int, *, bulk: bool = False) -> list[Result]:
-    """How a call changes each of its rows: by its own outcome if each has one, else by that of the whole call."""
+    """How a call changes each of its rows: by its own outcome if each has one, else by that of the whole call.
+
+    A call refused as a whole does not say which row is to blame, so none has failed yet.
+    """
     if isinstance(outcome, tuple):
         return [decide_step(step, each) for each in outcome]
-    if isinstance(outcome, Refused) and (rows > 1 or bulk):
-        return [_decide_refused_call(step, outcome)] * rows
-    return [decide_step(step, outcome)] * rows
-
-
-def _decide_refused_call(step: Stage, outcome: Refused) -> Result:
-    """A call refused as a whole does not say which row is to blame, so none has failed yet.
-
-    A share call is repeated in parts, in the same contexts. A bulk call whose body or API was refused did nothing:
-    its rows go by themselves. Of any other no page says whether it may have done a part, and what is sent again
-    must surely not be there.
-    """
-    if step is Stage.SHARE:
-        return Result(State.POSTED, "refused", outcome.words, outcome.status)
-    if outcome.status in {400, 404}:
-        return Result(State.PENDING, "refused", outcome.words, outcome.status, stage=Stage.ACTIVITY)
-    return decide_step(step, Lost(f"the bulk call was refused as a whole: {outcome.words}", outcome.status))
+    if not isinstance(outcome, Refused) or not (rows > 1 or bulk):
+        return [decide_step(step, outcome)] * rows
+    if step is Stage.SHARE:  # repeated in parts, in the same contexts
+        return [Result(State.POSTED, "refused", outcome.words, outcome.status)] * rows
+    if outcome.status in {400, 404}:  # its body or its API, so that nothing was done: its rows go by themselves
+        return [Result(State.PENDING, "refused", outcome.words, outcome.status, stage=Stage.ACTIVITY)] * rows
+    # No page says whether it may have done a part, and what is sent again must surely not be there.
+    lost = Lost(f"the bulk call was refused as a whole: {outcome.words}", outcome.status)
+    return [decide_step(step, lost)] * rows
 
 
 def needs_own_call(row: Row) -> bool:
@@ -102,15 +97,6 @@ def undone_in_doubt(result: Result) -> Result:
     return replace(result, state=State.UNKNOWN) if result.state is State.FAILED else result
 
 
-def decide_status_of_many(result: Result) -> Result:
-    """What a `decide_status` means for each row of a request of many: a failure does not say which is to blame."""
-    if result.state is not State.FAILED:
-        return result
-    # The number was of that request: the next one has none yet.
-    again = replace(result, state=State.POSTED, stage=Stage.SHARE, doubtful=True)
-    return replace(again, learned={"share_status": None})
-
-
 def decide_status(answer: ShareStatus | Failure) -> Result:
     """How the status API's answer changes the rows of a request. What is not plain stays accepted."""
     words, status = answer.words, answer.status
@@ -127,17 +113,6 @@ def decide_status(answer: ShareStatus | Failure) -> Result:
     return Result(State.ACCEPTED, "pending", words, status, why=why, learned=learned)
 
 
-def decide_revocation(answer: ShareStatus | Failure, request_id: str) -> Result:
-    """How the status API's answer changes the row whose share the request revokes."""
-    shared = decide_status(answer)
-    why = shared.why or Why(Cause.REVOKED)
-    why = replace(why, details={**why.details, "request": request_id})
-    if shared.state is State.FAILED:
-        return replace(shared, stage=Stage.REVOKE, why=why, learned={})
-    state = State.REVOKED if shared.state is State.SHARED else State.ENDING
-    return replace(shared, state=state, why=why, learned={})
-
-
 def decide_answer(
     answer: ShareStatus | Failure,
     request_id: str,
@@ -146,8 +121,15 @@ def decide_answer(
     doubtful: bool,
 ) -> Result:
     """What an answer of the status API means for the `rows` rows of a request, in `before`, `doubtful` or not."""
-    if before is State.ENDING:
-        revocation = decide_revocation(answer, request_id)
-        return undone_in_doubt(revocation) if doubtful else revocation
     result = decide_status(answer)
-    return decide_status_of_many(result) if rows > 1 else result
+    if before is State.ENDING:  # the request revokes the share of its one row
+        why = result.why or Why(Cause.REVOKED)
+        ended = {State.FAILED: State.FAILED, State.SHARED: State.REVOKED}.get(result.state, State.ENDING)
+        stage = Stage.REVOKE if ended is State.FAILED else result.stage
+        why = replace(why, details={**why.details, "request": request_id})
+        result = replace(result, state=ended, stage=stage, why=why, learned={})
+        return undone_in_doubt(result) if doubtful else result
+    if rows == 1 or result.state is not State.FAILED:
+        return result
+    # It does not say which is to blame. The number was of that request: the next one has none yet.
+    return replace(result, state=State.POSTED, stage=Stage.SHARE, doubtful=True, learned={"share_status": None})

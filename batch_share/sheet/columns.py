@@ -139,18 +139,18 @@ _WRITERS: Final = ("createdby", "modifiedby", "lastmodifiedby", "updatedby", "la
 """How headers of whoever wrote a record begin: never of who is to get it, so none is suggested."""
 
 _CLOSE: Final = 75.0
-"""How alike two headers are, of 100, if one may be meant by the other: enough to suggest it."""
+"""How alike two headers are, of 100, if one may be meant by the other: a letter in four may be another."""
 
 _VERY_CLOSE: Final = 85.0
-"""The same where it keeps another column from being taken."""
+"""The same where it keeps another column from being taken: one in seven, a slip of the keys."""
 
 _ENOUGH: Final = 3
 """Cells by which a column is told to hold something else than its header says: fewer may be slips."""
 
 _NEARLY_ALL: Final = 0.8
-"""The part of them that has to be of one kind then."""
+"""The part of them that has to be of one kind then: a fifth may be words, such as “unknown”."""
 
-_SHOWN: Final = 3
+_SHOWN: Final = 3  # of cells or columns: enough to tell what is meant, and a sentence stays one
 _NO_NAMES: Final = "not e-mail addresses or Ids in most of the first rows, and a name does not say which user it is"
 _UNQUOTED: Final = frozenset('"$`\\!%')
 """What means something to a shell even within quotation marks; in a header that is mapped it means nothing."""
@@ -226,7 +226,10 @@ def match_columns(
     named = _mapped(path, columns, mapping or {})
     fields = {field: index for index, field in named.items() if isinstance(field, Field)}
     custom = {field: index for index, field in named.items() if field and not isinstance(field, Field)}
-    everything = {index: _cells(first_rows, index) for index in range(len(columns))}
+    everything = {
+        index: [cell for row in first_rows if index < len(row.cells) and (cell := row.cells[index].strip())]
+        for index in range(len(columns))
+    }
     cells = {index: held for index, held in everything.items() if index not in named}
     plain = _by_what_they_hold(_known(columns, cells, _PLAIN), cells, fields)
     said = () if set(USERS).isdisjoint(named.values()) else USERS  # a mapping that names the user has said by what
@@ -252,7 +255,15 @@ def match_columns(
     if is_open:
         raise _by_phone(path, columns, fields[Field.LEAD_PHONE], addresses)
     _check_held(path, columns, fields, everything)
-    return Columns(fields, custom, {index: left[index] for index in doubtful.values()}, _telling(left, fields))
+    # Of those that are left, a person should know which hold somebody, or what no column that is read says.
+    wanted = {Kind.ACCESS} if Field.ACCESS not in fields else set()
+    wanted |= {Kind.LENGTH} if fields.keys().isdisjoint(LASTING) else set()
+    unread = {
+        index: held
+        for index, held in left.items()
+        if index not in fields.values() and (_person(held) is not None or kind_held(held) in wanted)
+    }
+    return Columns(fields, custom, {index: left[index] for index in doubtful.values()}, unread)
 
 
 def custom_field(text: str) -> str | None:
@@ -313,11 +324,8 @@ def doubt_of(columns: Sequence[str], found: Columns) -> tuple[str, str]:
         f"{columns[index]!r} ({shown})" if index == telling else repr(columns[index]) for index in found.doubtful
     )
     options = " ".join(map_option(columns[index], fields[index]) for index in found.doubtful)
-    return f"{names} most often {_says(found.doubtful)} who has the lead now", options
-
-
-def _says(columns: Collection[int]) -> str:
-    return "says" if len(columns) == 1 else "say"
+    says = "says" if len(found.doubtful) == 1 else "say"
+    return f"{names} usually {says} who has the lead now", options
 
 
 def map_option(header: str, field: Field | str) -> str:
@@ -364,20 +372,18 @@ def _mapped(path: Path, columns: Sequence[str], mapping: Mapping[str, str]) -> d
             raise SheetError(path, f"the mapping of {header!r} names no field: {name!r}.{suggest(name, choices)}")
         if field in found.values() and field:
             raise SheetError(path, f"the mapping names two columns for {field}")
-        found[_place(path, columns, header)] = field
+        for alike in (str.casefold, squeeze):  # as it is written, else but for signs and spaces
+            places = [index for index, column in enumerate(columns) if alike(column) == alike(header)]
+            if len(places) > 1:
+                several = " and ".join(repr(columns[index]) for index in places[:2])
+                raise SheetError(path, f"the mapping of {header!r} fits two columns: {several}")
+            if places:
+                break
+        else:
+            close = suggest(header, columns)
+            raise SheetError(path, f"the mapping names a column {header!r} that is not there.{close}")
+        found[places[0]] = field
     return found
-
-
-def _place(path: Path, columns: Sequence[str], header: str) -> int:
-    """Where the column is that is called so: as it is written, else but for signs and spaces."""
-    for alike in (str.casefold, squeeze):
-        places = [index for index, column in enumerate(columns) if alike(column) == alike(header)]
-        if len(places) == 1:
-            return places[0]
-        if places:
-            several = " and ".join(repr(columns[index]) for index in places[:2])
-            raise SheetError(path, f"the mapping of {header!r} fits two columns: {several}")
-    raise SheetError(path, f"the mapping names a column {header!r} that is not there.{suggest(header, columns)}")
 
 
 def _known(columns: Sequence[str], places: Iterable[int], names: Mapping[str, Field]) -> dict[Field, list[int]]:
@@ -428,7 +434,12 @@ def _who_has_it(path: Path, columns: Sequence[str], left: Mapping[int, Sequence[
     usable = {index: field for index, field in held.items() if field is not None}
     if not usable:
         return {}
-    others = [index for index in left if index not in states and _may_be_user(columns[index], left[index])]
+    others = []  # which may say who is to get the lead: by their headers, or by what they hold
+    for index in [index for index in left if index not in states]:
+        name = squeeze(columns[index])
+        says_so = _person(left[index]) is not None or _alike(columns[index], _USERS, _VERY_CLOSE) is not None
+        if name in _INTENT or (says_so and name not in _KNOWN):
+            others.append(index)
     whose = {known.who for known in states.values()}
     if others or len(whose) > 1 or len({*usable.values()}) < len(usable):
         reported = {known.who for index, known in states.items() if index in usable}
@@ -440,14 +451,6 @@ def _who_has_it(path: Path, columns: Sequence[str], left: Mapping[int, Sequence[
     return {field: index for index, field in usable.items()}
 
 
-def _may_be_user(header: str, cells: Sequence[str]) -> bool:
-    """Whether a column may say who is to get the lead: by its header, or by what it holds."""
-    name = squeeze(header)
-    if name in _KNOWN:
-        return name in _INTENT
-    return _person(cells) is not None or _alike(header, _USERS, _VERY_CLOSE) is not None
-
-
 def _which_user(
     path: Path,
     columns: Sequence[str],
@@ -456,7 +459,8 @@ def _which_user(
     cells: Mapping[int, Sequence[str]],
 ) -> SheetError:
     """Which columns may say the user, why none is taken, and what to add for each."""
-    has_it = f"{_quoted(columns, states)} most often {_says(states)} who has the lead now"
+    says = "says" if len(states) == 1 else "say"
+    has_it = f"{_quoted(columns, states)} usually {says} who has the lead now"
     could = f", and {_quoted(columns, others)} could be meant too" if others else ""
     fields = {index: _person(cells[index]) for index in (*states, *others)}
     options = [map_option(columns[index], field) for index, field in fields.items() if field is not None]
@@ -491,17 +495,6 @@ def kind_held(cells: Sequence[str], part: float = 0.5) -> Kind | None:
         for cell, kind in zip(cells, kinds, strict=True)
     )
     return next((kind for kind, count in counts.items() if count > part * len(cells)), None)
-
-
-def _telling(left: Mapping[int, Sequence[str]], fields: Mapping[Field, int]) -> dict[int, Sequence[str]]:
-    """The columns that are left which hold somebody, or what no column that is read says."""
-    wanted = {Kind.ACCESS} if Field.ACCESS not in fields else set()
-    wanted |= {Kind.LENGTH} if fields.keys().isdisjoint(LASTING) else set()
-    return {
-        index: cells
-        for index, cells in left.items()
-        if index not in fields.values() and (_person(cells) is not None or kind_held(cells) in wanted)
-    }
 
 
 def _unnamed(columns: Sequence[str], left: Mapping[int, Sequence[str]], kind: Kind) -> list[int]:
@@ -588,12 +581,6 @@ def _missing(
     )
 
 
-def _cells(rows: Sequence[RawRow], index: int) -> list[str]:
-    """What stands in a column of these rows."""
-    cells = (row.cells[index].strip() for row in rows if index < len(row.cells))
-    return [cell for cell in cells if cell]
-
-
 def _close(
     role: Sequence[Field], columns: Sequence[str], left: Mapping[int, Sequence[str]]
 ) -> list[tuple[str, Field]]:
@@ -608,9 +595,13 @@ def _close(
         alike = _alike(columns[index], names, _CLOSE)
         if role == USERS and squeeze(columns[index]) in _INTENT | _STATE:  # called a name, and no name
             alike = alike or _person(held)
-        field = _held(role, alike, held) if alike is not None else None
-        if field is not None:
-            return [(columns[index], field)]
+        if alike is None:
+            continue
+        # What most of the cells can be of; of several, what the header looks like, then the surest.
+        fitting = {field: sum(kind_of(cell) in HOLDS[field] for cell in held) for field in (alike, *role)}
+        best = max(fitting, key=lambda field: fitting[field])
+        if not held or 2 * fitting[best] > len(held):
+            return [(columns[index], best)]
     names_of = {Kind.EMAIL: Field.USER_EMAIL, Kind.ID: Field.USER_ID}
     if role == LEADS:
         names_of = {Kind.EMAIL: Field.LEAD_EMAIL, Kind.ID: Field.LEAD_ID, Kind.PHONE: Field.LEAD_PHONE}
@@ -625,10 +616,3 @@ def _alike(header: str, names: Mapping[str, Field], least: float) -> Field | Non
         return None
     hit = process.extractOne(name, names.keys(), scorer=fuzz.ratio)
     return names[hit[0]] if hit is not None and hit[1] >= least else None
-
-
-def _held(role: Sequence[Field], alike: Field, cells: Sequence[str]) -> Field | None:
-    """The field that most of the cells can be of; of several, what the header looks like, then the surest."""
-    fitting = {field: sum(kind_of(cell) in HOLDS[field] for cell in cells) for field in (alike, *role)}
-    best = max(fitting, key=lambda field: fitting[field])
-    return best if not cells or 2 * fitting[best] > len(cells) else None

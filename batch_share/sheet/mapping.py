@@ -146,9 +146,9 @@ def _words(given: Mapping[str, str], setting: str, where: str) -> dict[str, str]
                 f"the word {word!r} is to mean {meaning!r}, which means nothing: {known}.{suggest(meaning, WORDS)}"
             )
         elif is_word(word) or not word_key(word):
-            reported = f"the word {word!r} can't be told to mean {meaning!r}: it has a meaning already"
+            reported = f"the word {word!r} can't mean {meaning!r}: it has a meaning already"
         elif word_key(word) in words:
-            reported = f"the word {word!r} is told twice"
+            reported = f"the word {word!r} is defined twice"
         if reported:
             raise SettingsError(setting, f"{where}{reported}", problem=f"The mapping is wrong: {reported}.")
         # As an option `days` would be the field of that name.
@@ -160,7 +160,7 @@ def _words(given: Mapping[str, str], setting: str, where: str) -> dict[str, str]
 
 _KEPT_IN: Final = "mappings.json"
 _MOST: Final = 200
-"""Sets of headers that are kept: the latest."""
+"""Sets of headers that are kept, the latest: far more kinds of sheets than a team has, and read in no time."""
 
 _Kept = list[tuple[list[str], SheetMapping]]
 

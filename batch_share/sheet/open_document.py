@@ -1,6 +1,6 @@
 """OpenDocument spreadsheets (.ods), from their own XML: the parser of workbooks shows an error there as a blank.
 
-Nothing is resolved, followed or expanded: `limits.check_package` has refused every DTD. What the XML repeats is
+Nothing is resolved, followed or expanded: `parsing.check_package` has refused every DTD. What the XML repeats is
 laid out only where something stands, and refused where that would not fit into memory.
 """
 
@@ -12,15 +12,16 @@ import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import IO, TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from xml.etree import ElementTree as ET
 
 from batch_share.common import Cause
 from batch_share.errors import SheetError
-from batch_share.sheet.limits import AREA, TOO_FAR
 from batch_share.sheet.table import (
+    AREA,
     NO_FAULTS,
     PROTECTED,
+    TOO_FAR,
     Markings,
     RawRow,
     Worksheet,
@@ -29,7 +30,7 @@ from batch_share.sheet.table import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
 _OFFICE, _TABLE, _TEXT, _STYLE, _DRAWING = (
@@ -58,19 +59,8 @@ _HIDDEN: Final = frozenset({"collapse", "filter"})
 _BLANKS: Final = re.compile(r"[ \t\r\n]+")
 _TIME: Final = re.compile(r"PT([0-9]{1,2})H([0-9]{1,2})M([0-9]{1,2})(?:[.,][0-9]+)?S")
 
-# Beside the memory that its cells take.
 _ROW_ITSELF: Final = 16
-
-
-def open_document_worksheets(path: Path) -> list[Worksheet]:
-    """Its worksheets. Raises SheetError, and whatever the parsers of zip archives and of XML raise."""
-    with zipfile.ZipFile(path) as package:
-        manifest = "META-INF/manifest.xml"
-        if manifest in package.namelist() and b"encryption-data" in package.read(manifest):
-            raise SheetError(path, PROTECTED)
-        with package.open("content.xml") as source:
-            pages = _pages(source)
-    return [Worksheet(page.name, page.visible, partial(_laid_out, path, page)) for page in pages]
+"""Cells for which a row takes as much memory, beside that of its own."""
 
 
 class _Run(NamedTuple):
@@ -96,14 +86,11 @@ class _Page:
     def add(self, element: ET.Element) -> None:
         """Its next row or column, which may stand for several."""
         hidden = element.get(f"{_TABLE}visibility") in _HIDDEN
-        if element.tag == f"{_TABLE}table-row":
-            self._add_row(element, hidden=hidden)
-        else:
+        if element.tag == f"{_TABLE}table-column":
             self.columns.append((_count(element, "columns"), hidden))
-
-    def _add_row(self, row: ET.Element, *, hidden: bool) -> None:
-        count = _count(row, "rows")
-        cells = [cell for cell in row if cell.tag in _CELLS]
+            return
+        count = _count(element, "rows")
+        cells = [cell for cell in element if cell.tag in _CELLS]
         runs = [_Run(_count(cell, "columns"), *_content(cell)) for cell in cells]
         while runs and not runs[-1].text and runs[-1].fault is None:
             runs.pop()
@@ -114,46 +101,53 @@ class _Page:
         self.height += count
 
 
-def _pages(source: IO[bytes]) -> list[_Page]:
+def open_document_worksheets(path: Path) -> list[Worksheet]:
+    """Its worksheets. Raises SheetError, and whatever the parsers of zip archives and of XML raise."""
     pages: list[_Page] = []
     hidden_styles = set()
     within: list[str] = []
-    for event, element in ET.iterparse(source, ("start", "end")):  # noqa: S314 - no DTD, no entity
-        if event == "start":
-            within.append(element.tag)
-            if within[2:] == _WORKSHEET:
-                visible = element.get(f"{_TABLE}style-name") not in hidden_styles
-                pages.append(_Page(element.get(f"{_TABLE}name", ""), visible))
-            continue
-        within.pop()
-        if element.tag in _OF_A_TABLE and within[2:4] == _WORKSHEET and f"{_TABLE}table" not in within[4:]:
-            pages[-1].add(element)
-            element.clear()
-        elif element.tag == f"{_STYLE}style":
-            properties = element.find(f"{_STYLE}table-properties")
-            if properties is not None and properties.get(f"{_TABLE}display") == "false":
-                hidden_styles.add(element.get(f"{_STYLE}name"))
-    return pages
+    with zipfile.ZipFile(path) as package:
+        manifest = "META-INF/manifest.xml"
+        if manifest in package.namelist() and b"encryption-data" in package.read(manifest):
+            raise SheetError(path, PROTECTED)
+        with package.open("content.xml") as source:
+            for event, element in ET.iterparse(source, ("start", "end")):  # noqa: S314 - no DTD, no entity
+                if event == "start":
+                    within.append(element.tag)
+                    if within[2:] == _WORKSHEET:
+                        visible = element.get(f"{_TABLE}style-name") not in hidden_styles
+                        pages.append(_Page(element.get(f"{_TABLE}name", ""), visible))
+                    continue
+                within.pop()
+                if element.tag in _OF_A_TABLE and within[2:4] == _WORKSHEET and f"{_TABLE}table" not in within[4:]:
+                    pages[-1].add(element)
+                    element.clear()
+                elif element.tag == f"{_STYLE}style":
+                    properties = element.find(f"{_STYLE}table-properties")
+                    if properties is not None and properties.get(f"{_TABLE}display") == "false":
+                        hidden_styles.add(element.get(f"{_STYLE}name"))
+    return [Worksheet(page.name, page.visible, partial(_laid_out, path, page)) for page in pages]
 
 
 def _laid_out(path: Path, page: _Page) -> tuple[Iterator[RawRow], Markings]:
     widths = [sum(run.times for run in runs) for _, _, runs in page.rows]
     if sum(count * (width + _ROW_ITSELF) for width, (_, count, _) in zip(widths, page.rows, strict=True)) > AREA:
         raise SheetError(path, TOO_FAR)
-    rows = (row for first, count, runs in page.rows for row in _rows(first, count, runs))
     hidden_columns = 0
     left = max(widths, default=0)
     for count, hidden in page.columns:
         hidden_columns += min(count, left) if hidden else 0
         left = max(0, left - count)
-    return rows, Markings(page.hidden_rows, hidden_columns, page.merged)
+    return _rows(page), Markings(page.hidden_rows, hidden_columns, page.merged)
 
 
-def _rows(first: int, count: int, runs: Sequence[_Run]) -> Iterator[RawRow]:
-    cells = [run for run in runs for _ in range(run.times)]
-    texts = [cell.text for cell in cells]
-    faults = {column: cell.fault for column, cell in enumerate(cells) if cell.fault is not None}
-    return (RawRow(number, texts, faults=faults or NO_FAULTS) for number in range(first, first + count))
+def _rows(page: _Page) -> Iterator[RawRow]:
+    for first, count, runs in page.rows:
+        cells = [run for run in runs for _ in range(run.times)]
+        texts = [cell.text for cell in cells]
+        faults = {column: cell.fault for column, cell in enumerate(cells) if cell.fault is not None}
+        for number in range(first, first + count):
+            yield RawRow(number, texts, faults=faults or NO_FAULTS)
 
 
 def _count(element: ET.Element, what: str) -> int:

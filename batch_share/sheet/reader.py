@@ -12,16 +12,16 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import ROWS_NAMED, plural, spell_rows
 from batch_share.errors import SheetError
 from batch_share.outputs import is_spelled, spelled
 from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import Columns, doubt_of, is_known, letters, match_columns, spell_unread, squeeze
-from batch_share.sheet.limits import OLE_MAGIC, ZIP_MAGIC, archive, check_file
 from batch_share.sheet.mapping import Remembered, SheetMapping
-from batch_share.sheet.text import FIRST_ROWS, PEEK, check_encoding, text_tables
+from batch_share.sheet.table import OLE_MAGIC, ZIP_MAGIC, archive
+from batch_share.sheet.text import check_encoding, text_tables
 from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ def familiarity(row: RawRow, known: set[str]) -> int:
 
 
 WORKBOOK_SUFFIXES: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
+PEEK: Final = 50
+"""Rows among which a header is looked for: a title page is not longer, and a person sees as many at once."""
+
+FIRST_ROWS: Final = 300
+"""Rows that say what a column holds: enough for one whose first cells are blank, and read in no time."""
+
 LEDGER_MAGIC: Final = b"SQLi"
 """How every ledger in a file begins: given in place of its sheet, it is told by that."""
 
@@ -126,12 +132,29 @@ def open_sheet(path: Path, options: ReadOptions) -> tuple[Sheet, SheetError | No
     Of several worksheets it is then the one that is most like what was looked for.
     """
     check_sheet_file(path)
-    check_file(path, options.limits)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise SheetError(path, f"can't be read ({error.strerror})") from None
+    if size == 0:
+        raise SheetError(path, "the file is empty")
+    if size > options.limits.file_mb * 1_000_000:
+        limit = f"the limit of {options.limits.file_mb} MB (sheet.file_mb)"
+        raise SheetError(path, f"{size / 1_000_000:,.0f} MB is over {limit}")
     with closing(_tables(path, options)) as tables:
         return _fitting(path, tables, options)
 
 
+class _Said(NamedTuple):
+    """What was said of a sheet, what a person should know of that, and how large it may be."""
+
+    mapping: SheetMapping
+    notes: Sequence[str]
+    limits: SheetLimits
+
+
 def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple[Sheet, SheetError | None]:
+    """The first of the tables whose columns are told, else the likeliest."""
     failures: list[tuple[int, Table, Sheet, SheetError]] = []
     remembered = None
     if options.memory is not None and not options.mapping.columns:
@@ -147,6 +170,7 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
         before, remark = (remembered.of(columns), remembered.remark) if remembered else (None, "")
         mapping = options.mapping.over(before) if before else options.mapping
         notes = [f"columns as last time: {before.spelled()}"] if before else [*filter(None, [remark])]
+        said = _Said(mapping, notes, options.limits)
         try:
             found = match_columns(path, columns, mapping.columns, first_rows)
         except SheetError as unclear:
@@ -154,12 +178,10 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
             if remark:
                 told = f"{unclear.wrong}. And {remark}"
                 error = SheetError(path, told, problem=unclear.problem, hint=unclear.hint)
-            unread = _sheet(path, table, header, columns, Columns({}, {}), options.limits)
-            failures.append(
-                (familiarity(header, set()) + len(columns) // 2, table, _as_said(unread, mapping, notes), error)
-            )
+            unread = _sheet(path, table, header, Columns({}, {}), said)
+            failures.append((familiarity(header, set()) + len(columns) // 2, table, unread, error))
             continue
-        sheet = _as_said(_sheet(path, table, header, columns, found, options.limits), mapping, notes)
+        sheet = _sheet(path, table, header, found, said)
         if not found.doubtful:
             return sheet, None
         doubtful = doubtful or sheet
@@ -167,7 +189,7 @@ def _fitting(path: Path, tables: Iterable[Table], options: ReadOptions) -> tuple
         return doubtful, None
     if failures:
         _, table, sheet, lacking = max(failures, key=lambda failure: failure[0])
-        for _ in table.peek():
+        for _ in _first(table):
             pass  # a row that can't be read is the reason, whatever the others lack
         return sheet, lacking
     raise _why_none(path, options, seen)
@@ -212,9 +234,9 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
         if magic == LEDGER_MAGIC:
             raise SheetError(
                 path,
-                f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` goes on with it",
+                f"a ledger, not a sheet: `batch-share resume {shlex.quote(str(path))}` resumes it",
                 problem="This is a ledger, not a sheet.",
-                hint="Go on with the run that it is of, or choose a sheet.",
+                hint="Resume the run it belongs to, or choose a sheet.",
             )
         if magic in {ZIP_MAGIC, OLE_MAGIC} or suffix in WORKBOOK_SUFFIXES:
             yield from workbook_tables(path, options.worksheet, options.limits)
@@ -234,12 +256,20 @@ def _tables(path: Path, options: ReadOptions) -> Generator[Table]:
 def _top(table: Table, options: ReadOptions, remembered: Remembered | None) -> tuple[RawRow | None, list[RawRow]]:
     """The headers, None if there are none, and the first rows under them."""
     if options.header_row is None:
-        first = [*_readable(table.peek())]
+        first = [*_readable(_first(table))]
         header = likeliest_header((row for row in first if row.number <= PEEK), options.mapping.columns, remembered)
         return header, [row for row in first if header is not None and row.number > header.number]
     rows = table.rows()
     header = next((row for row in rows if row.number == options.header_row and not row.is_blank), None)
     return header, [*islice(_readable(rows), FIRST_ROWS)]
+
+
+def _first(table: Table) -> Iterator[RawRow]:
+    for row in table.rows():
+        if row.number <= FIRST_ROWS:
+            yield row
+        if row.number >= FIRST_ROWS:
+            return
 
 
 def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
@@ -250,9 +280,8 @@ def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
         return
 
 
-def _sheet(
-    path: Path, table: Table, header: RawRow, columns: Sequence[str], found: Columns, limits: SheetLimits
-) -> Sheet:
+def _sheet(path: Path, table: Table, header: RawRow, found: Columns, said: _Said) -> Sheet:
+    columns, limits = [cell.strip() for cell in _trim(header.cells)], said.limits
     first: list[int] = []  # of the rows that say something to people alone: titles of sections, totals
     without = 0
 
@@ -266,12 +295,19 @@ def _sheet(
             read = (at for at in used if at < len(fitted.cells) and fitted.cells[at].strip())
             is_read = not used or not used.isdisjoint(row.faults) or next(read, None) is not None
             # Where cells may be under wrong headers, one alone still holds no lead and its user.
-            if is_read or (fitted.problem and sum(bool(cell.strip()) for cell in fitted.cells) > 1):
-                count += 1
-                _check_size(path, row, count, limits)
+            is_read = is_read or bool(fitted.problem and sum(bool(cell.strip()) for cell in fitted.cells) > 1)
+            count += is_read
+            if count > limits.rows:
+                raise SheetError(path, f"more than {limits.rows:,} rows, the limit (sheet.rows)", row=row.number)
+            if len(row.cells) > limits.columns:
+                wrong = f"more than {limits.columns:,} columns, the limit (sheet.columns)"
+                raise SheetError(path, wrong, row=row.number)
+            if (longest := max(map(len, row.cells), default=0)) > limits.cell_characters:
+                limit = f"the limit is {limits.cell_characters:,} (sheet.cell_characters)"
+                raise SheetError(path, f"a cell of {longest:,} characters; {limit}", row=row.number)
+            if is_read:
                 yield fitted
                 continue
-            _check_size(path, row, count, limits)
             others += 1
             first_of += [row.number] if others <= ROWS_NAMED else []
         first, without = first_of, others
@@ -280,51 +316,30 @@ def _sheet(
         start = [f"headers in row {header.number}"] if header.number > 1 else []
         hold = f"{plural(without, 'row')} {'holds' if without == 1 else 'hold'} no lead, left out"
         empty = [f"{hold}: {spell_rows(first, without)}"] if without else []
-        return [*table.notes, *start, *table.late_notes, *empty]
+        return [*table.notes, *start, *table.late_notes, *empty, *said.notes]
 
-    people = [*_of_people(columns, found)]
-    return Sheet(path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets)
-
-
-def _as_said(sheet: Sheet, mapping: SheetMapping, notes: Sequence[str]) -> Sheet:
-    """The same with what was said of it, and what a person should know of that."""
-    return replace(sheet, mapping=mapping, notes=lambda: [*sheet.notes(), *notes])
-
-
-def _of_people(columns: Sequence[str], found: Columns) -> Iterator[str]:
-    """What is to be known of the columns that name the user, or may be meant to."""
+    people = spell_unread(columns, found)
     if found.doubtful:
         words, options = doubt_of(columns, found)
-        yield f"{words}: read as the user only once you said so, with {options} or when `run` asks"
-    yield from spell_unread(columns, found)
-
-
-def _check_size(path: Path, row: RawRow, count: int, limits: SheetLimits) -> None:
-    if count > limits.rows:
-        raise SheetError(path, f"more than {limits.rows:,} rows, the limit (sheet.rows)", row=row.number)
-    if len(row.cells) > limits.columns:
-        raise SheetError(path, f"more than {limits.columns:,} columns, the limit (sheet.columns)", row=row.number)
-    longest = max(map(len, row.cells), default=0)
-    if longest > limits.cell_characters:
-        limit = f"the limit is {limits.cell_characters:,} (sheet.cell_characters)"
-        raise SheetError(path, f"a cell of {longest:,} characters; {limit}", row=row.number)
+        people.insert(0, f"{words}: read as the user only once you said so, with {options} or when `run` asks")
+    return Sheet(
+        path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets, said.mapping
+    )
 
 
 def _fitted(row: RawRow, width: int, *, ragged: bool) -> RawRow:
     """The row at the header's width. Blank cells past it mean nothing, filled ones mean that something shifted."""
     cells = _trim(row.cells) if len(row.cells) > width else list(row.cells)
     if len(cells) > width:
-        problem = f"{len(cells)} cells for {width} headers: something may be under a wrong header"
-        return replace(row, cells=cells, problem=problem if ragged else _beyond(cells, width))
+        shifted = f"{len(cells)} cells for {width} headers"
+        if not ragged:
+            places = ", ".join(letters(index) for index in range(width, len(cells)) if cells[index].strip())
+            shifted = f"column {places} has no header"
+        return replace(row, cells=cells, problem=f"{shifted}: something may be under a wrong header")
     if len(cells) < width and ragged:
         problem = f"only {len(cells)} of {width} cells: something may be under a wrong header"
         return replace(row, cells=cells, problem=problem)
     return replace(row, cells=[*cells, *[""] * (width - len(cells))])
-
-
-def _beyond(cells: Sequence[str], width: int) -> str:
-    places = ", ".join(letters(index) for index in range(width, len(cells)) if cells[index].strip())
-    return f"column {places} has no header: something may be under a wrong header"
 
 
 def _trim(cells: Sequence[str]) -> list[str]:

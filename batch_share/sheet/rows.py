@@ -8,17 +8,21 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
+from enum import StrEnum
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import MAX_DURATION_MINUTES, Action, Cause, Order, Wrong, parse_duration
 from batch_share.errors import SettingsError, SheetError
 from batch_share.sheet.columns import LASTING, LEADS, USERS, Columns, Field, squeeze, suggest
-from batch_share.sheet.dates import parse_start, parse_until
 from batch_share.sheet.mapping import word_key
 from batch_share.sheet.table import FAULTS, is_error
 from batch_share.sheet.values import (
+    KEPT,
+    SERIAL_DATE,
     check_seen,
+    date_meant,
+    date_readings,
     parse_access,
     parse_action,
     parse_custom,
@@ -27,8 +31,10 @@ from batch_share.sheet.values import (
     parse_event,
     parse_guid,
     parse_lead_number,
+    parse_moment,
     parse_note,
     parse_phone,
+    spelled_day,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
+    from batch_share.sheet.reader import Sheet
     from batch_share.sheet.table import RawRow
 
 _RANGE: Final = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
@@ -52,7 +59,19 @@ class Selection:
     @classmethod
     def parse(cls, limit: int | None, rows: str | None, only: Sequence[str]) -> Selection:
         """From the options' words: `5-40,50` (None: all); `Region=North`. Raises SettingsError."""
-        return cls(limit, _ranges(rows) if rows is not None else (), tuple(_condition(each) for each in only))
+        ranges, conditions = [], []
+        for part in map(str.strip, rows.split(",") if rows is not None else ()):
+            match = _RANGE.fullmatch(part)
+            if match is None or int(match[2] or match[1]) < int(match[1]):
+                raise SettingsError("rows", f"{part!r} is no range of rows: write 5-40, or 5-40,50")
+            ranges.append((int(match[1]), int(match[2] or match[1])))
+        for each in only:
+            name, equals, value = (part.strip() for part in each.partition("="))
+            if not equals or not name:
+                wrong = f"{each!r} is no condition: write a column, =, and what it says: Region=North"
+                raise SettingsError("only", wrong)
+            conditions.append((name, value))
+        return cls(limit, tuple(ranges), tuple(conditions))
 
     def __bool__(self) -> bool:
         return self.limit is not None or bool(self.ranges) or bool(self.only)
@@ -70,50 +89,27 @@ class Selection:
 
     def chooser(self, path: Path, columns: Sequence[str]) -> Callable[[RawRow], bool]:
         """Says of each row, in order, whether it is chosen. Raises SheetError for a column that is not there."""
-        wanted = [(_place(path, columns, name), value.lower()) for name, value in self.only]
+        wanted: list[tuple[int, str]] = []
+        for name, value in self.only:
+            places = [index for index, header in enumerate(columns) if squeeze(header) == squeeze(name)]
+            if not places:
+                reported = f"names a column {name!r} that is not there.{suggest(name, columns)}"
+                problem = f"The choice of rows {reported}"
+                raise SheetError(path, f"--only {reported}", problem=problem, hint="Name a column of the sheet.")
+            wanted.append((places[0], value.lower()))
         taken = 0
 
         def is_chosen(row: RawRow) -> bool:
             nonlocal taken
             if self.ranges and not any(first <= row.number <= last for first, last in self.ranges):
                 return False
-            if not all(_says(row, place, value) for place, value in wanted):
-                return False
+            for place, value in wanted:
+                if place >= len(row.cells) or row.cells[place].strip().lower() != value:
+                    return False
             taken += 1
             return self.limit is None or taken <= self.limit
 
         return is_chosen
-
-
-def _says(row: RawRow, place: int, value: str) -> bool:
-    return place < len(row.cells) and row.cells[place].strip().lower() == value
-
-
-def _ranges(text: str) -> tuple[tuple[int, int], ...]:
-    found = []
-    for part in text.split(","):
-        match = _RANGE.fullmatch(part.strip())
-        if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise SettingsError("rows", f"{part.strip()!r} is no range of rows: write 5-40, or 5-40,50")
-        found.append((int(match[1]), int(match[2] or match[1])))
-    return tuple(found)
-
-
-def _condition(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise SettingsError("only", f"{text!r} is no condition: write a column, =, and what it says: Region=North")
-    return name.strip(), value.strip()
-
-
-def _place(path: Path, columns: Sequence[str], name: str) -> int:
-    places = [index for index, header in enumerate(columns) if squeeze(header) == squeeze(name)]
-    if not places:
-        reported = f"names a column {name!r} that is not there.{suggest(name, columns)}"
-        raise SheetError(
-            path, f"--only {reported}", problem=f"The choice of rows {reported}", hint="Name a column of the sheet."
-        )
-    return places[0]
 
 
 DEFAULT_NOTE: Final = "Lead shared for a limited time"
@@ -228,11 +224,6 @@ class RowRules:
     orders: Mapping[Field, Order] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
 
-    def in_words(self, text: str) -> str:
-        """A cell with the words of its own language as they are read here: the whole, else each by itself."""
-        meant = self.words.get(word_key(text))
-        return meant or _WORD.sub(lambda word: self.words.get(word_key(word[0]), word[0]), text)
-
     def check(self, row: RawRow) -> ShareRow | list[Problem]:
         """The row's canonical values, or everything that is wrong with it."""
         if row.problem is not None:
@@ -243,7 +234,7 @@ class RowRules:
 
     def users(self, row: RawRow) -> tuple[Ref, ...]:
         """Everything that the row says of its user, whatever else is wrong with it; nothing if it can't be told."""
-        return () if row.problem is not None else _Reading(self, row).users()
+        return () if row.problem is not None else _Reading(self, row).refs(USERS)
 
 
 class _Reading:
@@ -255,18 +246,23 @@ class _Reading:
         self.problems: list[Problem] = []
 
     def read(self) -> ShareRow | None:
-        action = self._value(Field.ACTION, needed=False) or Action.SHARE
-        leads, users = self._refs(LEADS), self.users()
-        if not action.shares:
-            return self._revocation(leads, users)
+        action = self._value(Field.ACTION) or Action.SHARE
+        leads, users = self.refs(LEADS), self.refs(USERS)
+        if not action.shares:  # what it says of a share is not read: there is none to be made
+            start = self._value(Field.START)
+            asked = ShareRow(leads, users, 0, 0, None, 0, "", start=start, action=Action.REVOKE)
+            return None if self.problems else asked
         lasting = self._lasting()
         values = {each: self._value(each, needed=True) for each in (Field.ACCESS, Field.EVENT, Field.NOTE)}
-        custom = {name: self._parse(index, parse_custom) for name, index in self._rules.found.custom.items()}
+        custom = {
+            name: self._parsed(parse_custom, self._row.cells[index].strip(), self._rules.columns[index], index)
+            for name, index in self._rules.found.custom.items()
+        }
         until = lasting if isinstance(lasting, dt.datetime) else None
-        start = self._value(Field.START, needed=False)
+        start = self._value(Field.START)
         if start and until and until <= start:
-            end = self._text(Field.UNTIL) or self._rules.defaults.get(Field.UNTIL, "")
-            self._wrong(Field.UNTIL, end, f"is not after {self._header(Field.START)}")
+            end = self._cell(Field.UNTIL)[1] or self._rules.defaults.get(Field.UNTIL, "")
+            self._wrong(Field.UNTIL, end, f"is not after {self._cell(Field.START)[0]}")
         if any(each.cause is not Cause.OVER for each in self.problems):
             return None
         return ShareRow(
@@ -283,82 +279,68 @@ class _Reading:
             over=next(iter(self.problems), None),
         )
 
-    def users(self) -> tuple[Ref, ...]:
-        """What it says of its user."""
-        return self._refs(USERS)
-
-    def _revocation(self, leads: tuple[Ref, ...], users: tuple[Ref, ...]) -> ShareRow | None:
-        """What it says of a share is not read: there is none to be made."""
-        start = self._value(Field.START, needed=False)
-        if self.problems:
-            return None
-        return ShareRow(leads, users, 0, 0, None, 0, "", start=start, action=Action.REVOKE)
-
-    def _refs(self, fields: Sequence[Field]) -> tuple[Ref, ...]:
+    def refs(self, fields: Sequence[Field]) -> tuple[Ref, ...]:
         """Everything the row says of its lead, or of its user: at least one thing."""
         there = [each for each in fields if each in self._rules.found.fields]
         before = len(self.problems)
-        refs = [self._ref(each) for each in there]
-        found = tuple(ref for ref in refs if ref is not None)
+        values = [(each, self._value(each)) for each in there]
+        found = tuple(
+            value if isinstance(value, Ref) else Ref(each, value) for each, value in values if value is not None
+        )
         if not found and len(self.problems) == before:
             self._wrong(there[0], "", "blank")
         return found
 
-    def _ref(self, each: Field) -> Ref | None:
-        value = self._value(each, needed=False)
-        return value if value is None or isinstance(value, Ref) else Ref(each, value)
-
     def _lasting(self) -> Any:
         """Minutes, or when the share ends; from the one column of several that says so, else from the option."""
-        given = [each for each in LASTING if self._says_something(each)]
+        there = [each for each in LASTING if each in self._rules.found.fields]
+        given = [
+            each for each in there if self._cell(each)[1] or self._rules.found.fields[each] in self._row.faults
+        ]
         if len(given) > 1:
             problem = f"{given[0]} says how long already: leave one of them blank"
-            self._wrong(given[1], self._text(given[1]), problem)
+            self._wrong(given[1], self._cell(given[1])[1], problem)
             return None
         for_all = [each for each in LASTING if self._rules.defaults.get(each)]
-        if not given and not for_all:
-            self._no_length()
-            return None
-        return self._value((given or for_all)[0], needed=True)
-
-    def _no_length(self) -> None:
-        """Nothing says how long: told by the columns that could, as the sheet calls them."""
-        there = [self._header(each) for each in LASTING if each in self._rules.found.fields]
-        *others, last = there or [str(Field.DURATION)]
+        if given or for_all:
+            return self._value((given or for_all)[0], needed=True)
+        # Nothing says how long: told by the columns that could, as the sheet calls them.
+        *others, last = [self._cell(each)[0] for each in there] or [str(Field.DURATION)]
         column = f"{', '.join(others)} or {last}" if others else last
         self.problems.append(Problem(self._row.number, column, "", "blank"))
+        return None
 
-    def _value(self, each: Field, *, needed: bool) -> Any:
+    def _value(self, each: Field, *, needed: bool = False) -> Any:
+        """What the row says, else the option of the whole run."""
         index = self._rules.found.fields.get(each)
-        text = self._text(each)
+        header, text = self._cell(each)
         if not text and index not in self._row.faults:
             text = self._rules.defaults.get(each, "")
             if needed and not text:
                 self._wrong(each, "", "blank")
-        parse = {Field.UNTIL: self._until, Field.START: self._start}.get(each) or _PARSERS[each]
-        if each in _IN_WORDS and self._rules.words:
-            return self._checked(lambda cell: parse(self._rules.in_words(cell)), text, self._header(each), index)
-        return self._checked(parse, text, self._header(each), index)
+        parse = partial(self._moment, each) if each in DATED else _PARSERS[each]
+        if each in _IN_WORDS and (words := self._rules.words):
+            # The words of its own language as they are read here: the whole, else each by itself.
+            meant = words.get(word_key(text))
+            meant = meant or _WORD.sub(lambda word: words.get(word_key(word[0]), word[0]), text)
+            return self._parsed(parse, text, header, index, meant)
+        return self._parsed(parse, text, header, index)
 
-    def _until(self, text: str) -> dt.datetime:
-        end = parse_until(text, self._rules.zone, self._rules.orders.get(Field.UNTIL))
-        if self._rules.now is not None and end <= self._rules.now:
-            header = self._header(Field.UNTIL)
+    def _moment(self, each: Field, text: str) -> dt.datetime:
+        rules = self._rules
+        is_end = each is Field.UNTIL
+        moment = parse_moment(text, rules.zone, rules.orders.get(each), is_end=is_end)
+        if is_end and rules.now is not None and moment <= rules.now:
+            header = self._cell(each)[0]
             self.problems.append(Problem(self._row.number, header, text, "is over already", Cause.OVER))
-        return self._near(end)
-
-    def _start(self, text: str) -> dt.datetime:
-        return self._near(parse_start(text, self._rules.zone, self._rules.orders.get(Field.START)))
-
-    def _near(self, moment: dt.datetime) -> dt.datetime:
-        if self._rules.now is not None and moment - self._rules.now > _LONGEST:
+        if rules.now is not None and moment - rules.now > _LONGEST:
             raise ValueError("is more than ten years away")
         return moment
 
-    def _parse(self, index: int, parse: Callable[[str], Any]) -> Any:
-        return self._checked(parse, self._row.cells[index].strip(), self._rules.columns[index], index)
-
-    def _checked(self, parse: Callable[[str], Any], text: str, header: str, index: int | None) -> Any:
+    def _parsed(
+        self, parse: Callable[[str], Any], text: str, header: str, index: int | None, meant: str | None = None
+    ) -> Any:
+        """The value of a cell, which is `meant` so; None if it says nothing, or something wrong."""
         if index is not None and (fault := self._row.faults.get(index) or (is_error(text) and Cause.ERROR_VALUE)):
             cause = Cause(fault)
             self.problems.append(Problem(self._row.number, header, text, FAULTS[cause], cause))
@@ -366,28 +348,109 @@ class _Reading:
         if not text:
             return None
         try:
-            return parse(text)
+            return parse(text if meant is None else meant)
         except ValueError as error:
             cause = error.cause if isinstance(error, Wrong) else Cause.INVALID
             self.problems.append(Problem(self._row.number, header, text, str(error), cause))
             return None
 
-    def _says_something(self, each: Field) -> bool:
-        return bool(self._text(each)) or self._rules.found.fields.get(each) in self._row.faults
-
-    def _text(self, each: Field) -> str:
+    def _cell(self, each: Field) -> tuple[str, str]:
+        """The header of a field's column, and what stands in it; the field's own name and nothing without one."""
         index = self._rules.found.fields.get(each)
-        return self._row.cells[index].strip() if index is not None else ""
-
-    def _header(self, each: Field) -> str:
-        index = self._rules.found.fields.get(each)
-        return self._rules.columns[index] if index is not None else str(each)
+        if index is None:
+            return str(each), ""
+        return self._rules.columns[index], self._row.cells[index].strip()
 
     def _wrong(self, each: Field, value: str, wrong: str) -> None:
         cause = Cause.NO_TYPE if each is Field.EVENT else Cause.INVALID
-        self.problems.append(Problem(self._row.number, self._header(each), value, wrong, cause))
+        self.problems.append(Problem(self._row.number, self._cell(each)[0], value, wrong, cause))
 
 
 def shortened(value: str) -> str:
     """As much of a cell as a person needs to find it."""
-    return value if len(value) <= 60 else f"{value[:57]}…"
+    return value if len(value) <= 60 else f"{value[:57]}…"  # half a line of a terminal
+
+
+# ------------------------------------------------------------------------------------ whole columns of dates
+
+DATED: Final = (Field.UNTIL, Field.START)
+"""What is a date, or a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dates:
+    """How the dates of a sheet are read: in which order, by column, and what a person should know of it."""
+
+    orders: Mapping[Field, Order] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+class _Open(StrEnum):
+    """What of a cell a person should be shown, for its look does not tell it."""
+
+    ORDER = "order"
+    SERIAL = "serial"
+
+
+@lru_cache(KEPT)
+def _tells(text: str) -> Order | _Open | None:
+    """The order that a cell can be of alone, or what a person should be shown of it."""
+    found = date_readings(text)
+    if len(found) == 1:
+        return next(iter(found))
+    if len({*found.values()}) > 1:
+        return _Open.ORDER
+    return _Open.SERIAL if found and SERIAL_DATE.fullmatch(text) else None
+
+
+def read_dates(sheet: Sheet, said: Order | None, before: Mapping[str, Order]) -> Dates:
+    """In which order each column of dates is written: as somebody `said`, else as its own cells tell.
+
+    Where these leave it open, it is as that column was read `before`. Raises SheetError for a column that tells
+    both orders, or none where it matters.
+    """
+    places = {each: sheet.found.fields[each] for each in DATED if each in sheet.found.fields}
+    seen: dict[Field, dict[Order | _Open, tuple[int, str]]] = {each: {} for each in places}
+    for row in sheet.rows():
+        if row.problem is None:  # else a cell may be of another column
+            for each, index in places.items():
+                text = row.cells[index].strip()
+                # Most begin with the year, and there is nothing to tell.
+                if not (text[4:5] == "-" and text[:4].isdigit()) and (told := _tells(text)) is not None:
+                    seen[each].setdefault(told, (row.number, text))
+    orders, notes = dict[Field, Order](), list[str]()
+    for each, firsts in seen.items():
+        header = sheet.columns[places[each]]
+        order = said or _order_of(sheet, header, firsts, before.get(each))
+        if order is not None:
+            orders[each] = order
+        for _, text in (firsts[of] for of in _Open if of in firsts):
+            moment, has_time = date_meant(text, order)
+            time = f" {moment:%H:%M}" if has_time else ""
+            where = f"{header}: " if len(places) > 1 else ""
+            notes.append(f'{where}"{text}" is {spelled_day(moment.date())}{time}')
+    return Dates(orders, notes)
+
+
+def _order_of(
+    sheet: Sheet, header: str, firsts: Mapping[Order | _Open, tuple[int, str]], before: Order | None
+) -> Order | None:
+    column = f"column {header!r}"
+    cells = {order: firsts[order] for order in Order if order in firsts}
+    told = {order: f'{order.words} ("{text}", row {number})' for order, (number, text) in cells.items()}
+    if before is not None and _Open.ORDER in firsts:
+        told.setdefault(before, f"{before.words} (so it was read before)")
+    if len(told) == 1 or (not told and _Open.ORDER not in firsts):
+        return next(iter(told), None)
+    if told:
+        problem = f"{column} has dates with {' and with '.join(told.values())}"
+    else:
+        number, text = firsts[_Open.ORDER]
+        day, month = (spelled_day(meant.moment.date()) for meant in date_readings(text).values())
+        problem = f'{column} leaves open whether "{text}" (row {number}) is {day} or {month}'
+    raise SheetError(
+        sheet.path,
+        f"{problem}: say which is meant with --dates dmy or --dates mdy",
+        problem=f"{problem[0].upper()}{problem[1:]}.",
+        hint="Say whether the day or the month comes first.",
+    )

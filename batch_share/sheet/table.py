@@ -21,9 +21,17 @@ FAULTS: Final = {
 }
 """Why a single cell can't be read."""
 
+ZIP_MAGIC: Final = b"PK\x03\x04"
+OLE_MAGIC: Final = b"\xd0\xcf\x11\xe0"
+_ARCHIVES: Final = {ZIP_MAGIC: "zip", b"\x1f\x8b": "gzip", b"7z\xbc\xaf": "7-Zip", b"Rar!": "RAR"}
+
 PROTECTED: Final = "protected with a password: remove it and try again"
 SAVE_AS: Final = "open it in a spreadsheet program and save it as .xlsx"
 DAMAGED: Final = f"damaged, or not a workbook: {SAVE_AS}"
+TOO_FAR: Final = "a filled cell stands far away from the others: delete all rows and columns between"
+AREA: Final = 30_000_000
+"""Cells of the rectangle around the filled ones: a parser takes 32 bytes for each, a gigabyte, and gets no more."""
+
 NO_FAULTS: Final[Mapping[int, str]] = MappingProxyType({})
 
 _ERROR: Final = re.compile(r"#(?:[A-ZÀ-Þ_]{2,16}(?:/0)?[!?]|N/[AD]|NV|GETTING_DATA)|Err:[0-9]{3}")
@@ -57,16 +65,15 @@ class RawRow:
 class Table:
     """A way to read a file: as CSV with one delimiter, or one worksheet of it.
 
-    `rows` reads it to its end, `peek` only its first rows; both may raise SheetError while they go. `ragged`: rows
-    come as long as they are written, so one that is too short is an error and no blank end. `notes` are what a
-    person should know of how it was read, `late_notes` what of it matters less than where the headers are.
-    `worksheets` are the names of all that the file has, hidden ones too.
+    `rows` reads it, and may raise SheetError while it goes. `ragged`: rows come as long as they are written, so one
+    that is too short is an error and no blank end. `notes` are what a person should know of how it was read,
+    `late_notes` what of it matters less than where the headers are. `worksheets` are the names of all that the file
+    has, hidden ones too.
     """
 
     worksheet: str | None
     ragged: bool
     rows: Callable[[], Iterator[RawRow]]
-    peek: Callable[[], Iterator[RawRow]]
     notes: Sequence[str] = ()
     late_notes: Sequence[str] = ()
     worksheets: Sequence[str] = ()
@@ -119,13 +126,23 @@ def cell_text(value: object) -> str:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, int | float):
-        return _number_text(value)
+        if abs(value) >= _EXACT_NUMBER:
+            return f"{value:.14E}"
+        return str(int(value)) if value == int(value) else repr(value)
     if isinstance(value, dt.datetime) and value.time() == dt.time():
         return value.date().isoformat()
     return str(value)
 
 
-def _number_text(value: float) -> str:
-    if abs(value) >= _EXACT_NUMBER:
-        return f"{value:.14E}"
-    return str(int(value)) if value == int(value) else repr(value)
+def column_named(letters: str) -> int:
+    """Where the column stands that a spreadsheet calls so: `A` is 0, `Z` 25, `AA` 26."""
+    number = 0
+    for letter in letters.upper():
+        number = number * 26 + ord(letter) - ord("A") + 1
+    return number - 1
+
+
+def archive(head: bytes) -> str | None:
+    """What a file is, and what to do about it, if it is an archive. Workbooks may be zip archives, too."""
+    kind = next((kind for magic, kind in _ARCHIVES.items() if head.startswith(magic)), None)
+    return kind and f"a {kind} archive, not a sheet: unpack it"

@@ -34,7 +34,11 @@ MARKING: Final = "batch_share.marking"
 MARKED: Final = re.compile("[\udc00-\udcff]")
 
 _STEP: Final = 1 << 20
+"""Bytes that are decoded at a time: fast, and little memory."""
+
 _SAMPLE: Final = 1 << 18
+"""Bytes that tell UTF-16: enough for a long title in another alphabet, and read in no time."""
+
 _UNDEFINED: Final = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D])
 """The bytes that Windows-1252 has no letter for."""
 
@@ -46,11 +50,11 @@ _LIKELY: Final = re.compile("[\u0080-\u017f\u0380-\u047f\u05c0-\u067f\u0800-\uff
 _LEAST_ZEROS: Final = 0.2
 
 _WORD: Final = re.compile(r'[^\s,;|"]*[^\x00-\x7f][^\s,;|"]*')
-_WORDS: Final = 3
+_WORDS: Final = 3  # as many as a person looks at, and enough to see that the encoding is wrong
 _LINES: Final = 1000
 """Of a sample: in a sheet where it is always the same word, no more are looked through."""
 
-_LONGEST_WORD: Final = 30
+_LONGEST_WORD: Final = 30  # three of them are a line of a terminal
 
 _KNOWN: Final = (
     "utf-8", "utf-16", "windows-1250", "windows-1251", "windows-1252", "windows-1253", "windows-1254",
@@ -109,7 +113,20 @@ def find_encoding(path: Path, named: str | None) -> Encoding:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
-    return _unmarked_utf_16(head) or (UTF_8 if _is_utf_8(path) else _utf_8_or_1252(path))
+    # UTF-16 has a zero beside each ASCII letter, always on the same side.
+    before, after = head[0::2].count(0), head[1::2].count(0)
+    fewer, more = sorted((before, after))
+    if more and more >= _LEAST_ZEROS * (len(head) // 2) and fewer <= more / 10:
+        return Encoding("utf-16-be" if before > after else "utf-16-le", "UTF-16")
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while chunk := file.read(_STEP):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return _utf_8_or_1252(path)
+    return UTF_8
 
 
 def sample(path: Path, encoding: Encoding) -> list[str]:
@@ -124,27 +141,6 @@ def sample(path: Path, encoding: Encoding) -> list[str]:
             if len(words) >= _WORDS:
                 break
     return [*words][:_WORDS]
-
-
-def _unmarked_utf_16(head: bytes) -> Encoding | None:
-    """UTF-16 has a zero beside each ASCII letter, always on the same side."""
-    before, after = head[0::2].count(0), head[1::2].count(0)
-    fewer, more = sorted((before, after))
-    if not more or more < _LEAST_ZEROS * (len(head) // 2) or fewer > more / 10:
-        return None
-    return Encoding("utf-16-be" if before > after else "utf-16-le", "UTF-16")
-
-
-def _is_utf_8(path: Path) -> bool:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    with path.open("rb") as file:
-        try:
-            while chunk := file.read(_STEP):
-                decoder.decode(chunk)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return False
-    return True
 
 
 def _utf_8_or_1252(path: Path) -> Encoding:
@@ -173,35 +169,24 @@ FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "�
 _UNSEEN: Final = r"['\"\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*"
 _FORMULA: Final = re.compile(_UNSEEN + f"[{re.escape(''.join(FORMULA_STARTS))}]")
 
-PEEK: Final = 50
-"""Rows among which a header is looked for."""
-
-FIRST_ROWS: Final = 300
-"""Rows that say what a column holds: enough for one whose first cells are blank, and read in no time."""
-
 
 def text_tables(path: Path, limits: SheetLimits, named: str | None = None) -> list[Table]:
     """The ways to read a text file, one for each delimiter; `named` is its encoding, if somebody said.
 
-    Raises SheetError for what is no text.
+    How it was read is told with a sample of it where nothing in the file says so itself. Raises SheetError for what
+    is no text.
     """
     encoding = find_encoding(path, named)
-    notes = _notes(path, encoding)
-    return [_table(path, encoding, delimiter, notes, limits) for delimiter in DELIMITERS]
-
-
-def _notes(path: Path, encoding: Encoding) -> list[str]:
-    """How it was read, with a sample of it where nothing in the file says so itself."""
+    notes = [f"{encoding.name} text"] if encoding != UTF_8 else []
     if encoding.is_named or encoding == WINDOWS_1252:
         words = ", ".join(f"“{word}”" for word in sample(path, encoding))
-        return [f"read as {encoding.name}{': ' if words else ''}{words}"]
-    return [f"{encoding.name} text"] if encoding != UTF_8 else []
-
-
-def _table(path: Path, encoding: Encoding, delimiter: str, notes: list[str], limits: SheetLimits) -> Table:
-    rows = partial(_rows, path, encoding, delimiter, limits)
-    reported = notes + ([f"cells divided by {DELIMITERS[delimiter]}"] if delimiter != "," else [])
-    return Table(None, True, rows, lambda: islice(rows(), FIRST_ROWS), reported)
+        notes = [f"read as {encoding.name}{': ' if words else ''}{words}"]
+    tables = []
+    for delimiter, name in DELIMITERS.items():
+        rows = partial(_rows, path, encoding, delimiter, limits)
+        divided = [f"cells divided by {name}"] if delimiter != "," else []
+        tables.append(Table(None, True, rows, notes + divided))
+    return tables
 
 
 def _rows(path: Path, encoding: Encoding, delimiter: str, limits: SheetLimits) -> Iterator[RawRow]:
@@ -212,8 +197,12 @@ def _rows(path: Path, encoding: Encoding, delimiter: str, limits: SheetLimits) -
         with path.open(encoding=encoding.codec, errors=MARKING, newline="") as file:
             source = csv.reader(_lines(file), strict=True, delimiter=delimiter)
             for number, cells in enumerate(source, start=1):
-                _check_text(path, encoding, number, cells)
-                yield RawRow(number, [_unguarded(cell) for cell in cells])
+                text = "".join(cells)
+                if "\0" in text or not (text.isascii() or MARKED.search(text) is None):
+                    raise _no_text(path, encoding, number, cells)
+                # Our own results may come back as a sheet: without the apostrophes that they have for spreadsheets.
+                unguarded = [cell[1:] if cell.startswith("'") and guarded(cell) != cell else cell for cell in cells]
+                yield RawRow(number, unguarded)
     except csv.Error as error:
         problem = f"can't be read from here on ({error}): look for a quotation mark that is not closed"
         raise SheetError(path, problem, row=number + 1) from None
@@ -230,43 +219,31 @@ def _lines(file: TextIO) -> Iterator[str]:
         mark = ""
 
 
-def _check_text(path: Path, encoding: Encoding, number: int, cells: list[str]) -> None:
-    """Raises SheetError for a byte of no text, with its place."""
-    text = "".join(cells)
-    if "\0" not in text and (text.isascii() or not MARKED.search(text)):
-        return
-    for index, cell in enumerate(cells):
-        if (byte := MARKED.search(cell)) is not None:
-            held = f"a byte (0x{ord(byte[0]) - 0xDC00:02X}) that is {_foreign(encoding)}"
-        elif "\0" in cell:
-            held = "a NUL byte, which no text has: remove it, or export the sheet again"
-        else:
-            continue
-        raise SheetError(path, f"column {letters(index)} holds {held}", row=number)
-
-
-def _foreign(encoding: Encoding) -> str:
-    """What a byte is that the encoding does not have, and what to do."""
+def _no_text(path: Path, encoding: Encoding, number: int, cells: list[str]) -> SheetError:
+    """A byte of no text, with its place, and what to do."""
+    index, cell = next((index, cell) for index, cell in enumerate(cells) if MARKED.search(cell) or "\0" in cell)
+    byte = MARKED.search(cell)
+    if byte is None:
+        held = "a NUL byte, which no text has: remove it, or export the sheet again"
+        return SheetError(path, f"column {letters(index)} holds {held}", row=number)
     if encoding.is_named:
-        return f"no {encoding.name}: look whether --encoding says the right one, or save the sheet as “CSV UTF-8”"
-    if encoding == UTF_8:
-        return (
+        what = f"no {encoding.name}: look whether --encoding says the right one, or save the sheet as “CSV UTF-8”"
+    elif encoding == UTF_8:
+        what = (
             "no UTF-8, as the rest of the sheet is: fix that cell and save the sheet as “CSV UTF-8”, or say which "
             "encoding it is in with --encoding"
         )
-    if encoding == WINDOWS_1252:
-        return (
+    elif encoding == WINDOWS_1252:
+        what = (
             "neither UTF-8 nor Windows-1252: say which encoding the sheet is in with --encoding, such as "
             "windows-1250, windows-1251 or shift_jis, or save it as “CSV UTF-8”"
         )
-    return f"no {encoding.name}: save the sheet as “CSV UTF-8”"
+    else:
+        what = f"no {encoding.name}: save the sheet as “CSV UTF-8”"
+    held = f"a byte (0x{ord(byte[0]) - 0xDC00:02X}) that is {what}"
+    return SheetError(path, f"column {letters(index)} holds {held}", row=number)
 
 
 def guarded(cell: str) -> str:
     """The cell as it stands in our own CSV files: with an apostrophe where a spreadsheet would see a formula."""
     return f"'{cell}" if _FORMULA.match(cell) else cell
-
-
-def _unguarded(cell: str) -> str:
-    """The way back, for our own results may come back as a sheet."""
-    return cell[1:] if cell.startswith("'") and guarded(cell) != cell else cell

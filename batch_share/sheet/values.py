@@ -1,26 +1,35 @@
-"""What a cell may say, field by field: from text to a canonical value, or why not. No I/O, no clock."""
+"""What a cell may say, field by field: from text to a canonical value, or why not. No I/O, no clock.
+
+Whether 03/04/2026 is a day of April or of March no cell can say by itself: the other cells of its column do, or a
+person. Each form of a date is matched by its own pattern: `strptime` would take the months of the process's
+language, digits of other scripts, and 69 for 1969.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import unicodedata
 from contextlib import suppress
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 from uuid import UUID
 
-from batch_share.common import Action, Cause, Wrong, ascii_lower, parse_duration
+from batch_share.common import Action, Cause, Order, Wrong, ascii_lower, parse_duration
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 NOTE_LIMIT: Final = 1755
 """Characters of a note: with marker and end fewer than the 1,800 that every account seen so far keeps whole."""
 
 CUSTOM_LIMIT: Final = 200
-"""Characters of a custom text field of an activity."""
+"""Characters of a custom text field of an activity, as documented."""
 
 _EVENT_LIMIT: Final = 200
-"""Characters of an activity type's name."""
+"""Characters of an activity type's name: more than any that was seen, and less than a text in the wrong column."""
 
 WORDS: Final = ("read", "write", "share", "revoke", "reassign", "minutes", "hours", "days", "weeks")
 """What a word of another language may mean, by the names that are shown."""
@@ -133,7 +142,7 @@ def parse_email(text: str) -> str:
     lower = ascii_lower(text)
     if lower.startswith("mailto:"):
         raise ValueError("begins with “mailto:”, which is no part of an address: remove it")
-    if not _EMAIL.fullmatch(lower) or len(lower) > 254:
+    if not _EMAIL.fullmatch(lower) or len(lower) > 254:  # the longest that mail can be sent to (RFC 5321)
         raise ValueError("not an e-mail address such as asha@example.com")
     return lower
 
@@ -174,26 +183,21 @@ def parse_event(text: str) -> int | str:
 
 def parse_note(text: str) -> str:
     """A note that LeadSquared keeps whole. Raises ValueError."""
-    return _unmarked(_plain(text, NOTE_LIMIT))
+    return _kept_whole(text, NOTE_LIMIT)
 
 
 def parse_custom(text: str) -> str:
     """The value of an activity's custom field. Raises ValueError."""
-    return _unmarked(_plain(text, CUSTOM_LIMIT))
+    return _kept_whole(text, CUSTOM_LIMIT)
 
 
-def _unmarked(text: str) -> str:
-    """Not what another row would be found by."""
-    if _MARKER.match(text):
-        raise ValueError("begins with a marker of batch_share ([bs-…]), by which it would be taken for another row")
-    return text
-
-
-def _plain(text: str, limit: int) -> str:
+def _kept_whole(text: str, limit: int) -> str:
     if len(text) > limit:
         raise Wrong(f"{len(text)} characters; LeadSquared keeps {limit}", Cause.TOO_LONG)
     if _MARKUP.search(text):
         raise Wrong("looks like markup (<…), which LeadSquared refuses", Cause.MARKUP)
+    if _MARKER.match(text):
+        raise ValueError("begins with a marker of batch_share ([bs-…]), by which it would be taken for another row")
     return text
 
 
@@ -205,3 +209,134 @@ def parse_days(text: str) -> int:
     if _BARE.fullmatch(text):
         raise ValueError("not a number of days, such as 7")
     return parse_duration(text)
+
+
+# ---------------------------------------------------------------------------------------------------- dates
+
+
+class Meant(NamedTuple):
+    """A moment that is written; without `has_time` a whole day."""
+
+    moment: dt.datetime
+    has_time: bool
+
+    @property
+    def iso(self) -> str:
+        """The same as nobody misreads it."""
+        return self.moment.isoformat(" ") if self.has_time else self.moment.date().isoformat()
+
+
+_MONTHS: Final = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
+_MONTH_OF: Final = {
+    name: number
+    for number, month in enumerate(_MONTHS, start=1)
+    for name in (month.lower(), month[:3].lower(), *(["sept"] if number == 9 else []))
+}
+_ISO_DATE: Final = re.compile(r"[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-?W[0-9]{2}(-?[0-9])?")
+_YEAR: Final = r"(?P<year>[0-9]{4}|[0-9]{2})"
+_FORMS: Final = (
+    re.compile(rf"(?P<day>[0-9]{{1,2}})(?P<mark>[/.])(?P<month>[0-9]{{1,2}})(?P=mark){_YEAR}"),
+    re.compile(r"(?P<year>[0-9]{4})(?P<mark>)-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"),
+    # Of two digits each, it could begin with the year.
+    re.compile(r"(?P<day>[0-9]{1,2})(?P<mark>-)(?P<month>[0-9]{1,2})-(?P<year>[0-9]{4})"),
+    re.compile(rf"(?P<day>[0-9]{{1,2}})(?P<mark>[- ])(?P<month>[A-Za-z]{{3,9}})(?P=mark){_YEAR}"),
+    re.compile(r"(?P<month>[A-Za-z]{3,9})(?P<mark> )(?P<day>[0-9]{1,2}),? (?P<year>[0-9]{4})"),
+)
+_TIMED: Final = re.compile(r"(.*[0-9]),? ([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?: ?([AaPp])[Mm])?")
+SERIAL_DATE: Final = re.compile(r"[0-9]{5}(?:\.[0-9]{1,15})?")
+_SERIALS: Final = range(36_526, 73_051)
+"""The days of 2000 to 2099, as Excel counts them."""
+
+_EXCEL: Final = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - a date of no zone yet
+_LAST_SHORT_YEAR: Final = 68  # as `strptime` has it; what follows is of the last century, and ends no share
+_START_OF_DAY: Final = dt.time()
+_END_OF_DAY: Final = dt.time(23, 59)
+KEPT: Final = 1 << 12
+"""Texts of cells that are known: a column says the same in row after row, or a few thousand dates."""
+
+_NO_DATE: Final = "not a date: write 2026-12-31, or 2026-12-31 18:00"
+
+
+@lru_cache(KEPT)
+def parse_moment(
+    text: str, zone: ZoneInfo | dt.timezone, order: Order | None = None, *, is_end: bool
+) -> dt.datetime:
+    """A moment in UTC; a date means the beginning of that day in `zone`, or its end. Raises ValueError."""
+    moment, has_time = date_meant(text, order)
+    if not has_time:
+        moment = dt.datetime.combine(moment, _END_OF_DAY if is_end else _START_OF_DAY, zone)
+    try:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(dt.UTC)
+    except OverflowError:
+        raise ValueError(_NO_DATE) from None
+
+
+def date_meant(text: str, order: Order | None) -> Meant:
+    """What a text means in this order; None: in any. Raises ValueError."""
+    found = date_readings(text)
+    if not found:
+        raise ValueError(_NO_DATE)
+    if order is None and len({*found.values()}) > 1:
+        which = " or ".join(spelled_day(found[each].moment.date()) for each in Order)
+        instead = " or ".join(found[each].iso for each in Order)
+        raise ValueError(f"{which}? Write {instead}, or say --dates dmy or mdy")
+    if order is not None and order not in found:
+        (meant,) = found.values()
+        raise ValueError(f"not a date with {order.words} (--dates {order}): write {meant.iso}")
+    return found[order] if order is not None else next(iter(found.values()))
+
+
+@lru_cache(KEPT)
+def date_readings(text: str) -> dict[Order, Meant]:
+    """What a text means with the day first and with the month first, where that is a date."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+        return dict.fromkeys(Order, Meant(moment, not _ISO_DATE.fullmatch(text)))
+    except ValueError:
+        written = " ".join(text.split())
+    if SERIAL_DATE.fullmatch(written):
+        if int(float(written)) not in _SERIALS:
+            return {}
+        moment = _EXCEL + dt.timedelta(seconds=round(float(written) * 86_400))
+        return dict.fromkeys(Order, Meant(moment, float(written) % 1 != 0))
+    time = None
+    if timed := _TIMED.fullmatch(written):
+        written, hour, minute, second, half = timed.groups()
+        if half and not 1 <= int(hour) <= 12:
+            return {}
+        hours = int(hour) % 12 + 12 * (half in "Pp") if half else int(hour)
+        if hours > 23 or int(minute) > 59 or int(second or 0) > 59:
+            return {}
+        time = dt.time(hours, int(minute), int(second or 0))
+    return {
+        order: Meant(dt.datetime.combine(day, time or _START_OF_DAY), time is not None)
+        for order, day in _dates(written).items()
+    }
+
+
+@lru_cache(KEPT)  # also where no two times are alike, days are
+def _dates(written: str) -> dict[Order, dt.date]:
+    match = next(filter(None, (form.fullmatch(written) for form in _FORMS)), None)
+    if match is None:
+        return {}
+    day, month, year = match["day"], match["month"], int(match["year"])
+    if len(match["year"]) == 2:
+        year = 2000 + year if year <= _LAST_SHORT_YEAR else 0
+    # Nobody writes dots who begins with the month.
+    swaps = match["mark"] in {"/", "-"} and not month.isalpha()
+    if month.isalpha():
+        month = str(_MONTH_OF.get(month.lower(), 0))
+    found = {}
+    for order in Order:
+        first, second = (month, day) if swaps and order is Order.MDY else (day, month)
+        with suppress(ValueError):  # no such day
+            found[order] = dt.date(year, int(second), int(first))
+    return found
+
+
+def spelled_day(day: dt.date) -> str:
+    """A day as nobody misreads it: 3 April 2026."""
+    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"

@@ -13,16 +13,14 @@ import sys
 import tempfile
 import weakref
 from contextlib import suppress
-from itertools import takewhile
 from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from batch_share.errors import SheetError
 from batch_share.sheet.table import NO_FAULTS, SAVE_AS, RawRow, Table
-from batch_share.sheet.text import FIRST_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import IO, Self
 
@@ -45,50 +43,43 @@ _IN_MEMORY: Final = 1 << 18
 """Bytes of rows for which no file is made: a workbook may have hundreds of worksheets."""
 
 _LONGEST: Final = 1 << 26
-"""Bytes of a row, far more than one can have that is within the limits."""
+"""Bytes of a row, 64 MiB: far more than one can have that is within the limits."""
 
 _STEP: Final = 1 << 16
+"""Bytes of rows that are read back at a time: some hundreds of rows."""
 
 
 def workbook_tables(path: Path, wanted: str | None, limits: SheetLimits) -> Iterator[Table]:
     """The worksheets that may be meant: the one that is named, else every visible one. Raises SheetError."""
     with _Parser(path, limits) as parser:
         worksheets = parser.worksheets()
-        for index, name in _candidates(path, worksheets, wanted):
-            yield _table(parser, index, name, [each for each, _ in worksheets])
-
-
-def _candidates(path: Path, worksheets: Sequence[tuple[str, bool]], wanted: str | None) -> list[tuple[int, str]]:
-    if wanted is not None:
-        named = [(index, name) for index, (name, _) in enumerate(worksheets) if name == wanted]
-        if not named:
-            names = ", ".join(repr(name) for name, _ in worksheets)
-            raise SheetError(path, f"it has no worksheet {wanted!r}, only {names}")
-        return named[:1]
-    visible = [(index, name) for index, (name, is_visible) in enumerate(worksheets) if is_visible]
-    if not visible:
-        raise SheetError(
-            path,
-            "the workbook has no visible worksheet: name one with --worksheet",
-            problem="The workbook has no visible worksheet.",
-            hint="Choose a worksheet.",
-        )
-    is_answered = tuple(name for _, name in visible if name != EARLIER) == ANSWERED
-    return visible[2:3] if is_answered else visible
-
-
-def _table(parser: _Parser, index: int, name: str, worksheets: Sequence[str]) -> Table:
-    rows = _Rows(parser.path, parser.limits)
-    late_notes = parser.read(index, rows)
-    return Table(
-        worksheet=name,
-        ragged=False,
-        rows=rows.read,
-        peek=lambda: takewhile(lambda row: row.number <= FIRST_ROWS, rows.read()),
-        notes=[f"worksheet {name!r}"] if len(worksheets) > 1 else [],
-        late_notes=late_notes,
-        worksheets=worksheets,
-    )
+        names = [name for name, _ in worksheets]
+        if wanted is not None:
+            meant = [index for index, name in enumerate(names) if name == wanted][:1]
+            if not meant:
+                raise SheetError(path, f"it has no worksheet {wanted!r}, only {', '.join(map(repr, names))}")
+        else:
+            meant = [index for index, (_, is_visible) in enumerate(worksheets) if is_visible]
+            if not meant:
+                raise SheetError(
+                    path,
+                    "the workbook has no visible worksheet: name one with --worksheet",
+                    problem="The workbook has no visible worksheet.",
+                    hint="Choose a worksheet.",
+                )
+            if tuple(names[index] for index in meant if names[index] != EARLIER) == ANSWERED:
+                meant = meant[2:3]
+        for index in meant:
+            rows = _Rows(path, limits)
+            late_notes = parser.read(index, rows)
+            yield Table(
+                worksheet=names[index],
+                ragged=False,
+                rows=rows.read,
+                notes=[f"worksheet {names[index]!r}"] if len(names) > 1 else [],
+                late_notes=late_notes,
+                worksheets=names,
+            )
 
 
 class _Rows:
@@ -165,7 +156,7 @@ class _Parser:
 
     def worksheets(self) -> list[tuple[str, bool]]:
         """Each with its name and whether it is visible. Raises SheetError."""
-        reported = self._reported()
+        reported = self._answer()
         if "refused" in reported:
             raise SheetError(self.path, reported["refused"])
         return [(name, is_visible) for name, is_visible in reported["worksheets"]]
@@ -173,7 +164,7 @@ class _Parser:
     def read(self, index: int, rows: _Rows) -> list[str]:
         """Fill `rows` with those of a worksheet; what is to be known of it. Raises SheetError."""
         self._ask(index)
-        reported = self._reported(rows)
+        reported = self._answer(rows)
         rows.problem = reported.get("refused")
         return [*reported.get("notes", ())]
 
@@ -185,10 +176,10 @@ class _Parser:
         with suppress(OSError):  # it has ended: what it answers tells
             os.write(self._in.fileno(), json.dumps(question).encode() + b"\n")
 
-    def _reported(self, rows: _Rows | None = None) -> dict[str, Any]:
+    def _answer(self, rows: _Rows | None = None) -> dict[str, Any]:
         """What comes once; the rows before it go into `rows`. Raises SheetError."""
         try:
-            while line := self._line():
+            while line := self._out.readline(_LONGEST):
                 if line.startswith(b"{") and line.endswith(b"\n"):
                     return dict(json.loads(line))
                 if rows is not None:
@@ -197,14 +188,7 @@ class _Parser:
             raise SheetError(
                 self.path, f"no room for its rows in the temporary folder ({error.strerror})"
             ) from None
-        raise SheetError(self.path, f"damaged, or too large to be read{self._limit()}: {SAVE_AS}")
-
-    def _line(self) -> bytes:
-        return self._out.readline(_LONGEST)
-
-    def _limit(self) -> str:
+        limit = "" if sys.platform == "win32" else f" within {self.limits.memory_mb:,} MB (sheet.memory_mb)"
         if self._late:
-            return f" within {self.limits.seconds:,} s (sheet.seconds)"
-        if sys.platform == "win32":
-            return ""
-        return f" within {self.limits.memory_mb:,} MB (sheet.memory_mb)"
+            limit = f" within {self.limits.seconds:,} s (sheet.seconds)"
+        raise SheetError(self.path, f"damaged, or too large to be read{limit}: {SAVE_AS}")

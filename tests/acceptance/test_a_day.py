@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import openpyxl
 import pytest
-from processes import SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
+from kills import Killer
+from processes import SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for
 
 from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions, World
@@ -26,10 +27,16 @@ CREATE, STATUS = "ProspectActivity.svc/Create", "EntityAccess.svc/Status/Get"
 
 
 @pytest.fixture
-def sandbox() -> Iterator[SandboxProcess]:
-    """Slow enough to be caught in the middle."""
+def killer() -> Killer:
+    """What cuts a run off in the middle, once it knows which."""
+    return Killer("activity:applied-not-answered", 10)
+
+
+@pytest.fixture
+def sandbox(killer: Killer) -> Iterator[SandboxProcess]:
+    """With a limit that is met."""
     reported = SandboxOptions(port=0, rate=Rate(40, 1.0), latency=0.02, processing=0.1)
-    with sandbox_thread(reported) as made:
+    with sandbox_thread(reported, killer) as made:
         yield made
 
 
@@ -68,7 +75,7 @@ def fix(file: Path) -> int:
     return len(rows) - header - 1
 
 
-def test_a_day(shell: Shell, sandbox: SandboxProcess) -> None:
+def test_a_day(shell: Shell, sandbox: SandboxProcess, killer: Killer) -> None:
     checked = shell.run("doctor", "--json")
     assert (checked.returncode, json.loads(checked.stdout)["problems"]) == (0, 0)
 
@@ -81,9 +88,9 @@ def test_a_day(shell: Shell, sandbox: SandboxProcess) -> None:
     assert sandbox.report()["activities"] == 0
 
     crashed = shell.start(*RUN)  # in the middle of it, the power goes
-    wait_until(lambda: sandbox.report()["activities"] >= 10 or crashed.poll() is not None)
-    crashed.send_signal(signal.SIGKILL)
+    killer.pid = crashed.pid
     crashed.communicate()
+    assert crashed.returncode == -signal.SIGKILL
     assert 0 < sandbox.report()["activities"] < 37
     assert sandbox.calls(STATUS)[CANARY - 1]["n"] < sandbox.calls(CREATE)[CANARY]["n"]  # the first three went first
     assert "cut off" in shell.run("runs").stdout

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def test_who_has_access_is_told_without_a_call(shell: Shell, sandbox: SandboxProcess, tmp_path: Path) -> None:
     shutil.copy(SAMPLES / "minimal.csv", tmp_path)
-    assert shell.run("access").stdout == "Nobody has access by a share that this machine knows.\n"
+    assert shell.run("access").stdout == "This machine knows of no share that gives anyone access.\n"
     assert shell.run("run", "minimal.csv", "--event", "201", "--duration", "7d", "--yes").returncode == 0
     calls = sandbox.report()["total_calls"]
 
@@ -67,7 +67,7 @@ def test_what_one_user_has_by_every_job_is_revoked(shell: Shell, sandbox: Sandbo
 
     refused = shell.run("revoke", "--user", user, "--all-jobs")
     assert (refused.returncode, live(sandbox)) == (1, before)
-    assert "Nothing was revoked: it was not confirmed. --yes answers." in refused.stderr
+    assert "Nothing was revoked: it was not confirmed. --yes confirms it." in refused.stderr
 
     done = shell.run("revoke", "--user", user.upper(), "--all-jobs", "--yes")
     assert (done.returncode, live(sandbox)) == (0, before - len(theirs)), done.stderr
@@ -104,7 +104,7 @@ def test_the_most_urgent_exit_code_counts_and_the_other_jobs_go_on(
     (tmp_path / "write.csv.ledger.db").unlink()
     done = shell.run("revoke", "--user", user, "--all-jobs", "--yes")
     assert done.returncode == 1
-    assert "write.csv.ledger.db: nothing sent: it could not be looked at" in done.stdout
+    assert "write.csv.ledger.db: nothing sent: it could not be read" in done.stdout
     assert "revoked (exit 0)" in done.stdout
     assert "Could not be looked at: " in done.stderr
     assert live(sandbox) < before

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from processes import ROOT, SAMPLES, SandboxProcess, Shell
+from processes import DEADLINE, ROOT, SAMPLES, SandboxProcess, Shell
 
 from batch_share.ledger.files import LedgerLock, LedgerName
 
@@ -37,7 +37,13 @@ def in_sh(shell: Shell, line: str, **env: str) -> subprocess.CompletedProcess[st
     command = f'PYTHONPATH={ROOT}; export PYTHONPATH; bs() {{ "{sys.executable}" -m batch_share "$@"; }}; {line}'
     bash = ["bash", "-o", "pipefail", "-c", command]
     return subprocess.run(
-        bash, cwd=shell.folder, env={**shell.env, **env}, capture_output=True, text=True, check=False, timeout=60
+        bash,
+        cwd=shell.folder,
+        env={**shell.env, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
     )
 
 
@@ -87,10 +93,11 @@ def test_whoever_can_not_be_asked_has_not_agreed(shell: Shell, sandbox: SandboxP
     assert shell.run(*RUN).returncode == 0
     done = in_sh(shell, "bs revoke minimal.csv.ledger.db <&-")
     assert done.returncode == 1
-    assert "add --yes" in done.stderr
+    assert "Add --yes" in done.stderr
     assert "Traceback" not in done.stderr
-    with closing(sqlite3.connect(tmp_path / "data" / "history.db")) as index, index:
-        index.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000'")
+    for file in (tmp_path / "data" / "history.db", tmp_path / "minimal.csv.ledger.db"):
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000'")
     done = in_sh(shell, "bs purge --older-than 90d --force <&-")
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert "Nothing was deleted: it was not confirmed" in done.stderr
@@ -189,7 +196,7 @@ def test_what_is_to_be_reported_is_added_to_no_sheet_and_to_no_ledger(
     before = sheet.read_bytes()
     refused = shell.run(*RUN, "--notify", "minimal.csv")
     assert (refused.returncode, sheet.read_bytes()) == (2, before)
-    assert "notify: the file can't be added to" in refused.stderr
+    assert "notify: the file can't be appended to" in refused.stderr
     assert not (tmp_path / "minimal.csv.ledger.db").exists()
 
 
@@ -245,7 +252,7 @@ BROKEN: Mapping[str, tuple[dict[str, str], str, int, str]] = {
     "no sheet": ({}, "SheetError", 2, "there is no such file"),
     "a sheet that can't be read": ({}, "SheetError", 2, "the file is empty"),
     "locked": ({}, "LedgerLocked", 1, "Another batch_share process is working on it"),
-    "not agreed": ({}, "NotConfirmed", 1, "nobody agreed to it; 105 pending, 4 invalid, 1 skipped"),
+    "not agreed": ({}, "NotConfirmed", 1, "it was not confirmed; 105 pending, 4 invalid, 1 skipped"),
 }
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FIXED = "look at what it says, then `chmod go-w .env`"
+FIXED = "check what it says, then `chmod go-w .env`"
 
 
 @pytest.fixture(scope="module")

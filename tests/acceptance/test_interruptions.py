@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
+from processes import DEADLINE, SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
 
 from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions
@@ -70,7 +70,7 @@ def test_ctrl_c_drains_and_the_next_command_goes_on(
 ) -> None:
     process = started(shell, sandbox, activities=15)
     process.send_signal(signal.SIGINT)
-    _, screen = process.communicate(timeout=30)
+    _, screen = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130
     assert "Interrupted." in screen
     states = finish(shell, *command)
@@ -84,7 +84,7 @@ def test_a_drained_run_has_nothing_under_way(
 ) -> None:
     process = started(shell, sandbox, activities=15)
     process.send_signal(number)
-    _, screen = process.communicate(timeout=30)
+    _, screen = process.communicate(timeout=DEADLINE)
     assert (process.returncode, "Interrupted." in screen) == (130, True)
     assert (tmp_path / "leads.results.csv").is_file()
     status = json.loads(shell.run("status", "leads.csv.ledger.db", "--json").stdout)
@@ -99,7 +99,7 @@ def test_a_run_under_nohup_outlives_its_terminal(shell: Shell, sandbox: SandboxP
     ) as process:
         wait_until(lambda: sandbox.report()["activities"] >= 5 or process.poll() is not None)
         process.send_signal(signal.SIGHUP)
-        _, screen = process.communicate(timeout=30)
+        _, screen = process.communicate(timeout=DEADLINE)
     assert process.returncode == 3, screen
     assert sandbox.report()["live_shares"]["count"] == 29
 
@@ -108,7 +108,7 @@ def test_a_second_ctrl_c_cuts_and_leaves_a_ledger_that_goes_on(shell: Shell, san
     process = started(shell, sandbox, activities=15)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    _, screen = process.communicate(timeout=30)
+    _, screen = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130
     assert "Traceback" not in screen
     states = finish(shell, "run", "leads.csv")
@@ -120,7 +120,7 @@ def test_kill_9_repeats_nothing_that_was_recorded(shell: Shell, sandbox: Sandbox
     process, ledger = started(shell, sandbox, activities=1), tmp_path / "leads.csv.ledger.db"
     wait_until(lambda: len(recorded_activities(ledger)) >= 25)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=DEADLINE)
     recorded = recorded_activities(ledger)
     before = {call["lead"] for call in sandbox.calls(CREATE) if call["activity"] in recorded}
     seen = len(sandbox.calls(CREATE))
@@ -137,7 +137,7 @@ def test_a_second_process_on_the_same_ledger_is_refused(shell: Shell, sandbox: S
     process = started(shell, sandbox, activities=3)
     second = shell.run("run", "leads.csv", "--yes")
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=DEADLINE)
     assert second.returncode == 1
     assert "is working on it" in second.stderr
 
@@ -152,8 +152,8 @@ def test_a_second_sheet_of_the_account_waits_its_turn_and_takes_over_from_the_de
     assert f"(process {first.pid}) on this machine is using this account" in second.stderr.readline()
     before = sandbox.report()["total_calls"]
     first.kill()
-    first.communicate(timeout=30)
-    out, _ = second.communicate(timeout=60)
+    first.communicate(timeout=DEADLINE)
+    out, _ = second.communicate(timeout=DEADLINE)
     assert second.returncode == 0
     assert set(json.loads(out)["states"]) == {"shared"}
     assert before < sandbox.report()["total_calls"]
@@ -205,5 +205,5 @@ def test_status_answers_while_a_run_works(shell: Shell, sandbox: SandboxProcess)
     process = started(shell, sandbox, activities=3)
     status = shell.run("status", "leads.csv.ledger.db", "--json")
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=DEADLINE)
     assert json.loads(status.stdout)["rows"] == 110

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import ROOT, SAMPLES
+from processes import DEADLINE, ROOT, SAMPLES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ def call(env: dict[str, str], folder: Path, *arguments: str, said: str = "") -> 
     """Run a command with these words on its standard input."""
     command = [sys.executable, "-m", "batch_share", *arguments]
     return subprocess.run(
-        command, cwd=folder, env=env, input=said, capture_output=True, text=True, check=False, timeout=60
+        command, cwd=folder, env=env, input=said, capture_output=True, text=True, check=False, timeout=DEADLINE
     )
 
 
@@ -57,7 +57,7 @@ def test_wrong_keys_are_not_kept(env: dict[str, str], tmp_path: Path, sandbox: S
     done = call(env, tmp_path, "login", "--stdin", said=f"{sandbox.url}\nwrong-access\nwrong-secret")
     assert done.returncode == 1
     assert "refused access (HTTP 401)" in done.stderr
-    assert "The keys were not kept." in done.stderr
+    assert "The keys were not stored." in done.stderr
     assert not (tmp_path / "keyring.json").exists()
 
 

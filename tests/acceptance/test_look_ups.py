@@ -48,9 +48,9 @@ def test_whom_a_plan_found_the_run_and_the_next_sheet_do_not_look_up(
     event = ("--event", "201")
     planned = shell.run("plan", "visits.csv", *event, "--online", BATCH_SHARE_RATE="25/1s")
     first, *others = planned.stderr.splitlines()
-    assert first == "visits.csv: 30 rows, 2 of which can't be sent:"
+    assert first == "visits.csv: 30 rows, 2 can't be sent:"
     assert others[0].startswith("  Rows 5 and 10: Days 'soon': ")
-    assert others[1] == "  Now 32 leads and users are looked up: 30 to 34 calls, 1 s at most."
+    assert others[1] == "  Looking up 32 leads and users: 30 to 34 calls, at most 1 s."
     assert looked_up(sandbox) == (28, 1)
     assert (
         "32 of 32 leads and users are known from earlier look-ups."
@@ -68,7 +68,7 @@ def test_whom_a_plan_found_the_run_and_the_next_sheet_do_not_look_up(
 
 def test_an_activity_type_goes_by_its_name(shell: Shell, sandbox: SandboxProcess) -> None:
     named = ("visits.csv", "--event", "Site visit")
-    assert "Activity “Site visit”. A name's code is looked up by --online" in shell.run("plan", *named).stdout
+    assert "Activity “Site visit”. Its code is looked up with --online" in shell.run("plan", *named).stdout
     wrong = shell.run("plan", "visits.csv", "--event", "Site vist", "--online")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     (said,) = [line for line in wrong.stderr.splitlines() if "event" in line]

@@ -54,7 +54,7 @@ def test_a_run_tells_each_mistake_once_and_each_row_its_own(shell: Shell, tmp_pa
     done = shell.run("run", "cover.xlsx", "--event", "201", "--yes")
     assert done.returncode == 3
     assert LEFT_OUT in done.stderr
-    assert "\nRows 6, 7, 8 and 58 more, such as row 6: Until '31/31/2026': not a date: " in done.stdout
+    assert "\nRows 6, 7, 8 and 58 more, for example row 6: Until '31/31/2026': not a date: " in done.stdout
     assert done.stdout.count("not a date") == 1
     assert len(done.stdout.splitlines()) <= 15
     states = json.loads(shell.run("status", "cover.xlsx.ledger.db", "--json").stdout)["states"]
@@ -65,7 +65,7 @@ def test_a_run_tells_each_mistake_once_and_each_row_its_own(shell: Shell, tmp_pa
     assert told[-1][1].startswith("Row 69, Until 'soon': ")
     shell.run("report", "cover.xlsx.ledger.db", "--output", "report.html")
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Rows 6, 7, 8 and 58 more, such as row 6: Until" in report
+    assert "Rows 6, 7, 8 and 58 more, for example row 6: Until" in report
 
 
 def test_a_sheet_whose_other_rows_hold_no_lead_has_nothing_to_look_at(shell: Shell, tmp_path: Path) -> None:

@@ -116,5 +116,5 @@ def test_a_week_is_one_job_and_one_number(
     assert last.stdout.startswith(f"{sheet.name}: 3 shared (exit 0)")
     shown = shell.run("status", sheet.name)
     assert shown.stdout.startswith("All 3 rows are shared.")
-    assert "Apart from these, 296 rows of earlier sheets: 296 shared." in shown.stdout
+    assert "Apart from these, 296 rows from earlier sheets: 296 shared." in shown.stdout
     assert not failed.exists()

@@ -76,7 +76,7 @@ def test_the_costs_are_reported(offline: Shell) -> None:
     today = dt.datetime.now(dt.UTC).date()
     assert today <= dt.date.fromisoformat(plan["ends_on"]) <= today + dt.timedelta(days=1)
     said = offline.run("plan", "leads.csv", "--daily-limit", "100").stdout
-    assert f"{plan['calls']}% of the 100 calls a day: run again each day, it ends on " in said
+    assert f"{plan['calls']}% of the 100 calls a day: run it again each day, and it ends on " in said
 
 
 def test_the_guards_are_reported_and_what_would_stop_the_run(offline: Shell) -> None:
@@ -174,7 +174,7 @@ def test_one_row_is_called_one(offline: Shell, tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("\n".join(["Lead Number,User Email,Duration,Start", *rows]), encoding="utf-8")
     said = offline.run("plan", "one.csv", "--event", "201", "--timezone", "UTC").stdout
     assert "1 │ the same as an earlier row, so not sent: see below" in said
-    assert "  │ 1 of them waits for its time, the first until 2035-01-01 00:00 UTC" in said
+    assert "  │ 1 of them waits for its start, the first until 2035-01-01 00:00 UTC" in said
     assert re.search(r"Lasting: 6 days \(3\), .* and 1 other\.", said)
 
 

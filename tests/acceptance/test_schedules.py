@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from commands import commands
 from hostile import long, wide
-from processes import ROOT, SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
+from processes import DEADLINE, ROOT, SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
 from recipes import FOLDER, INSTALLED, Failed, run_task, snippet, units
 
 if TYPE_CHECKING:
@@ -47,7 +49,13 @@ def few(sheet: Path, rows: int) -> Path:
 def in_nothing(command: str) -> subprocess.CompletedProcess[str]:
     """A command as cron starts it: by sh, and with next to no environment."""
     bare = ["env", "-i", "PATH=/usr/bin:/bin", "HOME=/", "SHELL=/bin/sh", "/bin/sh", "-c", command]
-    return subprocess.run(bare, capture_output=True, text=True, check=False, cwd="/", timeout=60)
+    return subprocess.run(bare, capture_output=True, text=True, check=False, cwd="/", timeout=DEADLINE)
+
+
+def forked_in_nothing(command: str) -> subprocess.CompletedProcess[str]:
+    """The same, for a command of which it is known that cron can start it."""
+    there, said = command.removeprefix("cd ").split(" && ")
+    return commands().run(shlex.split(said)[1:], Path(there), {"PATH": "/usr/bin:/bin", "HOME": "/"}, DEADLINE)
 
 
 # ------------------------------------------------------------------------------------- as the README says
@@ -74,7 +82,7 @@ def test_the_line_for_cron_takes_nothing_back_that_it_does_not_say(
     folder = tmp_path / "srv"
     command = here(snippet("cron")).strip().split(maxsplit=5)[5]
     (folder / "leads.csv").rename(folder / "june.csv")
-    assert in_nothing(command.replace("leads.csv", "june.csv", 1)).returncode == 0
+    assert forked_in_nothing(command.replace("leads.csv", "june.csv", 1)).returncode == 0
     head, *rows = few(folder / "leads.csv", 4).read_text("utf-8").splitlines()
     at = head.split(",").index("User Id")
     cells = [row.split(",") for row in rows]
@@ -86,17 +94,17 @@ def test_the_line_for_cron_takes_nothing_back_that_it_does_not_say(
     (folder / "leads.csv").write_text("\n".join(lines), encoding="utf-8")
     standing = sandbox.report()["live_shares"]
     for short in ("", " --max-revokes 3"):
-        refused = in_nothing(command + short)
+        refused = forked_in_nothing(command + short)
         assert refused.returncode == 1
         assert refused.stdout == (
-            "leads.csv: nothing sent: shares would have been revoked and nobody was asked; 4 pending (exit 1); "
+            "leads.csv: nothing sent: shares would have been revoked without a confirmation; 4 pending (exit 1); "
             "ledger leads.csv.ledger.db\n"
         )
         assert "4 shares of june.csv would be revoked from " in refused.stderr
         assert "add --max-revokes 4," in refused.stderr
     assert sandbox.report()["live_shares"] == standing
     assert sandbox.calls("EntityAccess.svc/Revoke") == []
-    done = in_nothing(command + " --max-revokes 4")
+    done = forked_in_nothing(command + " --max-revokes 4")
     assert (done.returncode, done.stderr) == (0, "")
     became = {"reassign": "shared", "revoke": "revoked"}[handed_over]
     assert done.stdout == f"leads.csv: 4 {became} (exit 0); ledger leads.csv.ledger.db\n"
@@ -117,7 +125,7 @@ def test_systemd_takes_the_units(here: Callable[[str], str], tmp_path: Path) -> 
     files[0].write_text(here(snippet("service")).replace("User=batch-share", "User=root"))
     files[1].write_text(snippet("timer"))
     command = ["systemd-analyze", "verify", "--man=no", *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE)
     assert [line for line in done.stderr.splitlines() if str(tmp_path) in line or "batch-share" in line] == []
 
 
@@ -166,7 +174,7 @@ def test_an_error_is_reported_beside_the_line(shell: Shell, tmp_path: Path) -> N
     shutil.copy(SAMPLES / "leads.csv", tmp_path)
     done = shell.run("run", "leads.csv", "--one-line")
     assert done.returncode == 1
-    assert "add --yes to send them" in done.stderr
+    assert "Add --yes to send them" in done.stderr
     assert done.stdout.count("\n") == 1
     assert "pending" in done.stdout
 
@@ -182,7 +190,7 @@ def test_rows_that_wait_are_no_error(shell: Shell, tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     reported = shell.run("status", "leads.csv.ledger.db")
-    assert "2 rows wait for their time, the first until 2030-03-01 03:30 UTC." in reported.stdout
+    assert "2 rows wait for their start, the first until 2030-03-01 03:30 UTC." in reported.stdout
     assert reported.returncode == 0
 
 
@@ -225,7 +233,7 @@ def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path,
     }
     assert len(done.stdout.splitlines()) == 4
     assert "good.csv: 3 shared (exit 0); in inbox/done/" in done.stdout
-    assert "above 50 the watch needs --yes" in done.stdout
+    assert "more than 50, and nobody to ask. Add --yes to send them. (exit 1)" in done.stdout
     (folder,) = (inbox / "done").iterdir()
     assert sorted(each.name for each in folder.iterdir() if not each.name.startswith(".")) == [
         "good.csv", "good.csv.ledger.db", "good.results.csv",
@@ -235,9 +243,11 @@ def test_each_sheet_is_filed_with_what_was_made_of_it(shell: Shell, inbox: Path,
     }  # fmt: skip
     (held,) = (inbox / "held").iterdir()
     assert f"in inbox/held/{held.name}: to send it as it is, move that folder to inbox/agreed" in done.stdout
-    assert f"move this folder ({held}) to {inbox / 'agreed'}" in (held / "why.txt").read_text("utf-8")
+    assert f"move the folder {held} to {inbox / 'agreed'}" in (held / "why.txt").read_text("utf-8")
     reported = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text("utf-8").splitlines()]
-    assert {each["file"]: each["ended"] for each in reported}["big.csv"] == "stopped, nobody agreed to it"
+    told = {each["file"]: each for each in reported}["big.csv"]
+    assert told["ended"] == "stopped, it was not confirmed"
+    assert f"move the folder inbox/held/{held.name} to inbox/agreed: then all of it is sent" in told["text"]
     assert len(reported) == 4
     assert shell.run(*watch).stdout == ""  # it waits for somebody
     held.rename(inbox / "agreed" / held.name)
@@ -321,11 +331,11 @@ def test_it_watches_until_it_is_told_to_end(shell: Shell, inbox: Path) -> None:
         few(inbox / "two.csv", 2)
         wait_until(lambda: where(inbox).get("two.csv") == "done")
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0
     assert err.splitlines() == [
-        "batch-share: Watching inbox: a sheet that is dropped there is run. Ctrl-C ends it.",
-        "batch-share: Stopped watching inbox: the next watch goes on with what is in inbox/working.",
+        "batch-share: Watching inbox: sheets dropped there are run. Ctrl-C stops it.",
+        "batch-share: Stopped watching inbox: the next watch resumes what is in inbox/working.",
     ]
     assert [line.partition(";")[0] for line in out.splitlines()] == [
         "one.csv: 2 shared (exit 0)",
@@ -344,7 +354,7 @@ def test_a_watch_that_was_ended_goes_on_and_repeats_nothing(
         with shell.start("watch", "inbox", *options) as process:
             wait_until(lambda: sandbox.report()["activities"] >= 8)
             process.send_signal(blow)
-            process.communicate(timeout=60)
+            process.communicate(timeout=DEADLINE)
         assert process.returncode == (-signal.SIGKILL if blow is signal.SIGKILL else 0)
         assert where(inbox) == {"leads.csv": "working"}
         again = shell.run("watch", "inbox", "--once", *options)

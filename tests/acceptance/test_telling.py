@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from processes import wait_until
+from processes import DEADLINE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def test_a_webhook_is_told_counts_and_names_of_files_only(shell: Shell, sheet: P
     assert list(message) == ["text"]
     assert message["text"].splitlines()[:2] == [
         "batch-share run of leads.csv: done.",
-        "1 of 2 rows are shared. 1 invalid (never sent).",
+        "1 of 2 rows are shared. 1 invalid (not sent).",
     ]
     for private in ("isha", "nobody", "Customer", "869400", str(sheet.parent)):
         assert private not in message["text"]
@@ -111,10 +111,10 @@ def test_a_run_that_a_person_stopped_is_reported(
         wait_until(lambda: len(sandbox.calls("ProspectActivity.svc/Create")) > 3)
         for _ in range(presses):
             process.send_signal(2)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, said
     (reported,) = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert reported["ended"] in {"interrupted by a person", "cut off by a person"}
+    assert reported["ended"] in {"interrupted by the user", "cut off by the user"}
     assert (reported["exit_code"], reported["rows"]) == (130, 400)
     assert "batch-share resume leads.csv.ledger.db" in reported["text"]
 

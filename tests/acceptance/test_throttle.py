@@ -40,7 +40,7 @@ def test_a_run_says_until_when_and_the_next_makes_no_call_unless_a_rate_is_given
     until = datetime.fromisoformat(reported["waiting_until"])
     assert (until - datetime.now(UTC)).total_seconds() == pytest.approx(SECONDS, abs=60)
     then = f"{until.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-    assert f"Stopped: LeadSquared wants no call of this account until {then}: " in done.stderr
+    assert f"Stopped: LeadSquared takes no calls of this account until {then}: " in done.stderr
     calls = strict.report()["total_calls"]
     for command in (
         ("run", "leads.csv", "--limit", "40", "--yes"),
@@ -53,9 +53,9 @@ def test_a_run_says_until_when_and_the_next_makes_no_call_unless_a_rate_is_given
         done = shell.run(*command)
         assert done.returncode == 1
         assert f"until {then}, as it told an earlier run." in done.stderr
-        assert "With --rate 25/5s (or --force) it calls before that" in done.stderr
+        assert "With --rate 25/5s (or --force) it calls before then" in done.stderr
     assert (
-        f"batch-share resume {reported['ledger']} goes on"
+        f"on: batch-share resume {reported['ledger']}\n"
         in shell.run("run", "leads.csv", "--limit", "40", "--yes").stdout
     )
     assert f"until {then}" in shell.run("doctor").stdout

@@ -65,7 +65,7 @@ def plan(sheet: str) -> Numbers:
     from batch_share.settings import Settings
 
     with _timed() as numbers:
-        overview, _ = asyncio.run(show_sheet(Path(sheet), SheetOptions(), Settings(), None))
+        overview = asyncio.run(show_sheet(Path(sheet), SheetOptions(), Settings(), None))
     return numbers | {"rows": overview.rows}
 
 

@@ -50,7 +50,7 @@ _CALL: Final = "Authentication.svc/UserByAccessKey.Get"
 
 def limiters(rate: Rate) -> dict[str, Callable[[], Slot]]:
     """Everybody who competes, by name, each made anew for each run."""
-    bare, even = (rate.limit, rate.period), (1, rate.spacing)
+    bare, even = (rate.limit, rate.period), (1, rate.period / rate.limit)
     return {
         f"AsyncLimiter({bare[0]}, {bare[1]:g})": lambda: _always(AsyncLimiter(*bare)),
         f"AsyncLimiter({even[0]}, {even[1]:g})": lambda: _always(AsyncLimiter(*even)),

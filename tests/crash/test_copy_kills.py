@@ -40,7 +40,7 @@ def check_once(it: Trial) -> None:
     """No marker is there twice, and each row has one share that stands."""
     markers = Counter(marker for each in it.sandbox.account.visible() for marker in markers_in(each.note))
     assert [marker for marker, count in markers.items() if count > 1] == []
-    assert it.sandbox.account.activity_count() == ROWS
+    assert len(it.sandbox.account.activities) == ROWS
     live = Counter((share["lead"], share["user"]) for share in it.sandbox.report()["live_shares"]["shares"])
     assert (set(live.values()), live.total()) == ({1}, ROWS)
 
@@ -56,7 +56,7 @@ async def recovered(storm: Storm) -> None:
     if await storm.run() != 0:
         assert "--recover" in storm.said()
         code = await storm.run(command=RECOVER)
-        if code == SOME_UNKNOWN and not storm.it.sandbox.account.activity_count():
+        if code == SOME_UNKNOWN and not len(storm.it.sandbox.account.activities):
             # Nothing was ever posted, so nothing shows that reads show markers: somebody has to say so.
             code = await storm.run(command=(*RUN, "--trust-marker"))
         assert code == 0, storm.said()

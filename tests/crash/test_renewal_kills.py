@@ -46,13 +46,13 @@ async def test_what_has_ended_is_renewed_once_whatever_kills_it(
         check_never_twice(it)
         assert await storm.run(command=RENEW) == 0, storm.said()
         check_never_twice(it)
-        assert sandbox.account.activity_count() == 2 * ROWS
+        assert len(sandbox.account.activities) == 2 * ROWS
         assert it.query("SELECT renewal, state, count(*) FROM rows GROUP BY 1, 2") == [
             (0, "shared", ROWS),
             (1, "shared", ROWS),
         ]
         assert await storm.run(command=RENEW) == 0, storm.said()
-        assert sandbox.account.activity_count() == 2 * ROWS
+        assert len(sandbox.account.activities) == 2 * ROWS
 
 
 @pytest.mark.parametrize("point", [point for point in POINTS if ":" in point])
@@ -68,4 +68,4 @@ async def test_a_forced_renewal_that_was_killed_at_its_last_row_is_gone_on_with_
         assert await dies == KILLED, storm.said()
         assert await storm.run(command=force) == 0, storm.said()
         check_never_twice(it)
-        assert sandbox.account.activity_count() == 2 * ROWS
+        assert len(sandbox.account.activities) == 2 * ROWS

@@ -20,22 +20,20 @@ from hypothesis import strategies as st
 from batch_share.common import Rate
 from batch_share.leadsquared import guesses
 from batch_share.leadsquared.models import read_json
-from batch_share.leadsquared.outcome import (
+from batch_share.leadsquared.people import FoundLead, FoundUser, KeyUser, read_key_user, read_leads, read_users
+from batch_share.leadsquared.protocol import (
     Activities,
     ActivityView,
+    Answer,
     Denied,
     Done,
     Failure,
+    Judged,
     Lost,
     NotSent,
     Refused,
     ShareStatus,
     Throttled,
-)
-from batch_share.leadsquared.people import FoundLead, FoundUser, KeyUser, read_key_user, read_leads, read_users
-from batch_share.leadsquared.protocol import (
-    Answer,
-    Judged,
     judge,
     read_activities,
     read_activity_id,

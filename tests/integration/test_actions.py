@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from copies import OLDER, keep, restore
 from trial import (
     CREATE,
     DROPPED,
@@ -22,14 +23,14 @@ from trial import (
     Refuses,
     Trial,
     altogether,
-    ask_to_stop,
     envelope,
     sheet_rows,
+    stopping,
     trial,
 )
 
 from batch_share.errors import CanaryFailed, HistoryError, TooManyRevokes, TooManyRows
-from batch_share.jobs import revoke_earlier, run
+from batch_share.jobs import revoke, run
 from batch_share.jobs.outputs import nothing_due, unchanged
 from batch_share.ledger.files import LedgerLock, LedgerName
 from batch_share.ledger.known import FILE
@@ -115,6 +116,21 @@ async def test_revoke_takes_back_what_another_ledger_shared(tmp_path: Path) -> N
         assert len(it.sent(CREATE)) == 3
 
 
+async def test_an_older_copy_of_a_ledger_revokes_nothing_and_nobody_else_gets_its_lead(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        copy = keep(it)
+        await it.revoke(rows="3")
+        restore(it, copy)
+        scene = Scene(it)
+        acting(scene.second, scene.row(0, 3, "reassign"))
+        ending = await scene.second.run()
+        assert ending.summary.states == {State.FAILED: 1}
+        assert OLDER in scene.second.rows("reason")[0][0]
+        assert len(it.sent(REVOKE)) == 1
+        assert live(it) == {scene.pair(0, 0), scene.pair(2, 2)}
+
+
 async def test_reassign_takes_it_from_all_others_and_shares_then(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=3) as it:
         await it.run()
@@ -128,7 +144,7 @@ async def test_reassign_takes_it_from_all_others_and_shares_then(tmp_path: Path)
         }  # fmt: skip
         assert ending.summary.states == {State.SHARED: 3}
         assert scene.second.rows("notice")[0] == (
-            "what other users had of the lead was revoked first: leads.csv row 2",
+            "the lead's shares with other users were revoked first: leads.csv row 2",
         )
         order = [call["endpoint"] for call in it.sandbox.journal.since(0)]
         assert order.index(REVOKE) < [at for at, each in enumerate(order) if each == CREATE][3]
@@ -156,10 +172,8 @@ async def test_what_nobody_knows_of_is_skipped_and_a_lead_that_nobody_has_is_sha
         ending = await scene.second.run()
         assert ending.summary.states == {State.SKIPPED: 1, State.SHARED: 1}
         (skipped, _), (_, notice) = scene.second.rows("reason", "notice")
-        assert skipped.startswith("no share of this lead with this user is known")
-        assert (
-            notice == "reassigned: no share of the lead with another user is known to the ledgers of this machine"
-        )
+        assert skipped.startswith("this machine's ledgers know of no share of this lead with this user")
+        assert notice == "reassigned: this machine's ledgers know of no share of the lead with another user"
         assert (await scene.second.run()).summary.states == {State.SKIPPED: 1, State.SHARED: 1}
 
 
@@ -172,11 +186,11 @@ async def test_whoever_has_the_lead_already_keeps_it_and_the_others_lose_it(tmp_
         ending = await scene.second.run()
         assert live(it) == {scene.pair(0, 1)}
         ((state, reason),) = scene.second.rows("state", "reason")
-        assert (state, reason.startswith("already shared with that user until ")) == ("skipped", True)
+        assert (state, reason.startswith("already shared with this user until ")) == ("skipped", True)
         assert len(it.sent(SHARE)) == 2
         assert ending.revoked_earlier == 1
         (skipped,) = ending.summary.skipped
-        taken = "what other users had of the lead was revoked first: leads.csv row 2"
+        taken = "the lead's shares with other users were revoked first: leads.csv row 2"
         assert reason_of(skipped.row) == f"{reason}; {taken}"
         onlooker = Onlooker()
         assert (await scene.second.run(onlooker)).revoked_earlier == 0
@@ -207,7 +221,7 @@ async def test_rows_of_which_nothing_is_known_are_reported_once_with_what_to_do(
         first, again, both = Onlooker(), Onlooker(), Onlooker()
         await scene.second.run(first)
         unknown = "with revoke or reassign as Action, and nothing to revoke is known here for"
-        how = "`batch-share runs --add LEDGER` makes a ledger of another place known"
+        how = "`batch-share runs --add LEDGER` adds a ledger from elsewhere"
         assert first.previews[0].reported == [f"2 rows {unknown} them: {how}"]
         await scene.second.run(again)
         assert again.previews[0].reported == []
@@ -236,7 +250,7 @@ async def test_two_users_for_one_reassigned_lead_are_a_question(tmp_path: Path) 
         ending = await it.run()
         assert ending.summary.states == {State.INVALID: 3}
         assert it.sent(SHARE) == []
-        why = "says reassign for the same lead, to another user: keep the row that is meant"
+        why = "says reassign for the same lead, to another user: keep only the one you mean"
         assert [reason for (reason,) in it.rows("reason")] == [
             f"Row 2: row 3 {why}",
             f"Row 3: row 2 {why}",
@@ -256,8 +270,8 @@ async def test_a_share_that_cannot_be_revoked_is_not_given_to_another(tmp_path: 
         ((stage, reason),) = scene.second.rows("stage", "reason")
         assert stage == "earlier"
         assert reason == (
-            "not all that was shared before could be revoked, and it was not shared with this one: leads.csv "
-            "row 2: the share stands: LeadSquared refused to revoke it: Not permitted"
+            "not all earlier shares could be revoked, so it was not shared with this user: leads.csv "
+            "row 2: the share still stands: LeadSquared refused to revoke it: Not permitted"
         )
         again = await scene.second.retry()
         assert again.summary.states == {State.SHARED: 1}
@@ -382,7 +396,7 @@ async def test_an_index_that_is_lost_while_shares_are_revoked_stops_no_run(tmp_p
         acting(it, scene.row(0, 3, "reassign"))
         ending = await it.run()
         assert altogether(ending.summary) == {State.REVOKED: 1, State.SHARED: 1}
-        assert any("The run goes on without it" in remark for remark in ending.remarks)
+        assert any("The run continues without it" in remark for remark in ending.remarks)
         assert live(it) == {scene.pair(0, 3)}
 
 
@@ -401,7 +415,7 @@ async def test_what_another_ledger_took_back_counts_though_the_index_can_not_not
         acting(scene.second, scene.row(0, user, action))
         ending = await scene.second.run()
         assert ending.summary.states == {ends: 1}
-        assert any("The run goes on without it" in remark for remark in ending.remarks)
+        assert any("The run continues without it" in remark for remark in ending.remarks)
         assert live(it) == ({scene.pair(0, 3)} if ends is State.SHARED else set())
 
 
@@ -475,18 +489,18 @@ async def test_a_plan_tells_how_many_shares_are_revoked(tmp_path: Path) -> None:
         scene = Scene(it)
         acting(scene.second, scene.row(0, 3, "reassign"), scene.row(1, 1, "revoke"), scene.row(3, 3, "revoke"))
         sheet, settings = scene.second.folder / "leads.csv", scene.second.settings()
-        plan, _ = await show_sheet(sheet, SheetOptions(), settings, None)
+        plan = await show_sheet(sheet, SheetOptions(), settings, None)
         assert (plan.earlier, plan.to_send, plan.live.remarks) == (2, 1, [])
-        plan, _ = await show_sheet(sheet, SheetOptions(), scene.second.settings(force=True), None)
+        plan = await show_sheet(sheet, SheetOptions(), scene.second.settings(force=True), None)
         assert (plan.earlier, plan.unasked, plan.to_send) == (2, 0, 1)
-        plan, _ = await show_sheet(sheet, SheetOptions(), scene.second.settings(access_key=None), None)
+        plan = await show_sheet(sheet, SheetOptions(), scene.second.settings(access_key=None), None)
         assert (plan.earlier, plan.unasked) == (0, 3), "without an account nobody knows"
         onlooker = Onlooker()
         await scene.second.run(onlooker)
         assert onlooker.previews[0].revocations == 2
         shutil.rmtree(tmp_path / "data")
         (tmp_path / "data").write_text("in the way")
-        plan, _ = await show_sheet(sheet, SheetOptions(), settings, None)
+        plan = await show_sheet(sheet, SheetOptions(), settings, None)
         assert (plan.earlier, "can't be used" in plan.live.remarks[0]) == (0, True)
 
 
@@ -664,7 +678,7 @@ async def test_what_was_revoked_is_reported_though_the_run_was_stopped_then(
         assert live(it) == set()
         await scene.second.resume()
         assert scene.second.rows("state", "notice") == [
-            ("shared", "what other users had of the lead was revoked first: leads.csv row 2")
+            ("shared", "the lead's shares with other users were revoked first: leads.csv row 2")
         ]
 
 
@@ -724,7 +738,7 @@ async def run_cut_off_before_it_is_noted(scene: Scene, monkeypatch: pytest.Monke
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(revoke_earlier, "_answer", cut_off)
+        patch.setattr(revoke, "_answer", cut_off)
         with pytest.raises(asyncio.CancelledError):
             await scene.second.run()
 
@@ -738,9 +752,7 @@ def three_actions(scene: Scene) -> None:
 async def test_stopped_in_the_middle_it_goes_on_with_what_stands(tmp_path: Path) -> None:
     onlooker = Onlooker()
 
-    async def stop(step: Step, call: SandboxCall) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
+    stop = stopping(onlooker)
 
     async with trial(tmp_path, Fault(REVOKE, [1], stop), rows=3) as it:
         await it.run()
@@ -761,9 +773,7 @@ async def test_stopped_in_the_middle_it_goes_on_with_what_stands(tmp_path: Path)
 async def test_stopped_between_two_ledgers_the_other_is_left_alone(tmp_path: Path) -> None:
     onlooker = Onlooker()
 
-    async def stop(step: Step, call: SandboxCall) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
+    stop = stopping(onlooker)
 
     async with trial(tmp_path, Fault(REVOKE, [1], stop), rows=1) as it:
         await it.run()
@@ -794,7 +804,7 @@ async def test_cut_off_after_it_was_revoked_it_still_says_what_was(
         assert ending.summary.states == {State.SHARED: 2, State.REVOKED: 1}
         assert scene.second.rows("reason")[1] == ("revoked: leads.csv row 3",)
         assert scene.second.rows("notice")[2] == (
-            "what other users had of the lead was revoked first: leads.csv row 4",
+            "the lead's shares with other users were revoked first: leads.csv row 4",
         )
 
 

@@ -39,7 +39,7 @@ async def test_a_doubled_activity_is_told_with_its_id_and_which_is_shared(tmp_pa
         found = it.audited()
         assert (found["verdict"], found["found"], found["seen"]) == ("doubles", 1, 5)
         (one,) = found["named"]
-        ids = {each.id for each in it.sandbox.account.visible_on(it.sandbox.world.leads[2])}
+        ids = {each.id for each in it.sandbox.account.visible(it.sandbox.world.leads[2])}
         assert one["sheet_row"] == 4
         assert {one["ours"], *one["extra"]} == ids
         assert (one["ours"],) in it.query("SELECT activity_id FROM rows")

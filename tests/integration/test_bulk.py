@@ -125,6 +125,26 @@ class RefusesItem:
         return answer(200, json.dumps({"Response": [row | {"RowNumber": n} for n, row in enumerate(rows, 1)]}))
 
 
+NOBODY = active_users(World(seed=1, leads=70, users=7))[1].id
+
+
+@dataclass(slots=True)
+class WithoutAddress:
+    """Tells no e-mail address of one user."""
+
+    user: str
+
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
+        """A wrapper of the sandbox."""
+        reply = await step(call)
+        if call.endpoint != USERS:
+            return reply
+        users = [
+            user | ({"EmailAddress": ""} if user["ID"] == self.user else {}) for user in json.loads(reply.body)
+        ]
+        return replace(reply, body=json.dumps(users).encode())
+
+
 @dataclass(slots=True)
 class Hold:
     """Holds activities that are posted by themselves back until so many bulk calls were made.
@@ -156,7 +176,7 @@ def bulk_trial(folder: Path, *faults: Wrapper, **changes: Any) -> AbstractAsyncC
 
 def virtual_bulk_trial(folder: Path, monkeypatch: pytest.MonkeyPatch, *faults: Wrapper, **changes: Any) -> Trial:
     """The same in virtual time: for what hangs on how long a share call waits for more rows."""
-    reported = options(leads=70, users=7, latency=0.005, **changes)
+    reported = options(leads=80, users=7, latency=0.005, **changes)
     return in_virtual_time(folder, monkeypatch, reported, *faults, rows=ROWS)
 
 
@@ -281,22 +301,32 @@ async def test_where_bulk_calls_alone_give_an_owner_no_canary_is_posted(tmp_path
 
 
 async def test_a_row_that_can_get_its_owner_in_no_way_fails_and_nothing_is_sent_for_it(tmp_path: Path) -> None:
-    async def one_without_address(step: Step, call: SandboxCall) -> Reply:
-        reply = await step(call)
-        if call.endpoint != USERS:
-            return reply
-        users = json.loads(reply.body)
-        next(user for user in users if user["ID"] == nobody)["EmailAddress"] = ""
-        return replace(reply, body=json.dumps(users).encode())
-
-    nobody = active_users(World(seed=1, leads=70, users=7))[1].id
-    async with bulk_trial(tmp_path, no_owner_for_singles, one_without_address) as it:
+    async with bulk_trial(tmp_path, no_owner_for_singles, WithoutAddress(NOBODY)) as it:
         ending = await run(it)
-        rows = it.query(f"SELECT state, reason FROM rows WHERE user_id = '{nobody}'")
+        rows = it.query(f"SELECT state, reason FROM rows WHERE user_id = '{NOBODY}'")
         assert {state for state, _ in rows} == {"failed"}
-        assert len([reason for _, reason in rows if reason.startswith("its user has no e-mail address")]) >= 11
+        assert len([reason for _, reason in rows if "its user has no e-mail address" in reason]) >= 11
         assert ending.summary.states[State.SHARED] >= ROWS - 13
         assert len(it.sent(CREATE)) == 1
+        check_never_twice(it)
+
+
+async def test_a_row_that_could_get_its_owner_in_no_way_fails_at_once_and_goes_when_it_is_tried_again(
+    tmp_path: Path,
+) -> None:
+    """By itself none got its owner in an earlier run, and bulk calls, which are refused by now, need an address."""
+    async with bulk_trial(tmp_path, WithoutAddress(NOBODY), refuse=(BULK,)) as it:
+        one, nobodys, *others = sheet_rows(7, it.sandbox.world)
+        assert nobodys[2] == NOBODY
+        it.write([one])
+        await run(it)
+        remember_that_owners_are_ignored(it)
+        it.write([nobodys, *(row for row in others if row[2] != NOBODY)])
+        assert (await run(it)).summary.states == {State.FAILED: 1, State.SHARED: 4}
+        ((lead, reason),) = it.query("SELECT lead_id, reason FROM rows WHERE state = 'failed'")
+        assert (lead, "its user has no e-mail address" in reason) == (nobodys[0], True)
+        assert lead not in it.leads_sent()
+        assert (await it.retry(bulk=True)).summary.states == {State.SHARED: 5}
         check_never_twice(it)
 
 
@@ -304,11 +334,70 @@ async def test_a_single_activity_that_gets_its_owner_ends_the_remembering(tmp_pa
     async with bulk_trial(tmp_path) as it:
         faulty = await run(it)
         assert faulty.error is None
-        (file,) = (it.folder / "state").glob("*.account")
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"ignores_owner": True}))
+        remember_that_owners_are_ignored(it)
         it.write(sheet_rows(70, it.sandbox.world))
         assert (await it.run()).error is None
         assert not account(it).ignores_owner
+
+
+def remember_that_owners_are_ignored(it: Trial) -> None:
+    """An earlier run saw that activities posted by themselves do not get their owner."""
+    (file,) = (it.folder / "state").glob("*.account")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"ignores_owner": True}))
+
+
+async def test_where_bulk_calls_are_refused_single_ones_are_tried_again(tmp_path: Path) -> None:
+    """They did not get their owner in an earlier run, and do by now."""
+    async with bulk_trial(tmp_path, refuse=(BULK,)) as it:
+        it.write(sheet_rows(1, it.sandbox.world))
+        assert (await it.run()).error is None
+        remember_that_owners_are_ignored(it)
+        it.write(sheet_rows(ROWS, it.sandbox.world))
+        ending = await run(it)
+        assert (ending.error, len(it.sent(BULK)), account(it).ignores_owner) == (None, 3, False)
+        all_shared(it)
+
+
+async def test_rows_that_go_by_themselves_go_in_bulk_calls_where_those_alone_give_an_owner(tmp_path: Path) -> None:
+    """All were sent before by a run that was cut off, so each has a call of its own, the first looked at."""
+    async with bulk_trial(tmp_path, no_owner_for_singles, Strike(BULK, "reset")) as it:
+        await run(it, on_unknown="park")
+        lost = it.query("SELECT lead_id FROM rows WHERE state = 'unknown'")
+        assert len(lost) == 25
+        before, reads = len(it.sent(BULK)), len(it.sent(OF_LEAD))
+        assert (await it.reconcile(bulk=True, bulk_rate=Rate(2, 0.05))).summary.states == {
+            State.SHARED: ROWS - 1,
+            State.FAILED: 1,
+        }
+        assert sorted(call["lead"] for call in it.sent(BULK)[before:]) == sorted(lead for (lead,) in lost)
+        assert len(it.sent(OF_LEAD)) > reads
+        assert len(it.sent(CREATE)) == 1, "no other row was risked"
+        check_never_twice(it)
+
+
+async def test_a_type_whose_bulk_calls_are_refused_goes_one_by_one_beside_one_that_does_not(tmp_path: Path) -> None:
+    refused: list[SandboxCall] = []
+    are_refused = asyncio.Event()
+
+    async def refuses_202(step: Step, call: SandboxCall) -> Reply:
+        if call.endpoint == BULK and {item["ActivityEvent"] for item in json.loads(call.body)} == {202}:
+            refused.append(call)
+            if len(refused) == 3:
+                are_refused.set()
+            return envelope(400, "Not in bulk")
+        if call.endpoint == CREATE and refused:  # else all might go by themselves meanwhile
+            await are_refused.wait()
+        return await step(call)
+
+    async with bulk_trial(tmp_path, refuses_202) as it:
+        rows = sheet_rows(ROWS, it.sandbox.world)
+        it.write([[*row[:5], ("201", "202")[at % 2]] for at, row in enumerate(rows)])
+        ending = await run(it)
+        assert ending.error is None
+        assert [remark.rpartition(": ")[2] for remark in ending.remarks] == ["Not in bulk"]
+        assert {state for (state,) in it.rows("state")} == {"shared"}
+        assert len(refused) == 3
+        check_never_twice(it)
 
 
 async def test_a_row_that_is_refused_in_every_way_fails(tmp_path: Path) -> None:
@@ -356,7 +445,7 @@ async def test_a_run_that_was_stopped_goes_on_in_bulk_or_one_by_one(tmp_path: Pa
 
 
 async def test_two_activity_types_are_proved_each_and_go_together(tmp_path: Path) -> None:
-    async with bulk_trial(tmp_path) as it:
+    async with bulk_trial(tmp_path, Hold(bulk_calls=3)) as it:
         rows = sheet_rows(ROWS, it.sandbox.world)
         it.write([[*row[:5], ("201", "202")[at % 2]] for at, row in enumerate(rows)])
         assert (await run(it)).error is None
@@ -535,15 +624,16 @@ async def test_an_account_that_takes_no_arrays_is_remembered_and_served_one_by_o
         assert len(it.sent(SHARE)) == ROWS + 10 + refused, "the second run tried arrays again"
 
 
-async def test_an_account_that_takes_few_shares_in_a_call_gets_as_many(tmp_path: Path) -> None:
-    async with bulk_trial(tmp_path, share_batch=10) as it:
-        assert (await run(it)).error is None
-        all_shared(it)
-        assert 4 <= max(sizes(it, SHARE)) <= 10
-        assert account(it).share_batch == max(sizes(it, SHARE))
-        it.write(sheet_rows(ROWS + 10, it.sandbox.world))
-        assert (await run(it, share_batch=10)).error is None
-        assert account(it).share_batch == 10, "what was asked for was taken"
+def test_an_account_that_takes_few_shares_in_a_call_gets_as_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = virtual_bulk_trial(tmp_path, monkeypatch, share_batch=10)
+    assert run_virtually(run_to_all_shared(it)).error is None
+    assert 4 <= max(sizes(it, SHARE)) <= 10
+    assert account(it).share_batch == max(sizes(it, SHARE))
+    it.write(sheet_rows(ROWS + 15, it.sandbox.world))
+    assert run_virtually(run(it, share_batch=10)).error is None
+    assert account(it).share_batch == 10, "what was asked for was taken"
 
 
 async def test_shares_go_together_as_many_as_the_setting_says(tmp_path: Path) -> None:
@@ -594,7 +684,7 @@ async def test_a_batch_that_failed_is_shared_again_by_the_next_run_where_this_on
         returned = ending.summary.states[State.POSTED]
         assert 1 < returned <= 25
         reasons = it.query("SELECT DISTINCT reason FROM rows WHERE state = 'posted'")
-        why = "the shares of its call could not be processed, so each is shared again by itself"
+        why = "the shares in its call could not be processed, so each is shared again on its own"
         assert reasons == [(f"{why}: User does not have access to the entity type.",)]
         ending = await it.resume(wait=5.0)
         assert ending.summary.states == {State.SHARED: ROWS - 1, State.FAILED: 1}
@@ -654,6 +744,6 @@ def test_a_limit_of_bulk_calls_is_not_the_accounts(tmp_path: Path, monkeypatch: 
     assert onlooker.connection is not None
     assert onlooker.connection.bulk_pacer.limit == Rate(2, 5.0)
     assert onlooker.connection.pacer.limit == Rate(25, 5.0)
-    assert (account(it).learned, account(it).learned_bulk) == (None, Rate(2, 5.0))
+    assert (account(it).rate, account(it).bulk_rate) == (None, Rate(2, 5.0))
     ((ended,),) = it.query("SELECT ended FROM runs")
     assert ended.endswith("calls were refused; the limit is 25/5s, of bulk calls 2/5s)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import json
+import re
 from dataclasses import replace
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
@@ -84,6 +85,8 @@ def test_an_account_that_is_well_costs_three_calls_which_are_counted(monkeypatch
     assert found["activity types"].words == "201 Site visit, 202 Call back, 999 Old campaign."
     assert found["calls today"].words.startswith("3 from this machine")
     assert "“Request Id does not exist”" in found["sharing"].words
+    assert found["settings"].words == "Host and keys are set, from: environment."
+    assert re.fullmatch(r"batch_share \S+, Python \S+, aiohttp \S+, SQLite [\d.]+", found["versions"].words[:-1])
 
 
 def test_wrong_keys_are_asked_about_once_and_their_answer_tells_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +159,7 @@ def test_an_answer_without_a_date_tells_nothing_of_the_clock(monkeypatch: pytest
 
     found, calls = checked(monkeypatch, at_no_time)
     assert levels(found) == ["ok"] * 6 + ["warning"]
-    assert (calls, found["clock"].words) == (3, "Not known: no answer told LeadSquared's time.")
+    assert (calls, found["clock"].words) == (3, "Unknown: no answer gave LeadSquared's time.")
 
 
 def test_an_account_in_use_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ async def test_a_certificate_that_is_not_trusted_ends_a_run_at_once_and_nothing_
         asked = await ask(it.settings(host=url, **KEYS))
         found = of_keys(asked.user, url, asked.why_not)
         assert "localhost is not trusted" in found.words
-        assert found.next == "Fix that, and ask again."
+        assert found.next == "Fix that, and check again."
 
 
 @pytest.mark.parametrize("says", [b"", b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"])

@@ -89,7 +89,7 @@ async def test_a_renewal_that_an_older_copy_does_not_know_of_is_not_made_again(t
         ending = await it.run(recover=True, renew=1440)
         assert ending.summary.states == {State.SHARED: ROWS}
         markers = Counter(marker for each in it.sandbox.account.visible() for marker in markers_in(each.note))
-        assert (set(markers.values()), it.sandbox.account.activity_count()) == ({1}, 2 * ROWS)
+        assert (set(markers.values()), len(it.sandbox.account.activities)) == ({1}, 2 * ROWS)
 
 
 async def test_what_a_recovery_may_send_is_agreed_to_and_counted_by_the_guards(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ async def test_what_another_ledger_shares_by_now_is_not_shared_by_a_job_that_goe
         ending = await it.run()
         assert ending.summary.states[State.FAILED] > 0
         reasons = [why for state, why in it.rows("state", "reason") if state == "failed"]
-        assert all("its activity was posted, and it was not shared: " in why for why in reasons)
+        assert all("its activity was posted, but it was not shared: " in why for why in reasons)
         live = Counter((share["lead"], share["user"]) for share in it.sandbox.report()["live_shares"]["shares"])
         assert (set(live.values()), live.total()) == ({1}, ROWS)
 

@@ -1,4 +1,4 @@
-"""Sheets whose only column of users most often says who has the lead now: nobody gets one of them by a guess."""
+"""Sheets whose only column of users usually says who has the lead now: nobody gets one of them by a guess."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_nobody_gets_a_lead_that_they_may_have_already_unless_a_person_say
         problem = await refused(it)
         assert problem.endswith('say so with --map "Owner=Sales User"')
         assert "'Owner' (" in problem
-        assert "most often says who has the lead now" in problem
+        assert "usually says who has the lead now" in problem
         watcher = Onlooker()
         assert (await run(it, watcher, {"Owner": "Sales User"})).summary.states == {State.SHARED: 6}
         assert not watcher.doubts
@@ -100,7 +100,7 @@ async def test_a_person_is_shown_who_it_is_and_asked_once(tmp_path: Path) -> Non
         assert (await run(it, watcher)).summary.states == {State.SHARED: 6}
         (doubt,) = watcher.doubts
         first = ", ".join(map(repr, emails(it)[:3]))
-        assert doubt.reported == [f"leads.csv: 'Owner' ({first}, …) most often says who has the lead now."]
+        assert doubt.reported == [f"leads.csv: 'Owner' ({first}, …) usually says who has the lead now."]
         assert doubt.question == "Share each lead with the person in 'Owner'?"
 
         write(it, ("Owner", emails(it)), rows=8)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,7 +33,7 @@ from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.run import RunSheet
 from batch_share.leadsquared.account import names_of_account
 from batch_share.ledger import known, reading, schema
-from batch_share.ledger.files import LedgerLock, LedgerName, open_ledger
+from batch_share.ledger.files import LedgerLock, LedgerName, open_ledger, read_ledger
 from batch_share.ledger.known import FILE, History, open_history
 from batch_share.ledger.states import State
 from batch_share.planning import already_shared
@@ -42,11 +43,14 @@ from batch_share.planning.plan import SheetOptions
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+
+    from batch_share.ledger.reading import LedgerReader
 
 READ, WRITE = "read", "write"
 
-ALREADY = "already shared with that user until "
+ALREADY = "already shared with this user until "
 
 
 def another(first: Trial, rows: list[list[str]], name: str = "another") -> Trial:
@@ -235,13 +239,42 @@ async def test_a_run_that_was_killed_is_found_out_about(tmp_path: Path) -> None:
         assert runs[1].ended_at is not None
 
 
+@pytest.mark.parametrize("is_planned", [True, False])
+async def test_a_ledger_that_was_written_since_is_looked_at_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_planned: bool
+) -> None:
+    looked_at: list[LedgerName] = []
+
+    def look(name: LedgerName) -> AbstractAsyncContextManager[LedgerReader]:
+        looked_at.append(name)
+        return read_ledger(name)
+
+    monkeypatch.setattr(known, "read_ledger", look)
+    async with trial(tmp_path, rows=2) as it:
+        await it.run()
+        await known_runs(it.settings(), 10, [])
+        forget(tmp_path, "DELETE FROM live", "UPDATE ledgers SET mark = NULL")  # as if nobody could note its end
+        looked_at.clear()
+        await known_runs(it.settings(), 10, [])
+        assert looked_at == []
+        os.utime(it.ledger)
+        second = another(it, sheet_rows(2))
+        if is_planned:
+            seen = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
+            assert seen.already == 2
+        else:
+            await second.run()
+            assert states(second) == ["skipped", "skipped"]
+        assert looked_at == [it.name.resolved()]
+
+
 async def test_a_killed_run_whose_ledger_is_gone_is_given_up(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
         forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
         it.ledger.unlink()
         runs, _ = await known_runs(it.settings(), 10, [])
-        assert [run.ended for run in runs] == ["nobody knows: its ledger is gone, or can't be read"]
+        assert [run.ended for run in runs] == ["unknown: its ledger is gone, or can't be read"]
 
 
 async def test_a_ledger_that_was_moved_is_reported_of_at_its_new_place(tmp_path: Path) -> None:
@@ -264,7 +297,7 @@ async def test_a_run_goes_on_without_an_index_and_says_so(tmp_path: Path) -> Non
         ending = await it.run()
         assert ending.summary.states == {State.SHARED: 2}
         (remark,) = ending.remarks
-        assert "The run goes on without it" in remark
+        assert "The run continues without it" in remark
 
 
 async def test_a_damaged_index_is_begun_anew_and_made_again_of_its_ledgers(tmp_path: Path) -> None:
@@ -288,11 +321,11 @@ async def test_a_plan_tells_what_is_shared_already(tmp_path: Path) -> None:
         second = another(it, sheet_rows(4))
         for changes, already in (({}, 3), ({"renew": "8d"}, 0), ({"force": True}, 0)):
             settings = second.settings(**changes)
-            seen, directory = await show_sheet(second.folder / "leads.csv", SheetOptions(), settings, None)
+            seen = await show_sheet(second.folder / "leads.csv", SheetOptions(), settings, None)
             assert (seen.already, seen.states[State.PENDING]) == (already, 4 - already)
-            planned = [row.state for row in seen.planned(directory)]
+            planned = [row.state for row in seen.planned()]
             assert planned.count(State.SKIPPED) == already
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
         assert seen.already == 0, "its own ledger is no reason"
         assert seen.sent_before == {State.SHARED: 3}
 
@@ -314,8 +347,8 @@ async def test_a_plan_of_a_sheet_that_was_run_says_what_the_next_run_does(
         write_numbers(it, 6)
         before = [state for (state,) in it.rows("state")]
         calls = it.sandbox.report()["calls"].copy()
-        seen, directory = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), watcher)
-        planned = [row.state for row in seen.planned(directory)]
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), watcher)
+        planned = [row.state for row in seen.planned()]
         assert planned == [*map(State, before), State.PENDING]
         assert set(before) == {"failed", "unknown", "shared"}
         assert (seen.to_send, seen.users.total()) == (1, 1)
@@ -330,7 +363,7 @@ async def test_a_plan_of_a_sheet_that_was_run_says_what_the_next_run_does(
 async def test_a_row_whose_activity_stands_is_planned_to_be_shared(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(SHARE, [2], answer(403, "No")), rows=2) as it:
         await it.run(workers=1)
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
         assert seen.sent_before == {State.SHARED: 1, State.POSTED: 1}
         onlooker = Onlooker()
         await it.run(onlooker)
@@ -341,11 +374,11 @@ async def test_a_plan_with_the_ledger_of_another_sheet_says_that_it_stops_the_ru
     async with trial(tmp_path, rows=3) as it:
         await it.run()
         it.write(sheet_rows(6)[3:])
-        same, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
+        same = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), None)
         assert same.would_stop == []
         other = (it.folder / "leads.csv").rename(tmp_path / "other.csv")
-        seen, _ = await show_sheet(other, SheetOptions(), it.settings(), None, it.name)
-        assert seen.would_stop == ["the ledger is of the sheet leads.csv, and holds none of these rows"]
+        seen = await show_sheet(other, SheetOptions(), it.settings(), None, it.name)
+        assert seen.would_stop == ["the ledger belongs to the sheet leads.csv, and holds none of these rows"]
         with pytest.raises(OfAnotherSheet):
             await do(RunSheet(SheetJob(other, it.name)), it.settings(), Onlooker())
 
@@ -367,7 +400,7 @@ async def test_a_user_whom_the_ledger_knows_is_one_in_a_plan_beside_leads_that_i
                 csv.writer(out).writerows([header, *rows[:count]])
             if count == 3:
                 await it.run(max_rows=1)  # looked up, and not sent
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(max_per_user=5), None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(max_per_user=5), None)
         assert dict(seen.users) == {f"{user.name} <{user.email}>": 6}
         assert len(seen.would_stop) == 1
 
@@ -376,18 +409,18 @@ async def test_a_plan_for_another_host_says_that_its_ledger_stops_the_run(tmp_pa
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         elsewhere = it.settings(host="http://127.0.0.1:9")
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), elsewhere, None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), elsewhere, None)
         (why,) = seen.would_stop
         assert (
             why == f"the ledger leads.csv.ledger.db belongs to {it.sandbox.url}, and the host is {elsewhere.host}"
         )
         assert seen.to_send == 2
-        another, _ = await show_sheet(
+        another = await show_sheet(
             it.folder / "leads.csv", SheetOptions(), elsewhere, None, LedgerName.of(tmp_path / "new.ledger.db")
         )
         assert another.would_stop == []
         (tmp_path / "empty.ledger.db").touch()
-        empty, _ = await show_sheet(
+        empty = await show_sheet(
             it.folder / "leads.csv", SheetOptions(), elsewhere, None, LedgerName.of(tmp_path / "empty.ledger.db")
         )
         assert (empty.to_send, empty.would_stop) == (2, [])
@@ -401,7 +434,7 @@ async def test_what_goes_page_by_page_is_all_there(tmp_path: Path, monkeypatch: 
     async with trial(tmp_path, rows=5) as it:
         await it.run()
         second = another(it, sheet_rows(6))
-        seen, _ = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
+        seen = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
         assert seen.already == 5
         await second.run()
         assert states(second) == ["skipped"] * 5 + ["shared"]
@@ -411,17 +444,17 @@ async def test_a_plan_without_an_account_or_an_index_is_made_all_the_same(tmp_pa
     async with trial(tmp_path, rows=2) as it:
         await it.run()
         sheet = another(it, sheet_rows(2)).folder / "leads.csv"
-        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(access_key=None), None)
+        seen = await show_sheet(sheet, SheetOptions(), it.settings(access_key=None), None)
         assert (seen.already, seen.live.remarks) == (0, [])
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(access_key=None), None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(access_key=None), None)
         assert (seen.to_send, seen.sent_before) == (0, {State.SHARED: 2})
         forget(tmp_path, "DROP TABLE live", "CREATE TABLE live (x)")
-        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
+        seen = await show_sheet(sheet, SheetOptions(), it.settings(), None)
         assert seen.states[State.PENDING] == 2
         (remark,) = seen.live.remarks
         assert "can't be read or written" in remark
         (tmp_path / "nothing").write_text("")
-        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(data_folder=tmp_path / "nothing"), None)
+        seen = await show_sheet(sheet, SheetOptions(), it.settings(data_folder=tmp_path / "nothing"), None)
         assert seen.states[State.PENDING] == 2
         assert "can't be used" in seen.live.remarks[0]
 
@@ -436,7 +469,7 @@ async def test_an_index_that_fails_in_the_middle_of_a_plan_is_reported(
         await it.run()
         sheet = another(it, sheet_rows(2)).folder / "leads.csv"
         monkeypatch.setattr(History, "live_among", fail)
-        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
+        seen = await show_sheet(sheet, SheetOptions(), it.settings(), None)
         assert seen.states[State.PENDING] == 2
         assert "gone" in seen.live.remarks[0]
 
@@ -448,7 +481,7 @@ async def test_an_index_that_is_damaged_inside_stops_no_run(tmp_path: Path) -> N
         second = another(it, sheet_rows(2))
         ending = await second.run()
         assert states(second) == ["shared", "shared"]
-        assert all("The run goes on without it" in remark for remark in ending.remarks)
+        assert all("The run continues without it" in remark for remark in ending.remarks)
         assert ending.remarks
 
 
@@ -464,11 +497,12 @@ async def test_runs_says_that_its_index_was_begun_anew(tmp_path: Path) -> None:
 async def test_a_run_that_goes_on_is_running(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=1) as it:
         await it.run()
-        forget(tmp_path, "UPDATE runs SET ended_at = NULL, ended = NULL")
-        async with open_ledger(LedgerName.of(it.ledger)):
-            ((run,), _) = await known_runs(it.settings(), 10, [it.name])
-            assert run.ended_at is None
-        ((run,), _) = await known_runs(it.settings(), 10, [])
+        async with open_ledger(LedgerName.of(it.ledger)) as ledger:
+            await ledger.begin_run("resume", "1", {})
+            ((run, before), _) = await known_runs(it.settings(), 10, [])
+            assert (run.command, run.ended_at, before.ended) == ("resume", None, "done")
+            await ledger.end_run("done")
+        ((run, _), _) = await known_runs(it.settings(), 10, [])
         assert run.ended == "done"
 
 
@@ -483,7 +517,7 @@ async def test_a_killed_run_whose_ledger_is_another_one_now_is_given_up(tmp_path
             with closing(sqlite3.connect(it.ledger)) as connection, connection:
                 connection.execute("UPDATE about SET value = 'another' WHERE name = 'job'")
         ((run,), _) = await known_runs(it.settings(), 10, [])
-        assert run.ended == "nobody knows: its ledger is gone, or can't be read"
+        assert run.ended == "unknown: its ledger is gone, or can't be read"
         age(tmp_path)
         deleted, (why,) = await purge(it)
         assert deleted == []
@@ -526,7 +560,9 @@ async def test_where_a_live_share_is_recorded(tmp_path: Path) -> None:
 
 def age(folder: Path) -> None:
     """Let all runs have ended a year ago."""
-    forget(folder, "UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000' WHERE ended_at IS NOT NULL")
+    for file in (folder / "data" / FILE, *folder.rglob("*.ledger.db")):
+        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000' WHERE ended_at > ''")
 
 
 def end_shares(it: Trial) -> None:
@@ -559,7 +595,7 @@ async def test_purge_deletes_the_ledger_and_its_results_and_never_the_sheet(tmp_
         assert await purge(it) == (GONE, [])
         assert files(tmp_path) == ["leads.csv"]
         (run,), _ = await known_runs(it.settings(), 10, [])
-        assert (run.id, run.counts, run.purged_at is None) == (ending.summary.run, {"shared": 2}, False)
+        assert (run.id, run.counts, run.purged_at is None) == (ending.summary.run, {"ended": 2}, False)
         with open_history(tmp_path / "data") as history:
             assert history.ledgers() == []
 
@@ -626,7 +662,7 @@ async def test_rows_that_are_not_at_their_end_keep_their_ledger(tmp_path: Path) 
         age(tmp_path)
         deleted, (why,) = await purge(it)
         assert deleted == []
-        assert why.startswith("rows are not at their end: ")
+        assert why.startswith("rows are unfinished: ")
         assert "accepted" in why
         assert "unknown" in why
 
@@ -652,7 +688,7 @@ async def test_a_ledger_that_is_gone_is_reported(tmp_path: Path) -> None:
         age(tmp_path)
         deleted, (why,) = await purge(it)
         assert deleted == []
-        assert why.startswith("it is not there any more")
+        assert why.startswith("it no longer exists")
 
 
 async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Path) -> None:
@@ -667,7 +703,7 @@ async def test_what_came_to_the_ledger_after_it_was_shown_keeps_it(tmp_path: Pat
         sweep = await delete(it.settings(), sweep)
         assert sweep.as_json() == {
             "deleted": [],
-            "kept": [{"ledger": str(it.ledger), "why": "rows are not at their end: 1 accepted"}],
+            "kept": [{"ledger": str(it.ledger), "why": "rows are unfinished: 1 accepted"}],
             "changed": [],
             "look_ups": 0,
         }

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 KEY_USER = "Authentication.svc/UserByAccessKey.Get"
 SOON, LATER = START + timedelta(days=1), START + timedelta(days=9)
-WHY = f"it was to end at {SOON:%Y-%m-%d %H:%M} UTC, which is over"
+WHY = f"its end, {SOON:%Y-%m-%d %H:%M} UTC, has passed"
 
 
 def slow(folder: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str, number: int, *ends: datetime) -> Trial:
@@ -62,7 +62,7 @@ def test_a_share_lasts_to_the_minute_after_its_end_however_late_it_is_sent(
     it = slow(tmp_path, monkeypatch, CREATE, 2, end, end)
     ending = run_virtually(it.run())
     assert ending.summary.states == {State.SHARED: 2}
-    requests = [it.sandbox.account.shares.request(request) for (request,) in it.rows("request_id")]
+    requests = [it.sandbox.account.requests.get(request) for (request,) in it.rows("request_id")]
     lasting = [grant.minutes for request in requests if request is not None for grant in request.grants]
     assert lasting == [9 * 1440 + 1, 7 * 1440 + 1]
 
@@ -165,7 +165,7 @@ def test_rows_whose_end_comes_before_their_turn_in_bulk_are_not_posted(
     assert ending.error is None
     assert ending.summary.states[State.SHARED] == 32 - over
     assert troubles(it) == [("failed", "activity", WHY)] * over
-    assert it.sandbox.account.activity_count() == 32 - over
+    assert len(it.sandbox.account.activities) == 32 - over
 
 
 def test_rows_whose_end_comes_after_a_bulk_call_posted_them_are_not_shared(
@@ -179,4 +179,4 @@ def test_rows_whose_end_comes_after_a_bulk_call_posted_them_are_not_shared(
     assert states[State.FAILED] == 32 - shared
     assert troubles(it) == [("failed", "share", WHY)] * (32 - shared)
     assert in_bulk // 2 - 1 <= 32 - shared <= in_bulk // 2 + 1
-    assert it.sandbox.account.activity_count() == 32
+    assert len(it.sandbox.account.activities) == 32

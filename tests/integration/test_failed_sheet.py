@@ -128,7 +128,7 @@ async def test_the_results_tell_of_the_run_that_wrote_them(tmp_path: Path) -> No
     book = openpyxl.load_workbook(target.path)
     reported = {row[0]: row[1:] for row in book["Summary"].iter_rows(values_only=True)}
     assert reported["run"][5] == "done"
-    assert str(reported["Rows to fix"][0]).startswith("leads.failed.csv: ")
+    assert str(reported["To do"][0]).startswith("Some rows can be fixed: correct them in leads.failed.csv, then: ")
     (_, failure) = book["Failures"].iter_rows(values_only=True)
     assert str(failure[4]).endswith(" in leads.failed.csv, or create it in LeadSquared; then run that file.")
 

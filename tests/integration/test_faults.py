@@ -35,8 +35,7 @@ from trial import (
 from batch_share.errors import AccessDenied
 from batch_share.jobs.revoke import PASSES
 from batch_share.leadsquared.client import Client
-from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import Answer, Lost, NotSent
 from batch_share.leadsquared.protocol import Call as Request
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
@@ -170,9 +169,9 @@ async def test_an_activity_that_may_have_been_posted_is_unknown_then_looked_up(t
     async with few_rows(tmp_path, once(CREATE, kind), peek) as it:
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         words = OPEN[kind.removeprefix("applied-")]
-        reason = f"nobody knows whether the activity was posted: {words}. The next run or "
+        reason = f"it is unknown whether the activity was posted: {words}. The next run or "
         reason += (
-            "`batch-share resume --only-unknown` finds out before it sends again (never with --on-unknown park)"
+            "`batch-share resume --only-unknown` looks it up before it sends again (never with --on-unknown park)"
         )
         assert peek.found[0] == ("unknown", "activity", reason)
         assert it.query("SELECT step, words FROM attempts WHERE outcome = 'lost'") == [("activity", words)]
@@ -197,9 +196,9 @@ async def test_a_share_that_may_have_been_accepted_is_unknown_then_repeated(tmp_
         parked = await run(it, on_unknown="park", answer_timeout=patience(kind))
         assert parked.summary.states == {State.SHARED: 1, State.UNKNOWN: 1}
         words = OPEN[kind.removeprefix("applied-")]
-        reason = f"nobody knows whether the share was accepted: {words}. The next run or "
+        reason = f"it is unknown whether the share was accepted: {words}. The next run or "
         reason += (
-            "`batch-share resume --only-unknown` finds out before it sends again (never with --on-unknown park)"
+            "`batch-share resume --only-unknown` looks it up before it sends again (never with --on-unknown park)"
         )
         assert one_row(it, State.UNKNOWN) == ("share", reason)
         assert it.sandbox.report()["live_shares"]["count"] == (2 if kind.startswith("applied-") else 1)
@@ -280,7 +279,7 @@ def not_processed(kind: str) -> str:
     plain = kind.removeprefix("applied-")
     if plain in NOT_YET:
         return f", not yet processed ({NOT_YET[plain]})"
-    advice = "" if plain in OPEN else ". Look at the lead in LeadSquared"
+    advice = "" if plain in OPEN else ". Check the lead in LeadSquared"
     return f"; its status could not be read: {UNREAD[plain].rstrip('.')}{advice}"
 
 
@@ -346,8 +345,8 @@ async def test_a_share_that_may_have_been_revoked_is_unknown_and_revoked_again(t
         assert ending.summary.states == {State.REVOKED: 1, State.UNKNOWN: 1}
         assert (ending.error, ending.exit_code) == (None, ExitCode.SOME_UNKNOWN)
         words = OPEN[kind.removeprefix("applied-")]
-        reason = f"nobody knows whether the share was revoked: {words}. "
-        reason += "`batch-share revoke` revokes it again, which can't take more away"
+        reason = f"it is unknown whether the share was revoked: {words}. "
+        reason += "`batch-share revoke` revokes it again, which does no harm"
         assert one_row(it, State.UNKNOWN) == ("revoke", reason)
         assert it.live() == (0 if kind.startswith("applied-") else 1)
         assert await revoked_earlier(it)
@@ -360,7 +359,7 @@ async def test_a_share_that_is_refused_to_be_revoked_stands_and_says_so(tmp_path
         ending = await (await shared(it)).revoke(workers=1)
         assert ending.summary.states == {State.REVOKED: 1, State.FAILED: 1}
         assert (ending.error, ending.exit_code) == (None, ExitCode.SOME_FAILED)
-        reason = f"the share stands: LeadSquared refused to revoke it: {REFUSED[kind]}"
+        reason = f"the share still stands: LeadSquared refused to revoke it: {REFUSED[kind]}"
         assert (one_row(it, State.FAILED), it.live()) == (("revoke", reason), 1)
         assert await revoked_earlier(it)
         assert len(it.sent(REVOKE)) == 3
@@ -391,7 +390,7 @@ async def test_a_status_that_does_not_say_processed_leaves_the_share_ending(tmp_
         assert ending.summary.states == {State.REVOKED: 1, State.ENDING: 1}
         assert (ending.error, ending.exit_code) == (None, ExitCode.STILL_PROCESSING)
         ((request,),) = it.query("SELECT revoke_id FROM rows WHERE state = 'ending'")
-        reason = f"it is being revoked (request Id {request}){not_processed(kind)}"
+        reason = f"being revoked (request Id {request}){not_processed(kind)}"
         assert one_row(it, State.ENDING) == (None, reason)
         assert await revoked_earlier(it)
         assert len(it.sent(REVOKE)) == 2

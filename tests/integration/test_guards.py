@@ -18,9 +18,9 @@ from trial import (
     Fault,
     Onlooker,
     answer,
-    ask_to_stop,
     envelope,
     sheet_rows,
+    stopping,
     trial,
 )
 
@@ -32,7 +32,7 @@ from batch_share.errors import (
     TooManyForUser,
     TooManyRows,
 )
-from batch_share.jobs.retry import Wanted
+from batch_share.jobs.run import Wanted
 from batch_share.ledger.states import State
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import active_users
@@ -41,21 +41,11 @@ from batch_share.sending import polls
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trial import Step, Wrapper
+    from trial import Step
 
     from batch_share.sandbox.wire import Reply, SandboxCall
 
 REFUSED = envelope(400, "no such field")
-
-
-def stopping(onlooker: Onlooker) -> Wrapper:
-    """Ctrl-C while a call is under way."""
-
-    async def stop(step: Step, call: SandboxCall) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
-
-    return stop
 
 
 async def test_a_run_that_is_too_large_sends_nothing(tmp_path: Path) -> None:
@@ -338,7 +328,7 @@ async def test_rows_found_to_be_anothers_stop_the_run(tmp_path: Path) -> None:
         ending = await made.run(stop_after_failures=3, workers=1)
         assert isinstance(ending.error, TooManyFailures)
         assert ending.error.rows == 3
-        assert "not the user of this row: not shared" in ending.error.reason
+        assert "not this row's user: not shared" in ending.error.reason
         assert ending.summary.states[State.FAILED] == 3
         assert (await made.reconcile(stop_after_failures=3)).summary.states[State.FAILED] == 6
 

@@ -492,7 +492,7 @@ async def test_a_stop_ends_a_job_that_waits_for_an_answer(tmp_path: Path) -> Non
         async with late(it, agree) as bs:
             job = await bs.start("run", tmp_path / "leads.csv")
             await asked.wait()
-            assert job.progress.phase == "waiting for somebody to agree"
+            assert job.progress.phase == "waiting for a confirmation"
             assert job.preview is not None
             job.stop()
             ending = await job

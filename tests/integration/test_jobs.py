@@ -29,8 +29,8 @@ from batch_share.jobs.outputs import report_of, results_of, status_of
 from batch_share.jobs.run import RunSheet
 from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.reading import LedgerReader
+from batch_share.ledger.records import Changes, Occasion, ToShare
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Changes, Occasion, ToShare
 from batch_share.outputs import digest_of
 from batch_share.planning.intake import SheetJob, plan_job, show_sheet
 from batch_share.planning.plan import Approval, SheetOptions
@@ -157,7 +157,7 @@ async def test_a_zone_that_this_machine_does_not_know_is_left_out(tmp_path: Path
 
 async def test_a_run_costs_what_its_plan_and_its_preview_said(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
-        plan, _ = await show_sheet(tmp_path / "leads.csv", SheetOptions(), it.settings(), None)
+        plan = await show_sheet(tmp_path / "leads.csv", SheetOptions(), it.settings(), None)
         looking = Onlooker()
         await it.run(looking)
         (preview,) = looking.previews

@@ -59,8 +59,7 @@ def looked_up(it: Trial) -> int:
 
 
 async def plan(it: Trial, onlooker: Onlooker | None = None, name: str = "leads.csv", **changes: Any) -> Overview:
-    seen, _ = await show_sheet(it.folder / name, SheetOptions(), it.settings(**changes), onlooker)
-    return seen
+    return await show_sheet(it.folder / name, SheetOptions(), it.settings(**changes), onlooker)
 
 
 async def run(it: Trial, name: str, onlooker: Onlooker | None = None, **changes: Any) -> Ending:

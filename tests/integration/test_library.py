@@ -153,7 +153,9 @@ async def test_stop_ends_a_run_that_waits_for_its_turn(tmp_path: Path) -> None:
             run = asyncio.create_task(bs.run(tmp_path / "leads.csv"))
             await waits.wait()
             bs.stop()
-            with pytest.raises(BatchShareError, match="Nothing was sent: it was stopped while another run"):
+            with pytest.raises(
+                BatchShareError, match="Nothing was sent: it was stopped while waiting for another run"
+            ):
                 await run
         assert it.sandbox.report()["total_calls"] == 0
 

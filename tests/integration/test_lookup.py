@@ -16,10 +16,10 @@ from trial import CREATE, KEY, Fault, Onlooker, Refuses, Trial, answer, ask_to_s
 from batch_share.errors import BatchShareError, SettingsError, SheetError
 from batch_share.jobs.job import do
 from batch_share.jobs.run import RunSheet
-from batch_share.leadsquared.account import Identities, account_name, account_of_org
+from batch_share.leadsquared.account import account_name, remember_account
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.states import State
-from batch_share.planning import lookup
+from batch_share.planning import directory
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.summary import ExitCode
@@ -65,7 +65,7 @@ def looked_up(it: Trial) -> dict[str, int]:
 async def test_ids_are_looked_up_a_thousand_at_a_time(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         it.write(sheet_rows(1001))
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
         assert seen.states == {State.PENDING: 1001}
         assert it.sandbox.report()["calls"] == {KEY_USER: 1, BY_IDS: 2, USERS: 1, TYPES: 1}
 
@@ -87,7 +87,7 @@ async def test_many_leads_are_asked_for_in_stretches_of_which_the_first_shows_wh
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the users once, at the end."""
-    monkeypatch.setattr(lookup, "STRETCH", 7)
+    monkeypatch.setattr(directory, "STRETCH", 7)
     async with trial(tmp_path) as it:
         leads, users = it.sandbox.world.leads[:30], active_users(it.sandbox.world)
         rows = [[str(lead.number), users[at % 4].email] for at, lead in enumerate(leads)]
@@ -101,13 +101,13 @@ async def test_many_leads_are_asked_for_in_stretches_of_which_the_first_shows_wh
 async def test_nobody_is_asked_for_twice_however_many_stretches_there_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "STRETCH", 3)
+    monkeypatch.setattr(directory, "STRETCH", 3)
     async with trial(tmp_path, refuse_in=True) as it:
         user = active_users(it.sandbox.world)[0]
         numbers = [str(lead.number) for lead in it.sandbox.world.leads[:3]]
         numbers.insert(1, "5")
         write(it, ["Lead Number", "User Id"], [[number, user.id] for number in numbers * 2])
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
         assert seen.states == {State.PENDING: 3, State.INVALID: 2, State.SKIPPED: 3}
         tried = 1  # IN; the page that was read then found one of them
         assert looked_up(it) == {CRITERIA: len(numbers) + tried, USERS: 1}
@@ -116,7 +116,7 @@ async def test_nobody_is_asked_for_twice_however_many_stretches_there_are(
 async def test_a_sheet_that_is_broken_far_below_costs_no_call(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookup, "STRETCH", 2)
+    monkeypatch.setattr(directory, "STRETCH", 2)
     async with trial(tmp_path) as it:
         it.write(sheet_rows(60))
         with (it.folder / "leads.csv").open("a", encoding="utf-8") as out:
@@ -284,8 +284,7 @@ async def test_a_plan_that_is_stopped_while_people_are_looked_up_is_no_plan(tmp_
 
 
 async def show(it: Trial, onlooker: Onlooker | None, **changes: Any) -> Overview:
-    seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**changes), onlooker)
-    return seen
+    return await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**changes), onlooker)
 
 
 async def test_without_anybody_looking_on_a_sheet_is_shown_without_a_call(tmp_path: Path) -> None:
@@ -364,8 +363,8 @@ async def test_a_stop_while_the_time_zone_is_asked_for_sends_nothing(tmp_path: P
     onlooker = Onlooker()
     async with trial(tmp_path, StopAt(onlooker, KEY_USER, throttled=True)) as it:
         write_ends(it)
-        key, account = account_name(it.sandbox.url, SecretStr(KEY)), account_of_org(it.sandbox.url, "10001")
-        Identities(tmp_path / "state").remember(key, account)
+        key, account = account_name(it.sandbox.url, SecretStr(KEY)), account_name("org", it.sandbox.url, "10001")
+        remember_account(tmp_path / "state", key, account)
         ending = await it.run(onlooker)
         assert ending.exit_code is ExitCode.INTERRUPTED
         assert it.sandbox.report()["calls"] == {KEY_USER: 1}

@@ -14,7 +14,7 @@ from trial import CREATE, DROPPED, KEY, Fault, Onlooker, Trial, answer, envelope
 from batch_share.common import Rate
 from batch_share.errors import AccessDenied
 from batch_share.leadsquared import account
-from batch_share.leadsquared.account import Account, Identities, account_name, account_of_org, names_of_account
+from batch_share.leadsquared.account import Account, account_name, names_of_account
 from batch_share.ledger.states import State
 from batch_share.planning.intake import show_sheet
 from batch_share.planning.plan import SheetOptions
@@ -88,9 +88,7 @@ async def test_a_plan_without_a_call_knows_what_another_key_shared(tmp_path: Pat
             pass
         before = len(first.sandbox.journal.since(0))
         settings = second.settings()
-        seen, _ = await show_sheet(
-            second.folder / "leads.csv", SheetOptions.of(settings), settings, None, second.name
-        )
+        seen = await show_sheet(second.folder / "leads.csv", SheetOptions.of(settings), settings, None, second.name)
         assert (seen.already, seen.states[State.PENDING]) == (12, 2)
         assert len(first.sandbox.journal.since(0)) == before
 
@@ -129,7 +127,7 @@ async def test_a_process_that_ended_while_it_moved_loses_nothing(
 
     async with trial(tmp_path) as it:
         with monkeypatch.context() as patch:
-            patch.setattr(Identities, "remember", killed)
+            patch.setattr(session, "remember_account", killed)
             with pytest.raises(KeyboardInterrupt):
                 await it.run()
         assert (await it.run()).summary.states == {State.SHARED: 12}
@@ -219,12 +217,12 @@ async def test_an_account_that_wants_no_call_is_not_asked(tmp_path: Path) -> Non
 
 async def test_what_the_account_learnt_by_another_key_is_kept(tmp_path: Path) -> None:
     async with trial(tmp_path, other_access_keys=(SECOND,)) as first:
-        own = tmp_path / "state" / f"{account_of_org(first.sandbox.url, '10001')}.account"
+        own = tmp_path / "state" / f"{account_name('org', first.sandbox.url, '10001')}.account"
         own.parent.mkdir()
         own.write_text(json.dumps({"closed": True, "rate": "5/5s", "share_batch": 3}))
         async with open_connection(first.settings(rate=None), Onlooker()) as connection:
             assert connection.pacer.rate == Rate(5, 5)
             assert connection.share_batch.most == 3
             assert connection.turn.is_held
-        assert Account.read(own).rate == "5/5s"
+        assert Account.read(own).rate == Rate(5, 5.0)
         assert not first.sent(CREATE)

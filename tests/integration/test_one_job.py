@@ -353,7 +353,7 @@ async def test_a_sheet_of_the_same_name_with_other_rows_has_totals_of_its_own(tm
             assert sum((await ledger.counts()).values()) == 8
         report = (await report_of(it.name, None)).path.read_text()
         assert "All 3 rows are shared." in report
-        assert "5 rows of earlier sheets: 5 shared" in report
+        assert "5 rows from earlier sheets: 5 shared" in report
 
 
 async def test_a_run_that_is_cut_off_as_it_takes_corrections_in_has_taken_none(tmp_path: Path) -> None:

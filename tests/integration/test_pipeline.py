@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from placing import named
 from trial import (
+    BULK,
     CREATE,
     KEY,
     OF_LEAD,
@@ -240,8 +242,49 @@ async def test_an_activity_of_the_keys_own_user_proves_nothing(tmp_path: Path) -
         it.write(rows)
         ending = await it.run()
         assert isinstance(ending.error, OwnerNotVerified)
-        assert ending.summary.states == {State.PENDING: 5, State.FAILED: 1}
+        assert (ending.summary.states[State.FAILED], ending.summary.states[State.PENDING]) == (1, 3)
+        assert len(it.sent(CREATE)) == 3, "theirs, which are right all the same, and one to see it by"
+        assert {share["user"] for share in it.sandbox.report()["live_shares"]["shares"]} <= {rows[0][2]}
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+async def test_an_activity_for_the_keys_own_user_may_be_given_to_somebody_else_too(
+    tmp_path: Path, bulk: bool
+) -> None:
+    """To the lead's owner, say: no page tells what an account does with an owner that it does not take."""
+
+    async def to_another(step: Step, call: SandboxCall) -> Reply:
+        if call.endpoint == CREATE:
+            call.body = call.body.replace(own.encode(), another.encode())
+        return await step(call)
+
+    async with trial(tmp_path, to_another, refuse=(BULK,)) as it:
+        own, another = it.sandbox.world.key_user.id, sheet_rows(1)[0][2]
+        it.write([[*row[:2], own, *row[3:]] for row in sheet_rows(6)])
+        ending = await it.run(bulk=bulk)
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert ending.summary.states == {State.FAILED: 1, State.PENDING: 5}
         assert it.sent(SHARE) == []
+
+
+async def test_rows_of_a_type_that_gets_its_owner_are_shared_and_none_of_one_that_does_not(tmp_path: Path) -> None:
+    """The owner of the second type is looked at when its turn comes, and the first does not wait for that."""
+
+    async def no_owner_for_202(step: Step, call: SandboxCall) -> Reply:
+        if call.endpoint == CREATE and (asked := json.loads(call.body))["ActivityEvent"] == 202:
+            call.body = json.dumps(asked | {"Fields": []}).encode()
+        return await step(call)
+
+    async with trial(tmp_path, no_owner_for_202) as it:
+        rows = sheet_rows(12)
+        it.write([[*row[:5], "201" if at < 6 else "202"] for at, row in enumerate(rows)])
+        ending = await it.run(workers=1)
+        assert isinstance(ending.error, OwnerNotVerified)
+        assert ending.summary.states == {State.SHARED: 6, State.FAILED: 1, State.PENDING: 5}
+        live = it.sandbox.report()["live_shares"]["shares"]
+        assert sorted((share["lead"], share["user"]) for share in live) == sorted(
+            (row[1], row[2]) for row in rows[:6]
+        )
 
 
 @pytest.mark.parametrize("reply", [envelope(500, "Not allowed"), answer(200, "{}")])
@@ -262,7 +305,8 @@ async def test_an_ignored_owner_is_seen_though_nobody_tells_who_the_keys_user_is
         it.write(rows)
         ending = await it.run()
         assert isinstance(ending.error, OwnerNotVerified)
-        assert it.sent(SHARE) == []
+        assert len(it.sent(CREATE)) == 4, "theirs, which are right all the same, and one to see it by"
+        assert {share["user"] for share in it.sandbox.report()["live_shares"]["shares"]} <= {rows[0][2]}
 
 
 async def test_a_throttle_that_never_ends_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

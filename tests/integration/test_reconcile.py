@@ -156,7 +156,7 @@ def test_a_stop_ends_the_wait_for_the_second_look_and_the_row_stays_unknown(
         tasks: list[asyncio.Task[None]] = []
 
         async def stop(connection: Connection) -> None:
-            while "waiting to look again" not in connection.tally.phase:  # noqa: ASYNC110 - nobody tells
+            while "waiting to look up unknown rows again" not in connection.tally.phase:  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(1.0)
             connection.stop.ask()
 
@@ -227,7 +227,7 @@ async def test_an_activity_that_is_there_twice_is_reported(tmp_path: Path) -> No
         assert ending.summary.noticed == 1
         assert activities(it) == 13
         (row,) = it.query("SELECT activity_id, notice, cells FROM rows WHERE notice IS NOT NULL")
-        assert f"found 2 times: {row[0]} is the one that counts, delete " in row[1]
+        assert f"found 2 times: keep {row[0]}, delete " in row[1]
         (trouble,) = ending.summary.troubles
         assert reason_of(trouble.row).endswith(str(row[1]))
         assert ending.summary.as_json()["doubles"] == 1
@@ -248,9 +248,9 @@ async def test_a_parked_row_waits_for_a_person_unless_it_is_found(tmp_path: Path
 
 
 PARKED_REASON = (
-    "nobody knows whether the activity was posted: it was not found in two looks, and --on-unknown park posts "
+    "it is unknown whether the activity was posted: it was not found in two looks, and --on-unknown park posts "
     "nothing again. `batch-share resume --only-unknown` with --on-unknown settle looks again, and posts it if it "
-    "is not there"
+    "is missing"
 )
 
 
@@ -390,9 +390,7 @@ async def test_an_adopted_activity_of_somebody_else_is_never_shared(tmp_path: Pa
         ending = await it.run(workers=1)
         assert ending.summary.states == {State.SHARED: 11, State.FAILED: 1}
         assert ending.looked_up == {"foreign": 1}
-        assert (
-            "not the user of this row: not shared" in it.query("SELECT reason FROM rows WHERE state='failed'")[0][0]
-        )
+        assert "not this row's user: not shared" in it.query("SELECT reason FROM rows WHERE state='failed'")[0][0]
 
 
 async def test_nothing_is_posted_again_where_reads_show_no_marker(tmp_path: Path) -> None:
@@ -401,7 +399,7 @@ async def test_nothing_is_posted_again_where_reads_show_no_marker(tmp_path: Path
         ending = await it.run()
         assert ending.summary.states == {State.SHARED: 10, State.UNKNOWN: 2}
         assert activities(it) == 12
-        assert all("trust it with --trust-marker" in reason for (reason,) in unknown_reasons(it))
+        assert all("take it for not posted with --trust-marker" in reason for (reason,) in unknown_reasons(it))
         assert (await it.run()).summary.states == {State.SHARED: 10, State.UNKNOWN: 2}
         assert activities(it) == 12
 
@@ -492,7 +490,7 @@ async def test_of_a_share_that_may_have_been_done_nothing_false_is_reported(tmp_
         assert ending.summary.earlier == (unknown if kind == "gone" else {}), "no longer a row of the sheet"
         ((stage, reason),) = it.query("SELECT stage, reason FROM rows WHERE state = 'unknown'")
         assert stage == "share"
-        assert "nobody knows" in reason
+        assert "it is unknown" in reason
         assert it.sandbox.report()["live_shares"]["count"] == 3
 
 

@@ -25,7 +25,7 @@ from copies import (
     stopped,
     turn_index_back,
 )
-from trial import CREATE, DROPPED, HEADER, SHARE, Fault, Onlooker, Trial, ask_to_stop, sheet_rows, trial
+from trial import CREATE, DROPPED, HEADER, SHARE, Fault, Onlooker, Trial, ask_to_stop, sheet_rows, stopping, trial
 
 from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import LedgerError
@@ -299,9 +299,7 @@ async def test_leads_to_be_reassigned_are_so_by_a_ledger_that_was_recovered(
 ) -> None:
     onlooker = Onlooker()
 
-    async def stop(step: Step, call: SandboxCall) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
+    stop = stopping(onlooker)
 
     async with trial(tmp_path, Fault(CREATE, [5 + others * ROWS], stop)) as it:
         if others:
@@ -400,17 +398,17 @@ async def test_an_older_copy_that_is_to_be_taken_in_is_told_to_be_one(tmp_path: 
 async def test_a_plan_says_that_its_run_would_be_refused_and_which_rows_are_held(tmp_path: Path) -> None:
     async with stopped(tmp_path) as it:
         second, sheet = beside(it), tmp_path / "leads.csv"
-        seen, _ = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
+        seen = await show_sheet(second.folder / "leads.csv", SheetOptions(), second.settings(), None)
         held = seen.parts["held"]
         assert held > 0
         assert (seen.parts["repeats"], sum(seen.parts.values())) == (0, ROWS)
         copy = keep(it)
         await it.run()
         restore(it, copy)
-        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
+        seen = await show_sheet(sheet, SheetOptions(), it.settings(), None)
         assert any(OLDER in why for why in seen.would_stop)
         it.ledger.unlink()
-        seen, _ = await show_sheet(sheet, SheetOptions(), it.settings(), None)
+        seen = await show_sheet(sheet, SheetOptions(), it.settings(), None)
         assert seen.would_stop == []
         assert "its own" not in {each.hint for each in seen.obstacles}
 

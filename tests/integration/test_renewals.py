@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from batch_share.sandbox.wire import Reply, SandboxCall
 
 DAY = 86_400.0
-WEEKS = 52 if os.environ.get("EVERY") == "1" else 8
+WEEKS = 52 if os.environ.get("EVERY") == "1" else 4
 DAILY = "1d"
 EIGHT = 8 * DAY
 
@@ -108,7 +108,7 @@ def test_a_row_whose_end_is_over_has_ended_also_in_a_sheet_that_was_changed_sinc
         await it.run()
         await asyncio.sleep(EIGHT)
         write(it, START + timedelta(days=7), lasting=[3])
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(renew=DAILY), None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(renew=DAILY), None)
         assert (seen.states, seen.problems) == ({State.ENDED: 3, State.PENDING: 1}, [])
         ending = await it.run(renew=DAILY)
         assert (ending.summary.states, ending.exit_code) == ({State.ENDED: 3, State.SHARED: 1}, ExitCode.DONE)
@@ -122,8 +122,8 @@ def test_a_row_whose_end_is_over_is_wrong_if_it_never_was_sent_or_another_asks_f
         await it.run()
         await asyncio.sleep(EIGHT)
         write(it, START + timedelta(days=7), ending=[0, 1, 1, 5], lasting=[0])
-        seen, directory = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(renew=DAILY), None)
-        planned = [row.state for row in seen.planned(directory)]
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(renew=DAILY), None)
+        planned = [row.state for row in seen.planned()]
         assert planned == [State.INVALID, State.ENDED, State.INVALID, State.INVALID, State.PENDING]
         assert {each.text for each in seen.problems} == {"is over already"}
         ending = await it.run(renew=DAILY)
@@ -203,7 +203,7 @@ def test_force_renews_what_stands_and_after_a_run_that_was_stopped_only_goes_on(
         left = 6 - len(it.sent(SHARE))
         wish: dict[str, Any] = {"force": True, "renew": DAILY}
         assert 0 < left < 3
-        seen, _ = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**wish), None)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**wish), None)
         assert seen.to_send == left
         ending = await it.run(**wish)
         assert (ending.summary.states, len(it.sent(CREATE))) == ({State.SHARED: 3}, 6)
@@ -306,8 +306,8 @@ async def planned_and_sent(it: Trial, wish: dict[str, Any]) -> tuple[set[str], s
             it.change(f"UPDATE rows SET {details} WHERE lead_id = '{lead}'")
     await asyncio.sleep(5 * DAY)
     write_cases(it, leads, 1)
-    seen, directory = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**wish), None)
-    planned = {row.cells[0] for row in seen.planned(directory) if row.state is State.PENDING}
+    seen = await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(**wish), None)
+    planned = {row.cells[0] for row in seen.planned() if row.state is State.PENDING}
     before = len(it.leads_sent())
     await it.run(**wish)
     sent = it.leads_sent()[before:]
@@ -367,7 +367,7 @@ def test_a_year_of_the_nightly_job_shares_the_rows_of_the_sheet_and_no_others(it
 
 
 def leads_live(it: Trial) -> set[str]:
-    return {grant.lead.id for grant in it.sandbox.account.shares.live()}
+    return {grant.lead.id for grant in it.sandbox.account.live_shares()}
 
 
 def test_a_row_that_left_the_sheet_has_ended_for_good(it: Trial) -> None:
@@ -410,6 +410,6 @@ def test_a_renewed_share_says_what_the_sheet_says_now(it: Trial) -> None:
         await it.run(renew=DAILY)
         notes = [activity.note for activity in it.sandbox.account.visible()]
         assert sum("Second time" in note for note in notes) == 3
-        assert {grant.minutes for grant in it.sandbox.account.shares.live()} == {1440}
+        assert {grant.minutes for grant in it.sandbox.account.live_shares()} == {1440}
 
     run_virtually(main())

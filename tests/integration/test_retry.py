@@ -5,18 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from trial import CREATE, SHARE, STATUS, Fault, Onlooker, Refuses, answer, ask_to_stop, envelope, trial
+from trial import CREATE, SHARE, STATUS, Fault, Onlooker, Refuses, answer, envelope, stopping, trial
 
-from batch_share.jobs.retry import Wanted
+from batch_share.jobs.run import Wanted
 from batch_share.ledger.states import State
 from batch_share.results.summary import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trial import Step
-
-    from batch_share.sandbox.wire import Reply, SandboxCall
 
 BUSY = envelope(500, "The tenant is being upgraded")
 GONE = envelope(500, "Lead does not exist in the system")
@@ -102,9 +99,7 @@ async def test_a_stopped_retry_goes_on_with_the_rows_that_it_chose_and_no_others
     """What it put back has failed no more, so that the same command would not find it among the failed rows."""
     onlooker = Onlooker()
 
-    async def stop(step: Step, call: SandboxCall) -> Reply:
-        ask_to_stop(onlooker)
-        return await step(call)
+    stop = stopping(onlooker)
 
     # The first post of the retry: this fault sees only the nine that the other let through.
     stops = Fault(CREATE, [10], stop)

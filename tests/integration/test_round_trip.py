@@ -10,12 +10,13 @@ import pytest
 from directories import Everybody
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plans import make_plan
 from spreadsheets import LIVE, NUMBERS, live_cells
 
 from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.library import BatchShare
 from batch_share.planning.overview import PlanFiles
-from batch_share.planning.plan import SheetOptions, make_plan
+from batch_share.planning.plan import SheetOptions
 from batch_share.results.answers import write_results
 from batch_share.settings import Settings
 from batch_share.sheet.reader import read_sheet
@@ -40,7 +41,7 @@ async def through_the_ledger(folder: Path, suffix: str) -> Path:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(kept=st.lists(KEPT, min_size=1, max_size=4))
 def test_text_comes_back_unchanged(suffix: str, kept: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("trip")

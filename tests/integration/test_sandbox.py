@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import aiohttp
 import pytest
+from asking import ManualClock
 from trial import CREATE, KEY, SECRET, SHARE, STATUS, options
 
 from batch_share.common import Rate
 from batch_share.sandbox import Sandbox
-from batch_share.sandbox.window import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

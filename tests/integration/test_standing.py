@@ -85,7 +85,7 @@ async def test_a_sheet_that_lost_all_its_rows_is_refused_and_its_ledger_is_left_
 async def test_a_plan_tells_who_waits(tmp_path: Path) -> None:
     async with trial(tmp_path) as it:
         write(it, ["", FUTURE, FUTURE])
-        plan, _ = await show_sheet(tmp_path / "leads.csv", SheetOptions(), it.settings(timezone="UTC"), None)
+        plan = await show_sheet(tmp_path / "leads.csv", SheetOptions(), it.settings(timezone="UTC"), None)
         assert (plan.waiting.rows, plan.as_json()["waiting"], plan.as_json()["to_send"]) == (2, 2, 3)
         assert f"{plan.waiting.first:%Y-%m-%d %H:%M}" == FUTURE
 

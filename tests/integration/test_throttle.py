@@ -98,9 +98,8 @@ def test_what_closes_an_account_leaves_the_rate_that_was_learnt(
     )
     assert isinstance(run_virtually(it.run()).error, AccountClosed)
     known = remembered(it.settings())
-    assert known.learned == Rate(20, 5.0)
-    assert known.closed_at(time.time()) is not None
-    assert known.closed_at(time.time() + DAY) is None
+    assert known.rate == Rate(20, 5.0)
+    assert time.time() < known.closed_until <= time.time() + DAY
 
 
 def test_bulk_calls_close_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +168,7 @@ def test_what_no_run_would_remember_keeps_no_run_waiting(
     ending, took = run_virtually(timed())
     assert ending.error is None
     assert took < 30
-    assert Account.read(file).learned is None
+    assert Account.read(file).rate is None
 
 
 # ------------------------------------------------------------------------------------------------- shorter waits

@@ -232,7 +232,7 @@ async def test_a_share_that_was_to_be_repeated_is_revoked_to_be_sure(tmp_path: P
         assert (await it.revoke(onlooker)).summary.states == {State.REVOKED: 3}
         assert it.live() == 0
         reported = onlooker.previews[0].reported[1:]
-        assert (len(reported), "1 of which nobody knows" in reported[0]) == (
+        assert (len(reported), "1 that may be live or not" in reported[0]) == (
             1,
             True,
         )  # and none that was never shared
@@ -246,7 +246,7 @@ async def test_a_refused_revocation_says_that_the_share_stands_and_can_be_tried_
         assert ending.exit_code is ExitCode.SOME_FAILED
         (trouble,) = ending.summary.troubles
         assert ending.summary.standing == 0  # retry has nothing to do with it
-        assert spell_row(trouble.row) == "the share stands: LeadSquared refused to revoke it: Locked"
+        assert spell_row(trouble.row) == "the share still stands: LeadSquared refused to revoke it: Locked"
         assert it.live() == 1
         assert (await it.retry()).summary.states == ending.summary.states  # it is no share to be made again
         assert (await it.revoke()).summary.states == WHOLE
@@ -264,8 +264,10 @@ async def test_a_share_in_doubt_that_is_refused_to_be_revoked_is_not_said_to_sta
         await it.run(on_unknown="park")
         ending = await it.revoke()
         assert (ending.summary.states, it.live()) == ({State.UNKNOWN: 1}, 0)
-        reason = "nobody knows whether the share stands, and LeadSquared refused to revoke it: No such share. "
-        assert it.rows("stage", "reason") == [("revoke", f"{reason}Look at the lead in LeadSquared")]
+        reason = (
+            "it is unknown whether the share still stands, and LeadSquared refused to revoke it: No such share. "
+        )
+        assert it.rows("stage", "reason") == [("revoke", f"{reason}Check the lead in LeadSquared")]
         assert (await it.revoke()).summary.states == {State.REVOKED: 1}
 
 
@@ -295,7 +297,7 @@ async def test_a_revocation_that_could_not_be_processed_says_so(tmp_path: Path) 
         await it.run()
         assert (await it.revoke()).summary.states == {State.FAILED: 1}
         (reason,) = it.rows("reason")[0]
-        assert reason.startswith("the share stands: LeadSquared could not process its revocation")
+        assert reason.startswith("the share still stands: LeadSquared could not process the revocation")
         assert reason.endswith(": Not today")
 
 
@@ -315,8 +317,11 @@ async def test_a_share_in_doubt_whose_revocation_could_not_be_processed_is_not_s
         stage, reason = it.rows("stage", "reason")[0]
         assert stage == "revoke"
         words, its_id = reason.split(" (request Id ")
-        assert words == "nobody knows whether the share stands, and LeadSquared could not process its revocation"
-        assert its_id.endswith("): Nothing there. Look at the lead in LeadSquared")
+        assert (
+            words
+            == "it is unknown whether the share still stands, and LeadSquared could not process the revocation"
+        )
+        assert its_id.endswith("): Nothing there. Check the lead in LeadSquared")
         assert (await it.revoke()).summary.states == {State.REVOKED: 1}
 
 

@@ -68,8 +68,8 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     (
         OfAnotherSheet(LEDGER, "old.csv", "new.csv"),
         (
-            "Ledger leads.ledger.db: it is of the sheet old.csv, and holds no row that is in new.csv and "
-            "asks for the same: give new.csv a ledger of its own (without --ledger it has one)"
+            "Ledger leads.ledger.db: it belongs to the sheet old.csv, and holds no row of new.csv "
+            "that asks for the same: give new.csv a ledger of its own (leave out --ledger)"
         ),
         {"ledger": LEDGER, "named": "old.csv", "sheet": "new.csv"},
     ),
@@ -95,12 +95,12 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     ),
     (
         AccountClosed(UNTIL, "Too many"),
-        f"LeadSquared wants no call of this account until {THEN}: Too many. What was sent is in the ledger; run ",
+        f"LeadSquared takes no calls of this account until {THEN}: Too many. What was sent is in the ledger; run ",
         {"until": UNTIL, "words": "Too many"},
     ),
     (
         AccountClosed(UNTIL),
-        f"LeadSquared wants no call of this account until {THEN}, as it told an earlier run. What was sent is in ",
+        f"LeadSquared takes no calls of this account until {THEN}, as it told an earlier run. What was sent is in ",
         {"until": UNTIL, "words": ""},
     ),
     (DailyLimitReached(1000, 1000), "1,000 calls were made today and 1,000 are allowed, so the run stopped", {}),
@@ -133,7 +133,7 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     ),
     (
         CanaryFailed(3, {"shared": 2, "failed": 1}, 4, "no such lead", "a.db"),
-        "The canary of 3 rows did not all get shared: 2 shared, 1 failed. Row 4: no such lead. The rest was not",
+        "Not all of the 3 canary rows were shared: 2 shared, 1 failed. Row 4: no such lead. The rest was not",
         {"rows": 3, "sheet_row": 4, "reason": "no such lead"},
     ),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),

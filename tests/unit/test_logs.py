@@ -89,7 +89,7 @@ def test_a_file_that_can_no_longer_be_written_is_reported_once(tmp_path: Path) -
         log.info("one")
         log.info("two")
     assert len(reported) == 1
-    assert "goes on without it" in reported[0]
+    assert "continues without it" in reported[0]
 
 
 def test_a_person_gets_readable_lines() -> None:

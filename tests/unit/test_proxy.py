@@ -7,10 +7,9 @@ import os
 import pytest
 from pydantic import SecretStr
 
-from batch_share.cli.settings_shown import shown
+from batch_share.cli.setup import shown
 from batch_share.errors import SettingsError
-from batch_share.proxy import parse_proxy, proxy_for
-from batch_share.settings import load_settings
+from batch_share.settings import load_settings, parse_proxy, proxy_for
 
 HOST = "https://api-in21.leadsquared.com"
 PROXY = "http://me:hush@proxy.example:3128"

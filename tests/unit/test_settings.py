@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,8 +122,7 @@ def test_settings_can_not_be_changed_later() -> None:
 BLANKS = ["", " ", " \t"]
 
 
-@pytest.mark.parametrize("blank", BLANKS)
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize(("name", "blank"), [*zip(Settings.model_fields, cycle(BLANKS), strict=False)])
 def test_a_setting_that_is_set_but_empty_is_not_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, blank: str
 ) -> None:
@@ -137,8 +137,7 @@ def test_a_setting_that_is_set_but_empty_is_not_set(
     assert (load_settings(), origins()) == (before, {})
 
 
-@pytest.mark.parametrize("blank", BLANKS)
-@pytest.mark.parametrize("name", SheetLimits.model_fields)
+@pytest.mark.parametrize(("name", "blank"), [*zip(SheetLimits.model_fields, cycle(BLANKS), strict=False)])
 def test_a_limit_of_a_sheet_that_is_set_but_empty_is_not_set(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, blank: str
 ) -> None:
@@ -172,8 +171,7 @@ def test_a_file_with_an_empty_name_is_none_that_was_named(
     assert (load_settings().note, origins()) == ("usual", {"note": "batch-share.toml"})
 
 
-@pytest.mark.parametrize("blank", BLANKS)
-@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize(("name", "blank"), [*zip(Settings.model_fields, cycle(BLANKS), strict=False)])
 def test_a_flag_that_is_empty_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, blank: str) -> None:
     monkeypatch.setenv("BATCH_SHARE_EVENT", "201")  # which nothing given may hide
     error = refused(**{name: blank})

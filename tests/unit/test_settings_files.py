@@ -164,7 +164,7 @@ def test_a_file_that_others_can_write_sets_nothing_and_says_so(place: str, name:
     file.chmod(0o620)
     assert (
         problem()
-        == f"{place}: it sets {name}, but others can write it: look at what it says, then `chmod go-w {place}`"
+        == f"{place}: it sets {name}, but others can write it: check what it says, then `chmod go-w {place}`"
     )
 
 
@@ -195,7 +195,7 @@ def test_a_file_of_another_user_sets_nothing_and_says_so(
         else write(place, **{"note" if place == TOML else "NOTE": KEY})
     )
     give_away(file)
-    words = f"{file}: it sets note, but it is another user's: look at what it says, then `"
+    words = f"{file}: it sets note, but it is another user's: check what it says, then `"
     assert problem().startswith(words)
     assert problem().endswith(f"chown $(id -un) {file}`")
     file.chmod(0o666)
@@ -225,10 +225,10 @@ def test_a_link_counts_only_if_it_and_what_it_leads_to_are_the_users(
         link.symlink_to(target)
     assert load_settings().note == "mine"
     target.chmod(0o622)
-    assert problem().endswith("others can write it: look at what it says, then `chmod go-w .env`")
+    assert problem().endswith("others can write it: check what it says, then `chmod go-w .env`")
     target.chmod(0o600)
     give_away(link)
-    assert problem().startswith(".env: it sets note, but it is another user's: look at what it says, then `")
+    assert problem().startswith(".env: it sets note, but it is another user's: check what it says, then `")
     assert f"chown -h $(id -un) {link}" in problem()
 
 

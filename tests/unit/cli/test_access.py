@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from batch_share.cli import access as command
+from batch_share.cli import ledgers as command
 from batch_share.cli.app import app
 from batch_share.ledger.files import LedgerName
 from batch_share.planning.access import OTHERS, Access, KnownShare
@@ -43,7 +43,7 @@ def said(*shares: KnownShare, chosen: bool = False) -> str:
 
 def test_where_nothing_is_known_that_is_said() -> None:
     done = CliRunner().invoke(app, ["access"])
-    assert (done.exit_code, done.stdout) == (0, "Nobody has access by a share that this machine knows.\n")
+    assert (done.exit_code, done.stdout) == (0, "This machine knows of no share that gives anyone access.\n")
     assert done.stderr == f"{OTHERS}.\n"
     done = CliRunner().invoke(app, ["access", "--user", "a@x.example", "--json"])
     found = json.loads(done.stdout)
@@ -56,23 +56,23 @@ def test_an_option_that_is_empty_is_a_mistake(option: str) -> None:
 
 
 def test_one_sentence_says_how_much_and_what_ends_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_local", lambda at: f"{at:%d %H:%M} there")
+    monkeypatch.setattr(command, "_local", lambda at, _="": f"{at:%d %H:%M} there")
     assert said(share()) == "1 lead is shared with 1 user; the share ends 02 04:30 there."
     two = said(share(1), share(2, user_id="v"), share(1, user_id="v"))
     assert two == "2 leads are shared with 2 users; the first share ends 02 04:30 there."
     doubtful = share(1, access=None, doubtful=True)
-    assert said(doubtful, share(2)).endswith("ends 02 05:30 there. Of 1 share nobody knows whether it stands.")
-    assert said(doubtful, doubtful) == ("No share is known to stand. Of 2 shares nobody knows whether they stand.")
+    assert said(doubtful, share(2)).endswith("ends 02 05:30 there. Whether 1 share is still live is unknown.")
+    assert said(doubtful, doubtful) == ("No share is known to be live. Whether 2 shares are still live is unknown.")
 
 
 def test_shares_of_other_machines_are_told_apart() -> None:
     other = share(2, doubtful=True, access=None, ledger=None, sheet="", sheet_row=None, run_id="")
-    go = "By its activities in LeadSquared, 2 shares of other machines go on."
+    go = "By the activities in LeadSquared, 2 shares made on other machines are live."
     assert said(share(), other, other).endswith(f" {go}")
-    assert said(other).endswith(" By its activities in LeadSquared, 1 share of another machine goes on.")
+    assert said(other).endswith(" By the activities in LeadSquared, 1 share made on another machine is live.")
     assert other.as_json()["known_by"] == "leadsquared"
     assert share().as_json()["known_by"] == "ledger"
-    assert said(chosen=True) == "Nobody has such access by a share that this machine knows."
+    assert said(chosen=True) == "This machine knows of no such share that gives anyone access."
 
 
 def test_the_table_fits_on_a_terminal_and_is_not_long() -> None:

@@ -120,4 +120,4 @@ def test_a_ledger_in_place_of_its_sheet_is_told_what_goes_on_with_it(command: st
         connection.execute("CREATE TABLE other (x)")
     reported = CliRunner().invoke(app, [command, str(ledger), "--event", "201", "--duration", "7d"]).exception
     assert isinstance(reported, SheetError)
-    assert reported.wrong == f"a ledger, not a sheet: `batch-share resume {ledger}` goes on with it"
+    assert reported.wrong == f"a ledger, not a sheet: `batch-share resume {ledger}` resumes it"

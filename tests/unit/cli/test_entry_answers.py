@@ -38,7 +38,7 @@ RUN = Asked("run", Path("leads.csv"))
         (SheetError(Path("a.csv"), "is odd"), 0, "nothing sent: is odd"),
         (SheetError(Path("a.csv"), "breaks\noff.", row=7), 0, "nothing sent: row 7: breaks off"),
         (LedgerLocked("a.db", "Another works on it. Wait"), 0, "nothing sent: Another works on it"),
-        (NotConfirmed(), 0, "nothing sent: nobody agreed to it"),
+        (NotConfirmed(), 0, "nothing sent: it was not confirmed"),
         (Unreachable("https://x", 7, "no route"), 9, "stopped: LeadSquared could not be reached"),
         (TooManyFailures(10, "refused: a@x.example"), 9, "stopped: too many rows failed"),
         (BatchShareError("The disk is full. Delete something."), 0, "nothing sent: The disk is full"),
@@ -108,7 +108,7 @@ def test_a_run_that_was_cut_answers_that_nobody_knows_what_it_sent(capsys: pytes
     Display().cut(RUN)
     assert capsys.readouterr().out == ""
     Display(one_line=True).cut(RUN)
-    assert capsys.readouterr().out == "leads.csv: cut off by a person (exit 130)\n"
+    assert capsys.readouterr().out == "leads.csv: cut off by the user (exit 130)\n"
     Display(json=True).cut(RUN)
     reported = json.loads(capsys.readouterr().out)
     assert (reported["sent"], reported["error"]["kind"], reported["exit_code"]) == (None, "KeyboardInterrupt", 130)

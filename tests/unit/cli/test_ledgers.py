@@ -60,7 +60,7 @@ def only_run() -> dict[str, object]:
 
 
 def test_where_nothing_ran_that_is_said() -> None:
-    assert call("runs").stdout == "No run yet on this machine.\n"
+    assert call("runs").stdout == "No runs yet on this machine.\n"
     assert json.loads(call("runs", "--json").stdout) == []
 
 
@@ -123,7 +123,7 @@ def test_how_a_run_ended_is_not_cut_where_it_is_long() -> None:
         f"  {REFUSED}",
         "  1,057 shared, 1 unknown, 22 failed",
     ]
-    reported = listed(known(f"{UNREACHED}. Nothing was sent for the rows that are left; run it again."), width=60)
+    reported = listed(known(f"{UNREACHED}. Nothing was sent for the remaining rows; run it again."), width=60)
     assert " ".join(line.strip() for line in reported[1:]) == f"{UNREACHED} 1,057 shared, 1 unknown, 22 failed"
     assert all(line.startswith("  ") for line in reported[1:])
     assert len(reported) == 4
@@ -180,7 +180,7 @@ def test_a_file_of_that_name_wins(ledger: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "words"), [("last", "no run yet on this machine"), ("abcdefgh", "no run with this Id")]
+    ("named", "words"), [("last", "no run on this machine yet"), ("abcdefgh", "no run with this Id")]
 )
 def test_a_run_that_is_not_there_is_reported(named: str, words: str) -> None:
     reported = call("status", named).exception

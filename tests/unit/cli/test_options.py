@@ -14,10 +14,9 @@ from typer.testing import CliRunner
 
 import batch_share
 from batch_share.cli.app import app
-from batch_share.cli.options import OPTIONS, Given, option_of, setting_kinds
+from batch_share.cli.options import OPTIONS, SETTING_TEXTS, Given, option_of, setting_kinds
 from batch_share.common import Rate
 from batch_share.errors import SettingsError
-from batch_share.setting_texts import SETTING_TEXTS
 from batch_share.settings import Settings
 
 ELSEWHERE = ["access_key", "secret_key", "host", "allow_host"]
@@ -26,12 +25,12 @@ OF_COMMANDS = {
     *("ledger", "plan", "online", "once", "every", "settle", "if_changed", "due", "set", "yes"),
     *("output", "save", "save_map", "json", "verbose"),
 }
+RESUME: Any = typer.main.get_command(app).commands["resume"]  # type: ignore[attr-defined]
 
 
 def given(*typed: str) -> Given:
     """What `resume` is given when this is typed after its ledger."""
-    command: Any = typer.main.get_command(app)
-    context = command.commands["resume"].make_context("batch-share resume", ["x.db", *typed])
+    context = RESUME.make_context("batch-share resume", ["x.db", *typed])
     return Given({name: value for name, value in context.params.items() if name != "ledger"})
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from batch_share.cli import rehearsal
 from batch_share.cli.app import app
 from batch_share.errors import SettingsError
 from batch_share.sandbox import SandboxOptions
@@ -25,7 +24,7 @@ def served(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> SandboxOptions:
     async def serve(options: SandboxOptions, _announce: Callable[[Sandbox], None]) -> None:
         kept.append(options)
 
-    monkeypatch.setattr(rehearsal, "serve_forever", serve)
+    monkeypatch.setattr("batch_share.sandbox.serve_forever", serve)
     CliRunner().invoke(app, ["sandbox", *arguments], catch_exceptions=False)
     (options,) = kept
     return options

@@ -125,7 +125,7 @@ def test_asking_for_very_many_requests_takes_a_time_that_is_known_at_least() -> 
     [(Awaited(42.0, 58.0), " | the next look is in 42 s, the last in 58 s"), (Awaited(None, 58.0), "")],
 )
 def test_the_wait_for_another_look_is_reported(awaited: Awaited, reported: str) -> None:
-    session = connected("waiting to look again at what nobody knows", unknown=2, accepted=3)
+    session = connected("waiting to look up unknown rows again", unknown=2, accepted=3)
     session.tally.calls = 9
     pace = PACE.replace("0 calls", "9 calls")
     assert line(session, awaited=awaited) == f"{session.tally.phase}: accepted 3, unknown 2 | {pace}{reported}"
@@ -134,11 +134,11 @@ def test_the_wait_for_another_look_is_reported(awaited: Awaited, reported: str) 
 def test_while_nobody_is_reached_that_is_reported_and_no_time() -> None:
     session = connected(pending=50)
     session.tally.outage = NO_CONNECTION
-    reported = "LeadSquared: no connection: Connection refused; trying again, 3 of 7"
+    reported = "LeadSquared: no connection: Connection refused; retrying, 3 of 7"
     assert line(session) == f"sharing: pending 50 | {PACE} | {reported}"
     assert reported in screen(session, 80)
     session.stop.ask()
-    assert str(line(session)).endswith("| finishing what is under way; press Ctrl-C again to cut it")
+    assert str(line(session)).endswith("| finishing what is under way; press Ctrl-C again to cut it off")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_where_nothing_is_left_to_do_and_nothing_was_done_nothing_is_reported(ph
 
 
 @pytest.mark.parametrize("width", [60, 80])
-@pytest.mark.parametrize("phase", ["sharing", "waiting to look again at what nobody knows"])
+@pytest.mark.parametrize("phase", ["sharing", "waiting to look up unknown rows again"])
 def test_on_a_narrow_terminal_the_bar_gives_way(phase: str, width: int) -> None:
     bar, counts, pace = screen(connected(phase, pending=50, shared=10), width)
     assert bar.startswith(f"{phase} ")
@@ -269,7 +269,7 @@ def test_a_log_is_told_at_once_when_nobody_is_reached_and_when_it_is_over() -> N
 
     lines = printed(connected(pending=50), work)
     assert [round(at) for at, _ in lines] == [0, 3, 9]
-    assert lines[1][1].endswith("LeadSquared: no connection; trying again, 2 of 7")
+    assert lines[1][1].endswith("LeadSquared: no connection; retrying, 2 of 7")
     assert lines[2][1] == lines[0][1]
 
 
@@ -281,7 +281,7 @@ def test_a_log_of_a_run_that_finds_nothing_to_do_has_no_line() -> None:
 
 
 def test_a_terminal_shows_at_once_that_nobody_is_reached_and_no_more_when_it_is_over() -> None:
-    reported = "LeadSquared: no connection: Connection refused; trying again, 3 of 7"
+    reported = "LeadSquared: no connection: Connection refused; retrying, 3 of 7"
 
     async def work() -> list[bool]:
         session, out, seen = connected(pending=50), io.StringIO(), list[bool]()

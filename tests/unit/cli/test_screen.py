@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -12,16 +13,17 @@ import pytest
 from ledgers import because, sheet_record
 from rich.console import Console
 
-from batch_share.cli.screen import Display, console, one_line, waits
+from batch_share.cli.entry import Asked
+from batch_share.cli.screen import Display, console, one_line
 from batch_share.common import Cause, Rate
-from batch_share.errors import TooManyRevokes
+from batch_share.errors import BatchShareError, NotConfirmed, TooManyRevokes
 from batch_share.jobs.job import Ending
 from batch_share.ledger.files import LedgerName
-from batch_share.ledger.records import Row, Why
+from batch_share.ledger.queries import Reasons
+from batch_share.ledger.records import Alike, Changes, Occasion, Row, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.statistics import Alike, Changes, Occasion, Reasons, ToShare, Waiting
 from batch_share.results.summary import Summary
-from batch_share.results.wording import NOT_ASKED
+from batch_share.results.wording import NOT_ASKED, spell_waiting
 from batch_share.sending.cost import Pace
 from batch_share.sending.onlookers import Doubt, Preview, RevokedEarlier
 from batch_share.settings import Settings
@@ -152,7 +154,7 @@ def test_an_ordinary_plan_and_its_question_are_short_and_broken_between_words(
     assert max(map(len, lines)) <= 80
     words = [word for line in lines for word in line.split()]
     sentence = " ".join(words)
-    assert "Rows 3, 4, 5 and 18 more: already shared with that user until 2026-12-04 10:00 UTC" in sentence
+    assert "Rows 3, 4, 5 and 18 more: already shared with this user until 2026-12-04 10:00 UTC" in sentence
     assert sentence.endswith("lead from “Contact E-mail”, person from “New Owner”. Send? (y/N)")
 
 
@@ -164,8 +166,13 @@ def test_where_nobody_can_be_asked_more_than_50_rows_need_yes(
     monkeypatch.setattr("sys.stdin", stdin)  # None where it is closed
     out = io.StringIO()
     display = Display(yes=yes, console=Console(file=out, force_terminal=True, color_system=None, width=999))
-    assert display.agree(previewed({State.PENDING: rows}, to_share=GIVEN)) is goes
-    assert ("More than 50 rows and nobody to ask: add --yes to send them." in out.getvalue()) is not goes
+    preview = previewed({State.PENDING: rows}, to_share=GIVEN)
+    if goes:
+        assert display.agree(preview)
+    else:
+        words = "Nothing was sent: 51 rows to send, more than 50, and nobody to ask. Add --yes to send them."
+        with pytest.raises(NotConfirmed, match=words):
+            display.agree(preview)
     assert not display.is_sure(Doubt([], "Sure?"))
 
 
@@ -173,8 +180,17 @@ def test_a_question_that_nobody_would_see_is_not_put(monkeypatch: pytest.MonkeyP
     stdin, out = io.StringIO("y\n"), io.StringIO()
     monkeypatch.setattr(stdin, "isatty", lambda: True)
     monkeypatch.setattr("sys.stdin", stdin)
-    assert not Display(console=console(file=out)).agree(previewed({State.PENDING: 51}))
+    with pytest.raises(NotConfirmed):
+        Display(console=console(file=out)).agree(previewed({State.PENDING: 51}))
     assert "(y/N)" not in out.getvalue()
+
+
+def test_a_watch_asks_nobody_even_at_a_terminal_and_shows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Person("y\n")
+    with pytest.raises(NotConfirmed):
+        person.agrees(monkeypatch, previewed({State.PENDING: 51}, to_share=GIVEN), asks=False, one_line=True)
+    assert person.agrees(monkeypatch, previewed({State.PENDING: 50}), asks=False, one_line=True)
+    assert person.saw.getvalue() == ""
 
 
 @pytest.mark.parametrize("yes", [False, True])
@@ -191,9 +207,9 @@ def test_where_nobody_can_be_asked_shares_are_revoked_only_as_the_settings_allow
 @pytest.mark.parametrize(
     ("occasion", "why"),
     [
-        (Occasion.SHEET, "The sheet or its options changed since this ledger was begun"),
-        (Occasion.CHOICE, "Other rows are chosen than last time, the sheet is the same"),
-        (Occasion.FOUND, "Somebody is found who was not found last time"),
+        (Occasion.SHEET, "The sheet or its options changed since this ledger was started"),
+        (Occasion.CHOICE, "Different rows are chosen than last time; the sheet is the same"),
+        (Occasion.FOUND, "Someone was found who was not found last time"),
     ],
 )
 def test_why_rows_are_other_ones_than_last_time(occasion: Occasion, why: str) -> None:
@@ -202,7 +218,9 @@ def test_why_rows_are_other_ones_than_last_time(occasion: Occasion, why: str) ->
 
 def test_rows_that_the_sheet_lost_are_counted_by_themselves() -> None:
     shown = screen(previewed(changes=Changes(7, 3, 0), earlier=3))
-    assert ": 3 of 10 rows are as they were.\n  3 rows of earlier sheets: what was sent for them stays.\n" in shown
+    assert (
+        ": 3 of 10 rows are as they were.\n  3 rows from earlier sheets: what was sent for them stays.\n" in shown
+    )
 
 
 @pytest.mark.parametrize("changes", [None, Changes(10, 0, 0)])
@@ -272,7 +290,7 @@ def test_rows_with_the_same_mistake_are_told_once(capsys: pytest.CaptureFixture[
     wrong = [*until("soon").details["problems"], ["User", "", "blank"]]
     other = troubled(state=State.INVALID, sheet_row=90, why=Why(Cause.INVALID, {"problems": wrong}))
     lines = reported(capsys, states={State.INVALID: 16, State.SHARED: 1}, troubles=alike([*same, other]))
-    first = lines.index("Rows 25, 26, 27 and 13 more, such as row 25: Until '31/12/2026': not a date")
+    first = lines.index("Rows 25, 26, 27 and 13 more, for example row 25: Until '31/12/2026': not a date")
     assert lines[first + 1 : first + 3] == ["Row 90, User: blank", ""]
 
 
@@ -284,7 +302,7 @@ def test_what_leadsquared_refused_in_the_same_words_is_told_once(capsys: pytest.
     rows[3] = replace(rows[3], stage=Stage.ACTIVITY)
     lines = reported(capsys, states={State.FAILED: 4}, troubles=alike(rows))
     said = "LeadSquared refused the share: No lead 'a' here"
-    first = lines.index(f"Rows 2, 3 and 4, such as row 2: {said}")
+    first = lines.index(f"Rows 2, 3 and 4, for example row 2: {said}")
     assert lines[first + 1] == "Row 5: LeadSquared refused the activity: No lead 'b' here"
 
 
@@ -315,16 +333,16 @@ def test_how_unknown_rows_are_settled_is_reported(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("states", "rows"),
     [
-        ({State.ACCEPTED: 10, State.SHARED: 3}, "10 rows are"),
-        ({State.ACCEPTED: 1}, "1 row is"),
-        ({State.ENDING: 2, State.ACCEPTED: 1}, "3 rows are"),
+        ({State.ACCEPTED: 10, State.SHARED: 3}, "10 rows"),
+        ({State.ACCEPTED: 1}, "1 row"),
+        ({State.ENDING: 2, State.ACCEPTED: 1}, "3 rows"),
     ],
 )
 def test_how_rows_that_are_still_being_processed_are_asked_for_is_reported(
     capsys: pytest.CaptureFixture[str], states: dict[State, int], rows: str
 ) -> None:
     Display().totals(Summary(states, LedgerName.of("/of mine/leads.db")))
-    reported = f"\n\n{rows} not yet known to be processed: batch-share follow-up '/of mine/leads.db' asks again\n"
+    reported = f"\n\n{rows} still being processed; to ask again: batch-share follow-up '/of mine/leads.db'\n"
     assert reported in capsys.readouterr().out
 
 
@@ -353,19 +371,22 @@ def test_a_run_says_beforehand_why_rows_are_skipped() -> None:
     shown = screen(
         previewed({State.PENDING: 1, State.SKIPPED: 1}, skipped=[skipped(9, because("the same as row 3"))])
     )
-    assert "  1 skipped: not to be sent, as told below\n    Row 9: the same as row 3\n" in shown
+    assert "  1 skipped: not sent, for the reasons below\n    Row 9: the same as row 3\n" in shown
 
 
 def test_a_ledger_without_rows_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert reported(capsys, states={}) == ["The ledger holds no row yet.", "", "Ledger:  leads.db"]
+    assert reported(capsys, states={}) == ["The ledger has no rows yet.", "", "Ledger:  leads.db"]
 
 
 def test_rows_that_wait_are_reported_with_the_time_of_the_first() -> None:
     waiting = Waiting(3, datetime(2026, 3, 1, 9))  # noqa: DTZ001 - the ledger notes UTC without a zone
     shown = screen(previewed({State.PENDING: 10}, to_do={State.PENDING: 7}, waiting=waiting))
     assert "  7 rows to send: " in shown
-    assert "  3 rows wait for their time, the first until 2026-03-01 09:00 UTC.\n" in shown
-    assert waits(Waiting(1, waiting.first)) == "1 row waits for its time, the first until 2026-03-01 09:00 UTC."
+    assert "  3 rows wait for their start, the first until 2026-03-01 09:00 UTC.\n" in shown
+    assert (
+        spell_waiting(Waiting(1, waiting.first))
+        == "1 row waits for its start, the first until 2026-03-01 09:00 UTC."
+    )
 
 
 def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_apart() -> None:
@@ -383,24 +404,21 @@ def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_ap
 
 
 def test_where_failed_rows_can_be_fixed_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
-    fix = "batch-share run '/of mine/leads.failed.csv' --event 201"
-    lines = reported(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"), fix=fix)
-    assert any(line.endswith(f"then run it: {fix}") for line in lines)
+    lines = reported(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"))
+    assert any(line.endswith("then: batch-share run '/of mine/leads.failed.csv'") for line in lines)
     assert "To fix: /of mine/leads.failed.csv" in lines
     assert not any("retry" in line for line in lines)
 
 
 def test_rows_whose_activity_stands_are_reported_with_their_command(capsys: pytest.CaptureFixture[str]) -> None:
     lines = reported(capsys, states={State.FAILED: 2}, standing=2)
-    assert "2 rows failed after the activity was posted: batch-share retry leads.db shares in it, " in "".join(
-        lines
-    )
+    assert "2 rows failed after the activity was posted; to share in it: batch-share retry leads.db" in lines
     assert not any(line.startswith("To fix") for line in lines)
 
 
 def test_rows_that_only_the_sheet_itself_can_fix_are_reported_apart(capsys: pytest.CaptureFixture[str]) -> None:
     lines = reported(capsys, states={State.INVALID: 2}, in_sheet=2)
-    assert "2 rows can only be fixed in the sheet itself, as the reason says: then run that again" in lines
+    assert "2 rows to be fixed in the sheet itself, as the reason says; then run it again" in lines
     assert not any(line.startswith("To fix") for line in lines)
 
 
@@ -416,3 +434,17 @@ def test_how_many_earlier_shares_were_revoked_is_reported_at_the_end(
     Display(console=console(file=out)).end(ending)
     assert out.getvalue() == said
     assert "skipped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("one_line", [False, True])
+def test_what_was_about_to_be_done_is_in_the_answer_to_a_script(
+    capsys: pytest.CaptureFixture[str], one_line: bool
+) -> None:
+    asked, summary = Asked("run", Path("leads.csv")), Summary({}, LedgerName.of(Path("ledger.db")))
+    errors: tuple[BatchShareError | None, ...] = None, NotConfirmed()
+    for error in errors:
+        ending = Ending(summary, error, preview=previewed(plan={"to_send": 10}))
+        Display(json=True, one_line=one_line, console=console(file=io.StringIO())).end(ending, asked)
+        assert json.loads(capsys.readouterr().out)["preview"] == {"to_send": 10}
+    Display(json=True, console=console(file=io.StringIO())).end(Ending(summary, preview=previewed()), asked)
+    assert "preview" not in json.loads(capsys.readouterr().out)

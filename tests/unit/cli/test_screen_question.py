@@ -12,8 +12,8 @@ from ledgers import sheet_record
 
 from batch_share.cli.screen import question_of, spell_intent
 from batch_share.common import Rate
+from batch_share.ledger.records import ToShare
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import ToShare
 from batch_share.sending.cost import Pace
 from batch_share.sending.onlookers import Preview, RevokedEarlier
 from batch_share.settings import Settings

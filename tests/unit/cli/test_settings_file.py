@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_share.cli.settings_shown import KEYS, template, write_template
+from batch_share.cli.options import SETTING_TEXTS
+from batch_share.cli.setup import KEYS, template, write_template
 from batch_share.errors import SettingsError
-from batch_share.setting_texts import SETTING_TEXTS
 from batch_share.settings import Settings, load_settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share import keychain
-from batch_share.cli.settings_shown import Shown, shown
+from batch_share.cli.setup import Shown, shown
 from batch_share.settings import load_settings
 
 if TYPE_CHECKING:

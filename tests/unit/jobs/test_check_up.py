@@ -9,12 +9,12 @@ from pydantic import SecretStr
 
 from batch_share.common import Rate
 from batch_share.jobs import check_up
-from batch_share.leadsquared.outcome import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.leadsquared.people import KeyUser
-from batch_share.proxy import Proxy
+from batch_share.leadsquared.protocol import Denied, Lost, NotSent, Refused, ShareStatus, Throttled
+from batch_share.settings import Proxy
 
 if TYPE_CHECKING:
-    from batch_share.leadsquared.outcome import Failure
+    from batch_share.leadsquared.protocol import Failure
 
 HOST = "https://api-in21.leadsquared.com"
 
@@ -23,11 +23,10 @@ def user(role: str = "Administrator", **urls: object) -> KeyUser:
     return KeyUser("u-1", role, api_host=str(urls.get("api") or ""))
 
 
-def test_settings_tell_where_they_come_from_or_what_is_wrong() -> None:
-    known = {"host": ".env", "access_key": "keyring", "secret_key": "keyring"}
-    assert check_up.of_settings(known, "").words == "Host and keys are set, from: .env, keyring."
-    found = check_up.of_settings({}, "host: is not set")
-    assert (found.level, found.words) == ("problem", "host: is not set.")
+def of_user(reported: KeyUser | Failure | None) -> list[check_up.Finding]:
+    found = check_up.of_user(reported, HOST)
+    assert [each.check for each in found] == ["administrator", "region", "account"]
+    return found
 
 
 @pytest.mark.parametrize(
@@ -75,7 +74,7 @@ def test_a_proxy_is_named_without_its_password_also_where_nobody_is_reached() ->
     ],
 )
 def test_only_an_administrator_may_share(reported: KeyUser | Failure | None, level: str) -> None:
-    assert check_up.of_role(reported).level == level
+    assert of_user(reported)[0].level == level
 
 
 @pytest.mark.parametrize(
@@ -92,14 +91,14 @@ def test_only_an_administrator_may_share(reported: KeyUser | Failure | None, lev
     ],
 )
 def test_the_host_is_the_one_that_leadsquared_names(reported: KeyUser | None, level: str) -> None:
-    assert check_up.of_region(reported, HOST).level == level
+    assert of_user(reported)[1].level == level
 
 
 @pytest.mark.parametrize(
     ("reported", "level"), [(KeyUser("u", org_id="41"), "ok"), (KeyUser("u"), "warning"), (None, "warning")]
 )
 def test_two_keys_of_an_account_that_is_not_told_are_warned_of(reported: KeyUser | None, level: str) -> None:
-    assert check_up.of_org(reported).level == level
+    assert of_user(reported)[2].level == level
 
 
 def test_activity_types_are_listed_by_code_and_name() -> None:
@@ -107,12 +106,12 @@ def test_activity_types_are_listed_by_code_and_name() -> None:
     many = check_up.of_types(dict.fromkeys(range(300, 325), "x")).words
     assert many.endswith("319 x and 5 more.")
     refused = check_up.of_types(Refused("no such API", status=404))
-    assert (refused.level, refused.words) == ("warning", "LeadSquared does not tell which there are: no such API.")
+    assert (refused.level, refused.words) == ("warning", "LeadSquared does not list them: no such API.")
     assert check_up.of_types(None).level == "warning"
 
 
 def test_another_host_is_reported_as_a_setting() -> None:
-    found = check_up.of_region(user(api="api-us11.leadsquared.com"), HOST)
+    found = of_user(user(api="api-us11.leadsquared.com"))[1]
     assert found.next == "Set BATCH_SHARE_HOST=https://api-us11.leadsquared.com."
 
 
@@ -132,7 +131,7 @@ def test_sharing_is_quoted_and_never_promised(reported: ShareStatus | Failure | 
     found = check_up.of_sharing(reported)
     assert found.level == level
     assert reported is None or reported.words in found.words
-    assert ("only a first share tells" in found.words) == (level == "ok")
+    assert ("Only a first share tells" in found.words) == (level == "ok")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +195,3 @@ def test_an_env_file_that_others_can_read_is_reported(mode: int | None, level: s
 def test_an_env_file_of_another_user_is_reported_whoever_can_read_it() -> None:
     found = check_up.of_env_file(0o100600, is_foreign=True)
     assert (found.level, found.words) == ("warning", ".env is another user's.")
-
-
-def test_versions_are_listed() -> None:
-    assert check_up.of_versions({"Python": "3.12.1", "SQLite": "3.45"}).words == "Python 3.12.1, SQLite 3.45."

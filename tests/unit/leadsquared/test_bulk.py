@@ -10,12 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_share.common import Rate
-from batch_share.leadsquared.bulk import MOST, bulk_activity, post_activities, read_items
-from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, Throttled
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import (
+    MOST_ACTIVITIES,
+    Answer,
+    Denied,
+    Done,
+    Lost,
+    NotSent,
+    Refused,
+    Throttled,
+    bulk_activity,
+    post_activities,
+    read_items,
+)
 
 if TYPE_CHECKING:
-    from batch_share.leadsquared.models import BulkActivity
+    from batch_share.leadsquared.protocol import BulkActivity
 
 THROTTLE: Final = "MXAPIRateLimitExceededException"
 TOO_MANY: Final = "API calls exceeded the limit of 10 in 5 second(s)"
@@ -92,7 +102,7 @@ def test_activities_are_posted_as_documented_with_the_owners_address() -> None:
     ]
 
 
-@pytest.mark.parametrize("count", [1, 2, MOST])
+@pytest.mark.parametrize("count", [1, 2, MOST_ACTIVITIES])
 def test_each_activity_is_an_element(count: int) -> None:
     call = post_activities(activities(count))
     assert [each["RelatedProspectId"] for each in json.loads(call.body or b"")] == [
@@ -109,7 +119,7 @@ def test_items_are_read_bare_or_under_any_name(name: str | None) -> None:
     assert read_items(answer({name: items} if name else items), activities(2)) == (Done(made(1)), Done(made(2)))
 
 
-@pytest.mark.parametrize("count", [1, 2, MOST])
+@pytest.mark.parametrize("count", [1, 2, MOST_ACTIVITIES])
 def test_each_item_that_was_posted_is_done_with_its_id(count: int) -> None:
     assert read(*map(item, range(1, count + 1))) == tuple(Done(made(at)) for at in range(1, count + 1))
 

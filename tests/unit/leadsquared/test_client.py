@@ -18,8 +18,7 @@ from pydantic import SecretStr
 
 from batch_share.leadsquared import client as client_module
 from batch_share.leadsquared.client import Client
-from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer, Call, share_status
+from batch_share.leadsquared.protocol import Answer, Call, Lost, NotSent, share_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -17,9 +17,8 @@ from tunnels import ConnectProxy, connect_proxy, front, listening
 
 from batch_share.leadsquared import client as client_module
 from batch_share.leadsquared.client import NO_ANSWER, NO_HTTP, Client
-from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer, Call
-from batch_share.proxy import Proxy
+from batch_share.leadsquared.protocol import Answer, Call, Lost, NotSent
+from batch_share.settings import Proxy
 
 if TYPE_CHECKING:
     import asyncio

@@ -15,8 +15,7 @@ from pydantic import SecretStr
 
 from batch_share.common import Rate
 from batch_share.leadsquared.client import Redactor
-from batch_share.leadsquared.outcome import Lost, Refused, Throttled
-from batch_share.leadsquared.protocol import Answer, judge, read_activity_id, read_status
+from batch_share.leadsquared.protocol import Answer, Lost, Refused, Throttled, judge, read_activity_id, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -97,12 +97,12 @@ async def instantly(pacer: Pacer, calls: int) -> list[float]:
     return sent
 
 
-class Remembered:
+class Remembered(AccountMemory):
     """A memory of a call some seconds ago, that counts how often it was told, and keeps what it was asked."""
 
     def __init__(self, seconds_to_wait: float = 0.0) -> None:
         self.owes, self.asked, self.noted = seconds_to_wait, list[float](), 0
-        self.learnt: list[Rate] = []
+        self.learnt: list[dict[str, Rate]] = []
 
     def seconds_to_wait(self, period: float) -> float:
         """What is seconds_to_wait, whatever the period."""
@@ -113,16 +113,15 @@ class Remembered:
         """Count."""
         self.noted += 1
 
-    def learn(self, rate: Rate) -> None:
+    def keep(self, **known: Any) -> None:
         """Keep."""
-        self.learnt.append(rate)
+        self.learnt.append(known)
 
 
 # ------------------------------------------------------------------------------------------------- the proof
 
 
-@pytest.mark.parametrize("median", [0.05, 0.15, 0.4])
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("seed", "median"), [*zip(SEEDS, [0.05, 0.15, 0.4], strict=True)])
 def test_ten_thousand_calls_never_put_26_arrivals_into_5_seconds(seed: int, median: float) -> None:
     server = Server(seed, median=median)
     took = run_virtually(paced(RATE, server, 10_000))
@@ -419,7 +418,7 @@ def test_a_refusal_while_one_waits_for_its_distance_lets_no_two_go_together(
     pacer = Pacer(RATE)
     sent = sent_by_three(pacer, lambda: pacer.refused(pause=pause, reported=reported))
     assert sent[1] >= EVEN / 2 + (5.0 if pause is None else pause)
-    assert sent[2] - sent[1] > pacer.rate.spacing - 0.01
+    assert sent[2] - sent[1] > pacer.rate.period / pacer.rate.limit - 0.01
 
 
 def test_a_lower_limit_also_holds_for_one_who_waits_for_its_distance() -> None:
@@ -461,15 +460,16 @@ def test_the_rate_is_never_raised(reported: Rate | None) -> None:
     assert Server(0, sent).fullest(5.0) <= 25
 
 
-def test_what_was_reported_is_remembered() -> None:
-    async def main() -> list[Rate]:
+@pytest.mark.parametrize(("is_bulk", "name"), [(False, "rate"), (True, "bulk_rate")])
+def test_what_was_reported_is_remembered(is_bulk: bool, name: str) -> None:
+    async def main() -> list[dict[str, Rate]]:
         memory = Remembered()
-        pacer = Pacer(RATE, memory)
+        pacer = Pacer(RATE, memory, is_bulk=is_bulk)
         pacer.refused(pause=None, reported=Rate(20, 5.0))
         pacer.refused(pause=None, reported=None)
         return memory.learnt
 
-    assert run_virtually(main()) == [Rate(20, 5.0)]
+    assert run_virtually(main()) == [{name: Rate(20, 5.0)}]
 
 
 def test_repeated_refusals_that_tell_nothing_new_lower_the_rate_by_a_quarter_a_burst() -> None:
@@ -808,16 +808,19 @@ def test_a_pause_shorter_than_what_is_owed_does_not_shorten_it() -> None:
     assert run_virtually(main()) == [3.5]
 
 
-def test_every_send_and_every_answer_is_noted() -> None:
+@pytest.mark.parametrize(("is_bulk", "noted"), [(False, [1, 2]), (True, [0, 0])])
+def test_every_send_and_every_answer_is_noted_but_by_the_pacer_of_bulk_calls(
+    is_bulk: bool, noted: list[int]
+) -> None:
     memory = Remembered()
 
     async def main() -> list[int]:
-        pacer, seen = Pacer(RATE, memory), []
+        pacer, seen = Pacer(RATE, memory, is_bulk=is_bulk), []
         async with pacer.slot():
             seen.append(memory.noted)
         return [*seen, memory.noted]
 
-    assert run_virtually(main()) == [1, 2]
+    assert run_virtually(main()) == noted
 
 
 def test_a_call_that_fails_is_noted_and_its_error_comes_out() -> None:

@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_share.leadsquared import people
-from batch_share.leadsquared.outcome import Denied, Lost, Refused, Throttled
 from batch_share.leadsquared.people import FoundLead, FoundUser, KeyUser
-from batch_share.leadsquared.protocol import Answer
+from batch_share.leadsquared.protocol import Answer, Denied, Lost, Refused, Throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,11 +42,15 @@ def test_leads_are_asked_for_by_a_field_as_documented() -> None:
 @pytest.mark.parametrize(
     ("call", "path", "query"),
     [
-        (people.leads_by_phone("+91"), "LeadManagement.svc/RetrieveLeadByPhoneNumber", {"phone": "+91"}),
-        (people.all_users(), "UserManagement.svc/Users.Get", {}),
-        (people.user_by_id("u"), "UserManagement.svc/User/Retrieve/ByUserId", {"userId": "u"}),
-        (people.user_by_email("e"), "UserManagement.svc/User/Retrieve/ByEmailAddress", {"emailAddress": "e"}),
-        (people.key_user(), "Authentication.svc/UserByAccessKey.Get", {}),
+        (people.found_by("lead phone", "+91"), "LeadManagement.svc/RetrieveLeadByPhoneNumber", {"phone": "+91"}),
+        (people.ALL_USERS, "UserManagement.svc/Users.Get", {}),
+        (people.found_by("user id", "u"), "UserManagement.svc/User/Retrieve/ByUserId", {"userId": "u"}),
+        (
+            people.found_by("user email", "e"),
+            "UserManagement.svc/User/Retrieve/ByEmailAddress",
+            {"emailAddress": "e"},
+        ),
+        (people.KEY_USER, "Authentication.svc/UserByAccessKey.Get", {}),
     ],
 )
 def test_what_is_only_read_is_a_get(call: Any, path: str, query: dict[str, str]) -> None:

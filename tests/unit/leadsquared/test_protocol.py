@@ -12,22 +12,21 @@ from hypothesis import strategies as st
 
 from batch_share.common import Rate
 from batch_share.leadsquared.guesses import ACTIVITY_ID_KEYS, LONGEST_CLOSED
-from batch_share.leadsquared.models import ShareItem, read_json
-from batch_share.leadsquared.outcome import (
+from batch_share.leadsquared.models import read_json
+from batch_share.leadsquared.protocol import (
     Activities,
+    Answer,
     Denied,
     Done,
     Failure,
+    Judged,
     Lost,
     Outcome,
     Owner,
     Refused,
+    ShareItem,
     ShareStatus,
     Throttled,
-)
-from batch_share.leadsquared.protocol import (
-    Answer,
-    Judged,
     activities_of_lead,
     activities_of_type,
     clean,
@@ -37,6 +36,7 @@ from batch_share.leadsquared.protocol import (
     read_activity_id,
     read_request_id,
     read_status,
+    revoke_share,
     share_leads,
     share_status,
 )
@@ -96,6 +96,12 @@ def test_an_activity_is_posted_as_documented_with_its_owner() -> None:
     }
 
 
+def test_half_a_character_is_posted_as_json_writes_it() -> None:
+    body = post_activity(lead_id=LEAD, event=201, note="a\ud800é", owner_id=USER).body
+    assert sent(body)["ActivityNote"] == "a\ud800é"
+    assert "é".encode() in (body or b"")
+
+
 def test_custom_fields_are_posted_beside_the_owner() -> None:
     custom = {"mx_Custom_1": "a", "mx_Custom_12": "“b”"}
     call = post_activity(lead_id=LEAD, event=201, note="", owner_id=USER, custom=custom)
@@ -127,6 +133,16 @@ def test_a_lead_is_shared_as_documented_in_an_array_of_one() -> None:
             "DurationInMinutes": 30,
         }
     ]
+
+
+def test_a_share_is_revoked_as_it_was_made_but_for_its_duration() -> None:
+    item = ShareItem(user_id=USER, entity_id="869196", context_entity_id=ACTIVITY, access_type=1)
+    call = revoke_share(item)
+    assert (call.method, call.path, call.query) == ("POST", "EntityAccess.svc/Revoke", {})
+    [body] = sent(call.body)
+    assert body == sent(share_leads(item).body)[0]
+    assert body["EntityId"] == "869196"
+    assert "DurationInMinutes" not in body
 
 
 def test_a_requests_status_is_asked_with_its_id_in_the_query() -> None:

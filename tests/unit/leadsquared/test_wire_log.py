@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_share.errors import SettingsError
-from batch_share.leadsquared.outcome import Lost, NotSent
-from batch_share.leadsquared.protocol import Answer, Call
+from batch_share.leadsquared.protocol import Answer, Call, Lost, NotSent
 from batch_share.leadsquared.wire_log import Replacing, WireLog
 
 if TYPE_CHECKING:

@@ -261,8 +261,8 @@ async def test_an_older_ledger_is_upgraded_step_by_step_whichever_way_it_is_open
         now = schema.VERSION
     with monkeypatch.context() as patch:
         patch.setattr(schema, "VERSION", now + 2)
-        patch.setitem(schema.UPGRADES, now, add_colour)
-        patch.setitem(schema.UPGRADES, now + 1, add_red)
+        patch.setitem(schema.UPGRADES, now, (add_colour,))
+        patch.setitem(schema.UPGRADES, now + 1, (add_red,))
         async with way(LedgerName.of(file)) as ledger:
             assert await ledger.counts() == {State.PENDING: 1}
     assert seen_from_outside(file, "select name from colours") == [("red",)]
@@ -280,7 +280,7 @@ async def test_an_upgrade_that_breaks_off_leaves_the_ledger_as_it_was(
         now = schema.VERSION
     with monkeypatch.context() as patch:
         patch.setattr(schema, "VERSION", now + 1)
-        patch.setitem(schema.UPGRADES, now, breaks_off)
+        patch.setitem(schema.UPGRADES, now, (breaks_off,))
         with pytest.raises(LedgerError, match="syntax error"):
             async with open_ledger(LedgerName.of(file)):
                 pass

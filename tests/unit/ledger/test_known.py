@@ -41,7 +41,7 @@ def entry(run: str, number: int = 1, **changes: Any) -> dict[str, Any]:
 
 def share(row: int = 1, **changes: Any) -> dict[str, Any]:
     values = {"row_id": row, "sheet_row": row + 1, "lead_id": "lead", "user_id": "user", "access": 1}
-    return values | {"ends_at": NOON + HOUR, "request_id": "req", "run_id": "run____a"} | changes
+    return values | {"ends_at": NOON + HOUR, "request_id": "req", "run_id": "run____a", "held": False} | changes
 
 
 def test_it_and_its_folder_are_for_its_owner_alone(tmp_path: Path) -> None:
@@ -114,13 +114,14 @@ def test_what_was_not_seen_again_is_live_no_more_and_not_before_all_was_seen(tmp
     with open_history(tmp_path) as history:
         a = note(history, "a")
         history.note_live(a, 1, [share(1), share(2)])
-        history.live_noted(a, 1, "one", NOON)
+        history.live_noted(a, 1, NOON)
         assert history.next_making(a) == 2
         history.note_live(a, 2, [share(2)])
         assert len(history.live_among({"acme"}, ["lead"], NOON)) == 2
-        history.live_noted(a, 2, "two", NOON)
+        history.live_noted(a, 2, NOON)
+        history.note_seen(a, "two", "as it is")
         assert [each.row_id for each in history.live_among({"acme"}, ["lead"], NOON)] == [2]
-        assert history.ledgers()[0].mark == "two"
+        assert (history.ledgers()[0].mark, history.ledgers()[0].seen) == ("two", "as it is")
 
 
 def test_of_a_purged_ledger_only_its_runs_are_left(tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_a_ledger_with_a_run_that_goes_on_has_no_end(tmp_path: Path) -> None:
         a = note(history, "a")
         assert history.ledgers(unended=True) == [a]
         assert history.last_end(a) is None
-        history.give_up(a, "nobody knows")
+        history.give_up(a)
         assert history.ledgers(unended=True) == []
         assert history.last_end(a) == NOON
         history.note_runs(a, [entry("later___", 2, ended_at=NOON + HOUR, ended="done")])
@@ -157,7 +158,7 @@ for _ in range(15):
         known = note(history, name)
         made = history.next_making(known)
         history.note_live(known, made, [share(row, lead_id=name) for row in range(100)])
-        history.live_noted(known, made, "mark", share()["ends_at"].replace(hour=0))
+        history.live_noted(known, made, share()["ends_at"].replace(hour=0))
 """
 
 
@@ -210,6 +211,27 @@ def test_one_that_cant_be_used_is_put_aside_and_a_new_one_begun(tmp_path: Path, 
             assert history.begun_anew is None
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_one_of_an_earlier_version_had_taken_aside_is_kept(tmp_path: Path, version: int) -> None:
+    with open_history(tmp_path) as history:
+        a = note(history, "a")
+        history.note_live(a, 1, [share(1), share(2, user_id="another")])
+        history.take_aside(a.job)
+    turned_back = {3: ["seen"], 2: ["calls", "forgotten_at"]}
+    with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
+        for column in (each for since in range(known.VERSION, version, -1) for each in turned_back[since]):
+            connection.execute(f"ALTER TABLE ledgers DROP COLUMN {column}")
+        if version == 1:
+            connection.execute("ALTER TABLE live DROP COLUMN held")
+        connection.execute("UPDATE about SET version = ?", (version,))
+    with open_history(tmp_path) as history:
+        assert history.begun_anew is None
+        assert sorted(each.row_id for each in history.taken_aside(a.job)) == [-3, -2]
+        assert {each.user_id for each in history.live_among({"acme"}, ["lead"], NOON)} == {"user", "another"}
+        history.drop_aside(a.job, [-3])
+        assert [each.user_id for each in history.taken_aside(a.job)] == ["user"]
+
+
 def test_one_of_a_later_version_is_left_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(known, "VERSION", known.VERSION + 1)
@@ -236,6 +258,15 @@ def test_one_that_is_damaged_while_it_is_open_is_reported(tmp_path: Path) -> Non
             history.runs()
 
 
+def test_a_value_that_is_none_of_ours_is_reported(tmp_path: Path) -> None:
+    with open_history(tmp_path) as history:
+        note(history, "a")
+        with closing(sqlite3.connect(history.file)) as connection, connection:
+            connection.execute("UPDATE runs SET started_at = 'long ago'")
+        with pytest.raises(HistoryError, match=r"can't be read or written"):
+            history.runs()
+
+
 def test_what_is_known_of_a_ledger_goes_with_it(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         known = note(history, "a")
@@ -247,7 +278,6 @@ def test_what_is_known_of_a_ledger_goes_with_it(tmp_path: Path) -> None:
             tmp_path / "done" / "a.csv",
         )
         assert [each.ledger for each in history.live_among({"acme"}, ["lead"], NOON)] == [moved.ledger]
-        assert history.elsewhere(known.job, known.ledger) == [moved.ledger]
 
 
 def test_another_ledger_that_was_at_its_place_before_stays_there(tmp_path: Path) -> None:
@@ -255,8 +285,9 @@ def test_another_ledger_that_was_at_its_place_before_stays_there(tmp_path: Path)
         known = note(history, "a")
         before = history.note_ledger(known.ledger, "another job", HOST, "acme", None)
         history.moved(known.ledger, LedgerName.of(tmp_path / "b.db"), known.job)
-        assert history.elsewhere(known.job, known.ledger) == [LedgerName.of(tmp_path / "b.db")]
-        assert history.elsewhere(before.job, LedgerName.of(tmp_path / "b.db")) == [known.ledger]
+        history.note_runs(before, [entry("before__")])
+        found = {each.job: each.ledger for each in history.ledgers()}
+        assert found == {known.job: LedgerName.of(tmp_path / "b.db"), before.job: known.ledger}
 
 
 def test_a_ledger_that_is_noted_at_its_new_place_already_is_forgotten_at_the_old(tmp_path: Path) -> None:

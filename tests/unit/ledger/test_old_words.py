@@ -13,7 +13,7 @@ from old_ledgers import OLDEST, turn_back
 from sqlalchemy import Engine, event
 
 from batch_share.common import Action, Cause
-from batch_share.jobs.retry import is_hopeless
+from batch_share.jobs.run import is_hopeless
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.records import Lookup, Why

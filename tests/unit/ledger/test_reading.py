@@ -25,9 +25,9 @@ from sqlalchemy import Engine, event
 from batch_share.common import Action, Cause
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.records import Result, Row, Why
+from batch_share.ledger.queries import USER_KINDS
+from batch_share.ledger.records import Alike, EndingSoon, Result, Row, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.statistics import USER_KINDS, Alike, EndingSoon, ToShare, Waiting
 from batch_share.sheet.columns import USERS
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ async def test_an_empty_ledger_has_nothing_to_tell(file: Path) -> None:
     async with working(file) as ledger:
         assert await ledger.sheet() is None
         assert await ledger.counts() == {}
-        assert await ledger.next_to_do(201, State.PENDING) is None
         assert await ledger.events_to_do() == []
         assert await ledger.waiting_requests() == []
         assert await leads(ledger.all_rows()) == []
@@ -200,18 +199,6 @@ async def test_activity_types_to_do_come_in_order_of_first_use(file: Path) -> No
         assert await ledger.events_to_do() == [300, 202]
 
 
-async def test_the_next_row_of_an_activity_type_is_one_that_was_never_sent(file: Path) -> None:
-    rows = [new_row(number, event=event) for number, event in enumerate([300, 202, 300, 300])]
-    async with working(file, *rows) as ledger:
-        lost = await advance(ledger, 0, State.UNKNOWN)
-        await ledger.resolve(NOON, {lost.id: Result(State.PENDING, "absent", stage=Stage.ACTIVITY)})
-        fresh = await ledger.next_to_do(300, State.PENDING)
-        others = await ledger.next_to_do(300, State.PENDING, {instruction(2).user_id, instruction(3).user_id})
-        await advance(ledger, 3, State.POSTED)
-        standing = await ledger.next_to_do(300, State.POSTED)
-    assert [row and row.cells[0] for row in (fresh, others, standing)] == ["2", "0", "3"]
-
-
 async def test_the_users_to_do_are_those_of_rows_still_to_be_posted(file: Path) -> None:
     async with working(file, *(new_row(number) for number in (1, 2, 3))) as ledger:
         await advance(ledger, 1, State.POSTED)
@@ -273,7 +260,6 @@ async def test_a_row_waits_for_its_time(file: Path) -> None:
         assert await ledger.to_do_counts() == {State.PENDING: 2}
         assert await ledger.events_to_do() == [201]
         assert "other" not in await ledger.users_to_do()
-        assert await ledger.next_to_do(202, State.PENDING) is None
         assert await ledger.waiting() == Waiting(2, NOON + timedelta(seconds=1))
     async with open_ledger(LedgerName.of(file), now=lambda: NOON + timedelta(hours=1)) as later:
         assert await leads(later.to_do()) == ["1", "2", "3"]

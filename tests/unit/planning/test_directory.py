@@ -103,11 +103,11 @@ def test_a_later_answer_takes_the_place_of_an_earlier() -> None:
     ):
         directory.learn([answer_for(BY_ID, leads), answer_for(THE_USER, users)])
         found = directory.resolve(row, RawRow(2, []), str)
-        seen = (found.lead_number, found.user_id) if isinstance(found, Instruction) else directory.unfound()
+        seen = (found.lead_number, found.user_id) if isinstance(found, Instruction) else [*directory._nobody]
         assert seen == expected
         assert directory.is_found(BY_ID) == directory.is_found(THE_USER) == bool(leads)
-        assert directory.unfound() == ([] if leads else [BY_ID, THE_USER])
-    assert directory.unfound() == []
+        assert [*directory._nobody] == ([] if leads else [BY_ID, THE_USER])
+    assert [*directory._nobody] == []
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from batch_share.leadsquared.people import FoundLead
-from batch_share.ledger.records import Instruction, Lookup
+from batch_share.ledger.records import Instruction, Lookup, NewRow, SheetRecord
+from batch_share.ledger.states import State
 from batch_share.planning import directory, overview, plan
 from batch_share.planning.directory import Directory, Names, Numbers, PackedTexts
+from batch_share.settings import Settings
 from batch_share.sheet.columns import Field
 from batch_share.sheet.rows import Ref
 
@@ -31,7 +33,8 @@ def guid(number: int) -> str:
 
 def test_each_key_has_its_own_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where many of them share a shelf."""
-    monkeypatch.setattr(directory, "_where", lambda key: (directory._digest(key), 0))
+    where = directory._where
+    monkeypatch.setattr(directory, "_where", lambda key: (where(key)[0], 0))
     numbers = Numbers()
     for number in range(2000):
         numbers.put(str(number), number)
@@ -118,14 +121,16 @@ def test_a_row_that_is_looked_for_repeats_takes_little_memory() -> None:
 
 
 def test_a_row_that_is_looked_for_conflicts_takes_little_memory() -> None:
-    def asked(number: int, access: int) -> Instruction:
-        return Instruction(guid(number), str(number), guid(7), access, 60, 201, "Note")
+    def row(number: int, lead: int, access: int) -> NewRow:
+        asked = Instruction(guid(lead), str(lead), guid(7), access, 60, 201, "Note")
+        return NewRow(str(number), number, (), State.PENDING, asked)
 
+    settings = Settings()
     with measured() as bytes_of_one:
-        conflicts = overview._Conflicts()
+        counts = overview.Counts(record=SheetRecord("leads.csv", "", None, "", ()), settings=settings)
         for number in range(MANY):
-            conflicts.add(number, asked(number, 1))
+            counts.add(row(number, number, 1))
     assert bytes_of_one["kept"] < 90
-    conflicts.add(MANY, asked(3, 2))
-    (reported,) = conflicts.reported()
+    counts.add(row(MANY, 3, 2))
+    (reported,) = counts.conflicts
     assert reported.endswith(f"row 3 says read and row {MANY} says write")

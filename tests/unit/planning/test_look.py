@@ -8,7 +8,7 @@ import pytest
 from openpyxl import Workbook
 
 from batch_share.errors import SettingsError, SheetError
-from batch_share.planning.look import FIRST, Look, Origin, look_at
+from batch_share.planning.overview import FIRST, Look, Origin, look_at
 from batch_share.planning.plan import SheetOptions
 from batch_share.settings import Settings
 from batch_share.sheet.mapping import SheetMapping
@@ -68,9 +68,7 @@ def test_a_column_that_is_read_by_what_it_holds_says_so_and_one_in_doubt_is_aske
     look = see("Lead Number,Owner Id,Note", "1,a@x.example,x", "2,b@x.example,y")
     owner = look.columns[1]
     assert (owner.field, owner.origin, owner.is_doubtful) == ("User Email", Origin.VALUES, True)
-    assert (
-        look.problems[0].text == "'Owner Id' ('a@x.example', 'b@x.example') most often says who has the lead now."
-    )
+    assert look.problems[0].text == "'Owner Id' ('a@x.example', 'b@x.example') usually says who has the lead now."
     assert all("--map" not in note for note in look.notes)
 
 

@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 import xlsxwriter
 from directories import Everybody
+from plans import make_plan
 
 from batch_share.common import Order, Rate
 from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Directory
-from batch_share.planning.plan import FirstLook, SheetOptions, check_options, make_plan
+from batch_share.planning.plan import FirstLook, SheetOptions, check_options
 from batch_share.results.wording import spell_row
 from batch_share.settings import Settings
 from batch_share.sheet.mapping import SheetMapping
@@ -299,7 +300,7 @@ def test_a_sheet_that_goes_away_while_it_is_planned_is_reported(
         path.unlink()
         return sheet
 
-    monkeypatch.setattr("batch_share.planning.plan.read_sheet", read_then_lose)
+    monkeypatch.setattr("plans.read_sheet", read_then_lose)
     with pytest.raises(SheetError, match=r"leads\.csv: can't be read \(No such file or directory\)"):
         make_plan(write(cells()), SheetOptions(), settings())
 
@@ -541,7 +542,7 @@ def test_rows_of_which_only_one_can_be_meant_are_both_refused(
         assert [row.state for row in rows] == states
     if is_one_meant:
         how = "to another user" if first == second else f"and this one says {second}"
-        reported = f"Row 2: row 3 says {first} for the same lead, {how}: keep the row that is meant"
+        reported = f"Row 2: row 3 says {first} for the same lead, {how}: keep only the one you mean"
         assert spell_row(rows[0]) == reported
 
 

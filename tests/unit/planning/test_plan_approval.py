@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from placing import named
+from plans import make_plan
 from pydantic import SecretStr
 
 from batch_share.common import Order, Rate
 from batch_share.errors import PlanChanged, SettingsError
-from batch_share.planning.plan import Approval, Plan, SheetOptions, check_approval, make_plan
+from batch_share.planning.plan import Approval, Plan, SheetOptions, check_approval
 from batch_share.settings import Settings
 from batch_share.sheet.rows import Selection
 

@@ -16,8 +16,10 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.results.failed_sheet import FailedSheet, failed_path, failed_sheet_of, write_failed
+from batch_share.outputs import Output
+from batch_share.results.failed_sheet import FailedSheet, failed_path, write_failed
 from batch_share.results.summary import summarize
+from batch_share.results.writing import written_last
 from batch_share.settings import SheetLimits
 from batch_share.sheet.text import text_tables
 from batch_share.sheet.workbook import workbook_tables
@@ -80,7 +82,7 @@ async def test_it_has_the_rows_to_fix_in_the_sheets_own_columns_and_why(tmp_path
         await advance(ledger, 4, State.ACCEPTED)
         assert await write_failed(ledger, target) == FailedSheet(target)
         assert await ledger.standing() == 1
-        assert await failed_sheet_of(ledger) == target
+        assert await written_last(ledger, Output.FAILED) == target
         job = (await ledger.facts())["job"]
     assert [row[:4] for row in read_back(target)] == [
         ["Lead", "Note", "Reason", "Sheet Row"],
@@ -227,7 +229,7 @@ async def test_other_rows_go_beside_what_somebody_changed_and_that_is_reported(t
         target.write_text("half fixed")
         await ledger.take_in(sheet_record(), [unsendable(2, State.INVALID)])
         outcome = await write_failed(ledger, target)
-        assert outcome.path == second == await failed_sheet_of(ledger)
+        assert outcome.path == second == await written_last(ledger, Output.FAILED)
         assert outcome.remark is not None
         assert "leads.failed.csv was changed" in outcome.remark
         assert outcome.remark.endswith("the rows that fail now are in leads.failed-2.csv")
@@ -252,7 +254,7 @@ async def test_one_that_was_deleted_is_written_again(tmp_path: Path) -> None:
     async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
         await write_failed(ledger, target)
         target.unlink()
-        assert await failed_sheet_of(ledger) is None
+        assert await written_last(ledger, Output.FAILED) is None
         assert await write_failed(ledger, target) == FailedSheet(target)
 
 
@@ -284,4 +286,4 @@ async def test_that_it_can_not_be_written_is_reported(tmp_path: Path) -> None:
     async with working(tmp_path / "leads.db", unsendable(1, State.INVALID)) as ledger:
         with pytest.raises(BatchShareError, match="can't be written"):
             await write_failed(ledger, tmp_path / "missing" / "leads.failed.csv")
-        assert await failed_sheet_of(ledger) is None
+        assert await written_last(ledger, Output.FAILED) is None

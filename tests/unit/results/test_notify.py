@@ -17,14 +17,15 @@ from batch_share.errors import (
     AccessDenied,
     BatchShareError,
     LedgerTooNew,
+    NotConfirmed,
     OwnerNotVerified,
     SheetError,
     Unreachable,
 )
+from batch_share.jobs.watch import SheetOutcome
 from batch_share.ledger.files import LedgerName
-from batch_share.ledger.records import Row, Why
+from batch_share.ledger.records import Alike, EndingSoon, Row, Why
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Alike, EndingSoon
 from batch_share.results.notify import Notice
 from batch_share.results.summary import Summary
 from batch_share.results.wording import OTHERWISE, why_stopped
@@ -55,8 +56,8 @@ def notice(**changes: Any) -> Notice:
 def test_it_is_a_short_text_with_the_totals_and_what_to_do() -> None:
     assert notice().text.splitlines() == [
         "batch-share run of leads.csv: done.",
-        "97 of 100 rows are shared. 2 failed, 1 invalid (never sent).",
-        "See to the rows that failed or are invalid: the results say why.",
+        "97 of 100 rows are shared. 2 failed, 1 invalid (not sent).",
+        "Some rows can be fixed: correct them in leads.failed.csv, then: batch-share run leads.failed.csv",
         "Ledger: leads.csv.ledger.db, results: leads.results.csv",
     ]
 
@@ -72,6 +73,20 @@ def test_what_ends_soon_is_told_in_a_line(shares: int, words: str) -> None:
     ending = notice(summary=replace(summary(shared=97), ending=EndingSoon(shares, NOON)))
     assert ending.text.splitlines()[2] == words
     assert ending.as_json()["text"] == ending.text
+
+
+@pytest.mark.parametrize("known", [None, summary(pending=60)])
+def test_of_a_held_sheet_it_says_where_to_move_it_and_not_where_the_inbox_is(known: Summary | None) -> None:
+    outcome = SheetOutcome(SECRETIVE / "inbox" / "held" / "20260102-120000_leads.csv" / "leads.csv", NotConfirmed())
+    reported = notice(summary=known, release=outcome.release)
+    second = reported.text.splitlines()[1]
+    assert outcome.ledger == LedgerName.of_sheet(outcome.sheet)
+    move = Path("inbox", "held", "20260102-120000_leads.csv"), Path("inbox", "agreed")
+    assert second.startswith("If it is right as it is, move the folder {} to {}: then all of it".format(*move))
+    assert "asha" not in reported.text
+    assert "batch-share resume" not in reported.text
+    assert reported.as_json()["text"] == reported.text
+    assert replace(outcome, ended=SheetError(SECRETIVE, "bad")).release == ""
 
 
 def test_as_data_it_says_the_same() -> None:
@@ -109,7 +124,7 @@ def test_what_was_not_checked_is_reported_without_a_name() -> None:
 
 def test_without_totals_it_says_so() -> None:
     reported = notice(summary=None)
-    assert "Nothing is known of its rows" in reported.text
+    assert "Its totals are unknown" in reported.text
     assert set(reported.as_json()) == {"at", "command", "file", "ended", "exit_code", "text"}
 
 
@@ -126,7 +141,7 @@ def test_the_name_of_a_file_is_one_line() -> None:
 
 def test_an_error_is_reported_without_what_it_quotes() -> None:
     found = why_stopped(OwnerNotVerified("act-1", "user-1", "user-2"))
-    assert found == "stopped, the owner of the first activity is not proved"
+    assert found == "stopped, the first activity's owner could not be verified"
     assert why_stopped(AccessDenied(401, "no such key")) == "stopped, LeadSquared refused access"
     assert why_stopped(Unreachable("https://x", 3, "words")) == "stopped, LeadSquared could not be reached"
     assert why_stopped(SheetError(Path("a/b.csv"), "words")) == "stopped, the sheet can't be used"
@@ -148,5 +163,5 @@ def test_every_kind_of_error_has_its_words(kind: type[BatchShareError]) -> None:
 
 def test_shares_that_have_ended_have_their_next_step_in_it() -> None:
     ended = replace(summary(ended=3), renewable=3)
-    assert "To share again what has ended: batch-share resume" in notice(summary=ended).text
-    assert "To share again" not in notice(summary=summary(ended=3)).text
+    assert "3 shares ended; to share again: batch-share resume" in notice(summary=ended).text
+    assert "to share again" not in notice(summary=summary(ended=3)).text

@@ -108,7 +108,7 @@ async def test_a_failure_is_one_sentence_without_the_url(caplog: pytest.LogCaptu
     caplog.set_level(0)
     async with hook(404) as made:
         reported = await tell(SecretStr(f"{made.url}/{TOKEN}"), NOTICE)
-    assert reported == "The webhook was not told how it ended (HTTP 404). The run itself is not changed by that."
+    assert reported == "The webhook was not told how it ended (HTTP 404). The run itself is not affected."
     refused = await tell(SecretStr(f"http://127.0.0.1:9/{TOKEN}"), NOTICE)
     assert refused is not None
     assert "no connection" in refused
@@ -139,11 +139,11 @@ async def test_a_file_that_can_not_be_written_is_reported_without_its_name(tmp_p
 async def test_nothing_is_added_to_a_file_that_holds_something_else(tmp_path: Path, held: bytes) -> None:
     file = tmp_path / "leads.csv"
     file.write_bytes(held)
-    with pytest.raises(SettingsError, match="since it holds something else than such lines") as reported:
+    with pytest.raises(SettingsError, match="since it holds something other than such lines") as reported:
         check_target(SecretStr(str(file)))
     words = await tell(SecretStr(str(file)), NOTICE)
     assert words is not None
-    assert "it holds something else than such lines" in words
+    assert "it holds something other than such lines" in words
     assert file.read_bytes() == held
     assert str(tmp_path) not in f"{reported.value}{words}"
 

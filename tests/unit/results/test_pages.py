@@ -15,8 +15,8 @@ from batch_share.common import Cause
 from batch_share.ledger.records import Lookup, Result, SheetRecord, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.answers import FAILURES_COLUMNS, NONE, ON_PAPER, RUNS_SHOWN, write_results
-from batch_share.results.tables import Layout, fill, writing
 from batch_share.results.wording import OPEN
+from batch_share.results.writing import Layout, fill, writing
 from batch_share.sheet.reader import ReadOptions, read_sheet
 
 if TYPE_CHECKING:
@@ -71,8 +71,8 @@ async def test_the_summary_counts_rows_by_state_with_what_it_means(target: Path)
         await write_results(ledger, target)
     reported, lines = facts(target), page(target, "Summary")
     assert lines[0][0] == "2 of 6 rows shared"
-    assert lines[1][0].startswith("2 rows need somebody to look: the worksheet Failures")
-    assert reported["shared"][:2] == (2, "LeadSquared says the share was processed")
+    assert lines[1][0].startswith("2 rows need attention: the worksheet Failures")
+    assert reported["shared"][:2] == (2, "LeadSquared confirms that the share was processed")
     assert [reported[name][0] for name in ("pending", "invalid", "skipped", "unknown")] == [1, 1, 1, 1]
     assert reported["1 row"][0] == "Row 10: why it is skipped"
 
@@ -95,7 +95,7 @@ async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:
     assert reported["User"][:8] == heads
     assert reported["Asha Rao <asha@x.example>"][:8] == (1, "", 1, 1, "", "", 2, 5)
     assert reported[other][:8] == ("", "", "", "", 1, "", "", 1)
-    assert reported["(rows whose user was not found, or not looked up)"][:8] == ("", "", "", "", "", "", 1, 1)
+    assert reported["(user not found, or not looked up)"][:8] == ("", "", "", "", "", "", 1, 1)
 
 
 async def test_the_summary_says_which_sheet_which_account_and_when(target: Path) -> None:
@@ -109,11 +109,12 @@ async def test_the_summary_says_which_sheet_which_account_and_when(target: Path)
     assert reported["Sheet"][0] == "leads.xlsx, worksheet June"
     assert reported["Account"][0] == "https://leads.example"
     assert reported["Ledger"][0] == str(target.with_suffix(".db"))
-    assert reported["Rows to fix"][0].startswith("leads.failed.xlsx: ")
+    (fixing, *_) = [row[1] for row in page(target, "Summary") if row[0] == "To do" and "fixed" in row[1]]
+    assert fixing.startswith("Some rows can be fixed: correct them in leads.failed.xlsx, then: ")
     noon = NOON.replace(tzinfo=dt.UTC).astimezone().isoformat(sep=" ")
     assert (reported["run"][0], reported["run"][2]) == (noon, noon)
     assert (reported["run"][4], reported["run"][5]) == ("1 s", "done")
-    assert (reported["reconcile"][2], reported["reconcile"][5]) == ("not noted", OPEN)
+    assert (reported["reconcile"][2], reported["reconcile"][5]) == ("not recorded", OPEN)
 
 
 async def test_the_summary_says_that_a_run_after_which_others_came_was_cut_off(target: Path) -> None:
@@ -156,7 +157,8 @@ async def test_rows_whose_activity_stands_are_counted_with_their_command(target:
         await refuse(ledger, 1, FAILED_LATER)
         await refuse(ledger, 2, REFUSED)
         await write_results(ledger, target)
-    assert facts(target)["Activity without share"][0].startswith("1 row: batch-share retry out.db ")
+    words = "1 row failed after the activity was posted; to share in it: batch-share retry out.db"
+    assert ("To do", words) in [row[:2] for row in page(target, "Summary")]
 
 
 # ------------------------------------------------------------------------------------------------ the failures
@@ -203,9 +205,7 @@ async def test_more_failures_than_a_page_of_the_ledger_are_all_there_and_doubles
     _, *found = page(target, "Failures")
     assert len(found) == 1205
     assert found[0][1] == "posted"
-    assert found[0][2].endswith(
-        "its activity was found 2 times: act is the one that counts, delete act2 in LeadSquared"
-    )
+    assert found[0][2].endswith("its activity was found 2 times: keep act, delete act2 in LeadSquared")
     assert found[0][4].startswith("Delete the second activity")
     assert [row[0] for row in found[1:-1]] == [str(row.sheet_row) for row in rows]
     assert (found[-1][0], found[-1][1]) == ("", "unknown")

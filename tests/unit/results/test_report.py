@@ -95,8 +95,8 @@ async def test_it_tells_in_plain_words_what_became_of_the_rows(tmp_path: Path) -
         page = await report_of(ledger, tmp_path)
     assert "1 of 8 rows are shared." in page.text
     assert (
-        "1 failed, 1 unknown (sent and never answered), 1 invalid (never sent), 1 skipped, "
-        "1 accepted (not yet known to be processed), 2 still to be sent."
+        "1 failed, 1 unknown (may have arrived), 1 invalid (not sent), 1 skipped, "
+        "1 accepted (still being processed), 2 still to be sent."
     ) in page.text
     for reported in (
         HOST,
@@ -121,7 +121,7 @@ async def test_how_each_run_ended_is_reported(tmp_path: Path) -> None:
 async def test_a_run_after_which_others_came_was_cut_off(tmp_path: Path) -> None:
     async with working(tmp_path / "leads.db", new_row(1)) as ledger:
         page = await report_of(ledger, tmp_path)
-        assert "going on, or cut off before it could say how it ended" in page.text
+        assert "still running, or cut off" in page.text
         await ledger.begin_run("resume", "1.0", {})
         await ledger.end_run("done")
         page = await report_of(ledger, tmp_path)

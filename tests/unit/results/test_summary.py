@@ -11,8 +11,8 @@ import pytest
 from ledgers import advance, new_row, unsendable, working
 
 from batch_share.ledger.files import LedgerName
+from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State
-from batch_share.ledger.statistics import Waiting
 from batch_share.results.summary import ExitCode, Summary, summarize
 
 if TYPE_CHECKING:

@@ -52,25 +52,25 @@ TOO_LATE = Why(Cause.TOO_LATE, {"until": "2026-01-01 18:00"})
         ),
         (failed("Lead does not exist in the system"), "Correct the lead in"),
         (failed("The entity does not exist"), "Correct the lead in"),
-        (invalid(Cause.AMBIGUOUS), "Name it by its Id"),
+        (invalid(Cause.AMBIGUOUS), "Give its Id"),
         (invalid(Cause.NO_USER), "Name an active user"),
         (failed("Owner is not an active user of the account"), "Name an active user"),
         (invalid(Cause.NO_TYPE), "Give the code of an activity type"),
         (failed("Event Code is invalid or empty"), "Give the code of an activity type"),
         (row(State.FAILED, stage=Stage.ACTIVITY, why=TOO_LATE), "Give the row a later end"),
         (invalid(Cause.OVER), "Give the row a later end"),
-        (failed("A potentially dangerous value was detected in the request"), "Take signs such as < and >"),
-        (invalid(Cause.MARKUP), "Take signs such as < and >"),
+        (failed("A potentially dangerous value was detected in the request"), "Remove characters such as < and >"),
+        (invalid(Cause.MARKUP), "Remove characters such as < and >"),
         (failed("A note has at most 1,755 characters"), "Shorten the text"),
         (invalid(Cause.TOO_LONG), "Shorten the text"),
-        (failed("Attribute(s) does not exist - mx_Custom_9"), "leave only fields that this activity type has"),
+        (failed("Attribute(s) does not exist - mx_Custom_9"), "keep only fields that this activity type has"),
         (
             failed("You are not allowed to use this API"),
-            "Have LeadSquared's administrator allow it; nothing has to be changed in",
+            "Have your LeadSquared administrator allow it; nothing needs changing in",
         ),
         (
             failed("API calls exceeded the limit of 20 in 5 second(s)"),
-            "There were too many calls; nothing has to be changed in",
+            "There were too many calls; nothing needs changing in",
         ),
         (invalid(Cause.INVALID, "no duration"), "Correct what the reason names"),
         (invalid(Cause.INVALID, "found 2 times: lead not found"), "Correct what the reason names"),
@@ -116,7 +116,7 @@ def test_an_activity_of_somebody_else_is_looked_at() -> None:
 
 def test_a_share_whose_time_is_over_is_not_repeated() -> None:
     over = failed(why=TOO_LATE, stage=Stage.SHARE, activity_id="act")
-    assert ADVICE.next_step(over).startswith("Nothing: its time is over.")
+    assert ADVICE.next_step(over).startswith("Nothing: its end has passed.")
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,8 @@ def test_a_row_before_which_nothing_could_be_revoked_is_tried_again() -> None:
 
 # -------------------------------------------------------------------------------------------------- reasons
 
-NOBODY = "nobody knows whether the activity was posted: "
-LOOK = "Look at the lead in LeadSquared"
+NOBODY = "it is unknown whether the activity was posted: "
+LOOK = "Check the lead in LeadSquared"
 SAID = {"said": "No", "request": "req"}
 
 
@@ -192,10 +192,10 @@ SAID = {"said": "No", "request": "req"}
     ("state", "stage", "cause", "details", "words"),
     [
         (State.SKIPPED, None, Cause.LEFT_OUT, {"by": "--rows 3"}, "left out by --rows 3"),
-        (State.INVALID, None, Cause.UNCHECKED, SAID, "Row 7: its Ids could not be checked (No): --trust-ids takes"),
+        (State.INVALID, None, Cause.UNCHECKED, SAID, "Row 7: its Ids could not be checked (No): --trust-ids uses"),
         (State.SKIPPED, None, Cause.GONE, {}, "user or access; nothing was sent for it"),
         (State.FAILED, Stage.SHARE, Cause.GONE, {}, "its activity was posted, the lead was not shared"),
-        (State.UNKNOWN, Stage.SHARE, Cause.GONE, {}, "nobody knows whether the lead was shared"),
+        (State.UNKNOWN, Stage.SHARE, Cause.GONE, {}, "it is unknown whether the lead was shared"),
         (
             State.PENDING,
             None,
@@ -204,28 +204,28 @@ SAID = {"said": "No", "request": "req"}
             "revoked first: a row 2, b row 3",
         ),
         (State.REVOKED, None, Cause.EARLIER_REVOKED, {"of": ["a row 2"]}, "revoked: a row 2"),
-        (State.SKIPPED, None, Cause.NOTHING_KNOWN, {}, "no share of this lead with this user is known"),
+        (State.SKIPPED, None, Cause.NOTHING_KNOWN, {}, "know of no share of this lead with this user"),
         (State.FAILED, Stage.ACTIVITY, Cause.REFUSED, SAID, "LeadSquared refused the activity: No"),
         (
             State.FAILED,
             Stage.REVOKE,
             Cause.REFUSED,
             SAID,
-            "the share stands: LeadSquared refused to revoke it: No",
+            "the share still stands: LeadSquared refused to revoke it: No",
         ),
         (
             State.UNKNOWN,
             Stage.REVOKE,
             Cause.REFUSED,
             SAID,
-            f"nobody knows whether the share stands, and LeadSquared refused to revoke it: No. {LOOK}",
+            f"it is unknown whether the share still stands, and LeadSquared refused to revoke it: No. {LOOK}",
         ),
         (
             State.UNKNOWN,
             Stage.SHARE,
             Cause.TOO_LATE,
             {"until": "noon"},
-            "before, and it can't be repeated: it was to end at noon UTC, which is over",
+            "before, and it can't be repeated: its end, noon UTC, has passed",
         ),
         (
             State.ENDING,
@@ -237,8 +237,8 @@ SAID = {"said": "No", "request": "req"}
         (State.ENDING, Stage.REVOKE, Cause.STATUS_REFUSED, SAID, f"its status could not be read: No. {LOOK}"),
         (State.REVOKED, None, Cause.REVOKED, SAID, "the share was revoked (request Id req)"),
         (State.UNKNOWN, Stage.ACTIVITY, Cause.PARKED, {}, f"{NOBODY}it was not found in two looks, and"),
-        (State.UNKNOWN, Stage.ACTIVITY, Cause.SENT_AGAIN, {}, "and was not found. The next run looks again"),
-        (State.UNKNOWN, Stage.SHARE, Cause.CUT_OFF, {}, "the program was cut off while this call was under way"),
+        (State.UNKNOWN, Stage.ACTIVITY, Cause.SENT_AGAIN, {}, "and never found. The next run looks again"),
+        (State.UNKNOWN, Stage.SHARE, Cause.CUT_OFF, {}, "the program was cut off during this call"),
     ],
 )
 def test_a_reason_is_made_of_its_cause_with_the_state_and_the_step(
@@ -258,8 +258,8 @@ def test_why_a_share_could_not_be_revoked_is_reported_as_its_own_row_tells_it() 
     assert spell(
         State.FAILED, Stage.EARLIER, Why(Cause.EARLIER_NOT_REVOKED, {"reassigns": True, "left": left})
     ) == (
-        "not all that was shared before could be revoked, and it was not shared with this one: a row 2: the "
-        "share stands: LeadSquared refused to revoke it: No; b row 3: its share is to "
+        "not all earlier shares could be revoked, so it was not shared with this user: a row 2: the "
+        "share still stands: LeadSquared refused to revoke it: No; b row 3: its share is still to "
         "be revoked; c row 4: it is not there any more"
     )
 
@@ -273,13 +273,10 @@ def test_what_an_older_ledger_said_is_reported_as_it_was() -> None:
 
 
 def test_notices_are_reported_in_words() -> None:
-    assert spell_notice(TWICE) == (
-        "its activity was found 3 times: act is the one that counts, delete act2, act3 in LeadSquared"
-    )
+    assert spell_notice(TWICE) == ("its activity was found 3 times: keep act, delete act2, act3 in LeadSquared")
     lengths = {"before": [60, None], "now": [None, "2026-01-02T18:00:00"]}
     assert spell_notice(Why(Cause.SENT_BEFORE, lengths)) == (
-        "sent as it was before: 1 hour; the sheet or its options now say until 2026-01-02 18:00 UTC: nothing was "
-        "changed"
+        "already sent (1 hour); the sheet or its options now say until 2026-01-02 18:00 UTC, which changes nothing"
     )
     assert spell_notice(None) == ""
 
@@ -311,4 +308,4 @@ def test_what_was_not_checked_says_of_how_many_rows_and_why() -> None:
     ids = Why(Cause.IDS_NOT_CHECKED, {"rows": 1200, "why": "HTTP 404."})
     assert spell_unchecked(ids) == "whether the lead and user Ids of 1,200 rows are right (HTTP 404)"
     owner = Why(Cause.OWNER_NOT_CHECKED, {"rows": 0, "why": ""})
-    assert spell_unchecked(owner) == "whether activities belong to the users that they are posted for"
+    assert spell_unchecked(owner) == "whether activities belong to the users they are posted for"

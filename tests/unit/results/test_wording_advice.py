@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from batch_share.ledger.files import LedgerName
+from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State
+from batch_share.results.summary import Summary
 from batch_share.results.wording import at_rest, headline, next_steps, others
 
 
 @pytest.mark.parametrize(
     ("states", "words"),
     [
-        ({}, "The ledger holds no row yet."),
+        ({}, "The ledger has no rows yet."),
         ({State.SHARED: 1}, "The one row is shared."),
         ({State.SHARED: 1200}, "All 1,200 rows are shared."),
         ({State.SHARED: 97, State.FAILED: 3}, "97 of 100 rows are shared."),
@@ -33,8 +40,15 @@ def test_the_rest_is_reported_in_one_line() -> None:
     assert others({State.SHARED: 5}) == ""
 
 
+SETTLE = "batch-share resume x.db --only-unknown --set on_unknown=settle"
+
+
+def steps(states: dict[State, int], **more: Any) -> list[str]:
+    return next_steps(Summary(states, LedgerName.of("/of mine/x.db"), **more), by_name=True)
+
+
 def test_where_all_is_well_nothing_is_to_be_done() -> None:
-    assert next_steps({State.SHARED: 3, State.SKIPPED: 1}, 0, "x.db") == []
+    assert steps({State.SHARED: 3, State.SKIPPED: 1}) == []
 
 
 @pytest.mark.parametrize(
@@ -44,47 +58,72 @@ def test_where_all_is_well_nothing_is_to_be_done() -> None:
         ({State.SHARED: 3, State.SKIPPED: 1}, "every row is shared or skipped."),
         ({State.REVOKED: 1, State.SKIPPED: 1, State.SHARED: 0}, "every row is skipped or revoked."),
         ({State.SHARED: 1, State.SKIPPED: 1, State.REVOKED: 1}, "every row is shared, skipped or revoked."),
-        ({}, "no row was taken in."),
+        ({}, "no rows were read."),
     ],
 )
 def test_what_became_of_rows_of_which_none_needs_anything(states: dict[State, int], words: str) -> None:
-    assert next_steps(states, 0, "x.db") == []
+    assert steps(states) == []
     assert at_rest(states) == words
 
 
 @pytest.mark.parametrize("state", [*State])
 def test_every_state_is_at_rest_or_has_a_next_step(state: State) -> None:
-    assert (next_steps({state: 1}, 0, "x.db") == []) is state.is_at_rest
-
-
-def test_what_has_ended_may_be_shared_again() -> None:
-    assert next_steps({State.ENDED: 1}, 0, "x.db", renewable=1) == [
-        "To share again what has ended: batch-share resume x.db --renew 1d"
-    ]
+    assert (steps({state: 1}) == []) is state.is_at_rest
 
 
 @pytest.mark.parametrize(
-    ("state", "word"),
+    ("state", "step"),
     [
-        (State.PENDING, "batch-share resume x.db"),
-        (State.POSTING, "batch-share resume x.db"),
-        (State.UNKNOWN, "batch-share resume x.db --only-unknown"),
-        (State.ACCEPTED, "batch-share follow-up x.db"),
-        (State.FAILED, "See to the rows that failed: the results say why."),
-        (State.INVALID, "run the sheet again"),
+        (State.PENDING, "1 row still to be sent: batch-share resume x.db"),
+        (State.POSTING, "1 row still to be sent: batch-share resume x.db"),
+        (
+            State.UNKNOWN,
+            f"1 row unknown; to settle them, and send nothing else: {SETTLE}",
+        ),
+        (State.REVOKING, "1 share still to be revoked: batch-share revoke x.db"),
+        (State.ACCEPTED, "1 row still being processed; to ask again: batch-share follow-up x.db"),
+        (State.FAILED, "1 row failed or invalid: the results say why"),
+        (State.INVALID, "1 row failed or invalid: the results say why"),
     ],
 )
-def test_what_to_do_next(state: State, word: str) -> None:
-    (step,) = next_steps({state: 1}, 0, "x.db")
-    assert word in step
+def test_what_to_do_next(state: State, step: str) -> None:
+    assert steps({state: 1}) == [step]
+    assert steps({State.SHARED: 1}, earlier={state: 1}) == [step]
 
 
-def test_rows_that_have_a_sheet_of_their_own_are_reported_with_its_command() -> None:
-    (step,) = next_steps({State.FAILED: 1, State.INVALID: 1}, 0, "x.db", "batch-share run a.csv --event 201")
-    assert step.startswith("See to the rows that failed or are invalid: ")
-    assert step.endswith("correct them there, then run it: batch-share run a.csv --event 201")
+@pytest.mark.parametrize(
+    ("more", "step"),
+    [
+        ({"renewable": 1}, "1 share ended; to share again: batch-share resume x.db --renew 1d"),
+        (
+            {"failed_sheet": Path("/a b/c.failed.csv")},
+            "Some rows can be fixed: correct them in c.failed.csv, then: batch-share run c.failed.csv",
+        ),
+        ({"in_sheet": 2}, "2 rows to be fixed in the sheet itself, as the reason says; then run it again"),
+        ({"standing": 2}, "2 rows failed after the activity was posted; to share in it: batch-share retry x.db"),
+        ({"noticed": 1}, "1 row posted twice: the results say which activity to delete"),
+    ],
+)
+def test_what_to_do_about_what_no_state_says(more: dict[str, Any], step: str) -> None:
+    assert steps({State.SHARED: 1}, **more) == [step]
 
 
-def test_doubles_are_to_be_deleted() -> None:
-    (step,) = next_steps({State.SHARED: 1}, 1, "x.db")
-    assert step.startswith("Delete")
+def test_rows_that_wait_are_not_still_to_be_sent() -> None:
+    waiting = Waiting(2, datetime(2026, 3, 1, 9))  # noqa: DTZ001 - as ledgers note it
+    words = "2 rows wait for their start, the first until 2026-03-01 09:00 UTC. Then: batch-share resume x.db --due"
+    assert steps({State.PENDING: 2}, waiting=waiting) == [words]
+    assert steps({State.PENDING: 3}, waiting=waiting) == ["1 row still to be sent: batch-share resume x.db", words]
+
+
+def test_what_leadsquared_wants_no_call_for_waits_until_then() -> None:
+    until = datetime(2026, 3, 1, 9, tzinfo=UTC)
+    (step,) = steps({State.PENDING: 1}, waiting_until=until)
+    assert step.startswith("1 row still to be sent, from 2026-03-01 ")
+
+
+def test_where_the_terminal_is_files_are_named_in_full() -> None:
+    summary = Summary({State.PENDING: 1}, LedgerName.of("/of mine/x.db"), failed_sheet=Path("/a b/c.csv"))
+    assert next_steps(summary) == [
+        "1 row still to be sent: batch-share resume '/of mine/x.db'",
+        "Some rows can be fixed: correct them in /a b/c.csv, then: batch-share run '/a b/c.csv'",
+    ]

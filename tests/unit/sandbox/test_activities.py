@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import reported
+from asking import ManualClock, reported
 
 from batch_share.sandbox import Sandbox, SandboxOptions
-from batch_share.sandbox.window import ManualClock
 
 if TYPE_CHECKING:
     from batch_share.sandbox.account import Activity

@@ -12,10 +12,9 @@ from pydantic import SecretStr
 from virtual_time import run_virtually
 
 from batch_share.common import Rate
-from batch_share.leadsquared.outcome import Done, Lost, NotSent, Throttled
 from batch_share.leadsquared.pacing import Pacer
-from batch_share.leadsquared.people import all_users
-from batch_share.leadsquared.protocol import Answer, post_activity, read_activity_id
+from batch_share.leadsquared.people import ALL_USERS
+from batch_share.leadsquared.protocol import Answer, Done, Lost, NotSent, Throttled, post_activity, read_activity_id
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.faults import Particulars, strike
 
@@ -80,7 +79,7 @@ def test_wrong_keys_are_refused() -> None:
     heard, _ = sent(sandbox, keys=(SecretStr("sandbox-access-key"), SecretStr("wrong")))
     assert isinstance(heard, Answer)
     assert heard.status == 401
-    assert sandbox.account.activity_count() == 0
+    assert len(sandbox.account.activities) == 0
 
 
 @pytest.mark.parametrize("applied", ["", "applied-"])
@@ -98,7 +97,7 @@ def test_what_is_lost_on_the_wire_is_lost_here(applied: str, kind: str, words: s
     heard, took = sent(sandbox, answer_seconds=9.0)
     assert heard == Lost(words)
     assert took == pytest.approx(seconds)
-    assert sandbox.account.activity_count() == (1 if applied else 0)
+    assert len(sandbox.account.activities) == (1 if applied else 0)
 
 
 def test_a_slow_answer_is_waited_for_and_an_endless_one_given_up() -> None:
@@ -134,9 +133,9 @@ def test_nobody_gets_a_connection_while_it_is_away() -> None:
 
     async def main() -> list[object]:
         async with DirectClient(sandbox) as client:
-            heard: list[object] = [await client.send(all_users()) for _ in range(2)]
+            heard: list[object] = [await client.send(ALL_USERS) for _ in range(2)]
             await asyncio.sleep(3.0)
-            return [*heard, await client.send(all_users())]
+            return [*heard, await client.send(ALL_USERS)]
 
     assert run_virtually(main()) == [Lost(CUT_OFF), NotSent("no connection: Connection refused"), Lost(CUT_OFF)]
     assert len(sandbox.journal.calls) == 2

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from asking import ask
+from asking import ManualClock, ask
 
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.endpoints import HANDLERS, NAMES, paths_of
-from batch_share.sandbox.window import ManualClock
 
 THE_WORK = {
     "ProspectActivity.svc/Create",

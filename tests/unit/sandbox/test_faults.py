@@ -6,13 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import KEYS, ask, reported
+from asking import KEYS, ManualClock, ask, reported
 
 from batch_share.common import Rate
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.endpoints import HANDLERS, NAMES, STATUS
 from batch_share.sandbox.faults import KINDS, Chance, Faults, Particulars, parse_faults, strike
-from batch_share.sandbox.window import ManualClock
 from batch_share.sandbox.wire import Reply, SandboxCall
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ async def right(call: SandboxCall) -> Reply:
 
 async def hit(spec: str, *, seed: int = 1, calls: int = 2000) -> list[int]:
     """The numbers of the calls that a spec hits."""
-    faults, made = Faults(spec, seed, PARTICULARS), [call(n) for n in range(calls)]
+    faults, made = Faults(parse_faults(spec), seed, PARTICULARS), [call(n) for n in range(calls)]
     for each in made:
         await faults(right, each)
     return [each.n for each in made if each.fault]
@@ -115,19 +114,19 @@ async def test_as_many_calls_are_hit_as_was_said() -> None:
 
 
 async def test_one_call_has_one_fault_the_first_that_hits() -> None:
-    both, made = Faults("503=100%,502=100%", 1, PARTICULARS), call()
+    both, made = Faults(parse_faults("503=100%,502=100%"), 1, PARTICULARS), call()
     assert (await both(right, made)).status == 503
     assert made.fault == "503"
 
 
 async def test_another_endpoint_is_left_alone() -> None:
-    faults, made = Faults("Share:503=100%", 1, PARTICULARS), call(endpoint=SHARE)
+    faults, made = Faults(parse_faults("Share:503=100%"), 1, PARTICULARS), call(endpoint=SHARE)
     assert await faults(right, call()) is RIGHT
     assert (await faults(right, made)).status == 503
 
 
 async def test_a_request_that_is_pending_stays_so() -> None:
-    faults = Faults("pending=30%", 1, PARTICULARS)
+    faults = Faults(parse_faults("pending=30%"), 1, PARTICULARS)
     stuck = []
     for at in range(50):
         polls = [call(n, STATUS, {"id": f"request {at}"}) for n in range(at, at + 9)]
@@ -266,7 +265,7 @@ def an_account(**changes: Any) -> tuple[Sandbox, list[dict[str, Any]]]:
 async def test_what_is_denied_was_done_and_the_report_says_so(kind: str) -> None:
     sandbox, (body, *_) = an_account(faults=f"Share:{kind}=100%")
     reply = await ask(sandbox, "POST", SHARE, [body])
-    (request,) = sandbox.account.shares._requests
+    (request,) = sandbox.account.requests
     assert (request in reply.body.decode()) is (kind != "applied-404")
     report = sandbox.report()
     assert (report["live_shares"]["count"], report["outcomes"], report["faults"]) == (1, {"done": 1}, {kind: 1})
@@ -279,7 +278,7 @@ async def test_one_request_id_is_the_first_ones_and_the_others_are_not_done() ->
     assert refused.status == 500
     replies = [await ask(sandbox, "POST", SHARE, [body]) for body in bodies]
     assert len({reply.body for reply in replies}) == 1
-    (grant,) = sandbox.account.shares.live()
+    (grant,) = sandbox.account.live_shares()
     assert (grant.lead, grant.activity.id) == (sandbox.world.leads[0], bodies[0]["ContextEntityId"])
     assert sandbox.report()["outcomes"] == {"refused": 1, "done": 1, "not done": 2}
     request = json.loads(replies[0].body)["Message"]["Id"]
@@ -292,7 +291,7 @@ async def test_one_request_id_is_the_first_ones_and_the_others_are_not_done() ->
 async def test_every_share_has_a_request_id_of_its_own_otherwise() -> None:
     sandbox, bodies = an_account()
     replies = [await ask(sandbox, "POST", SHARE, [body]) for body in bodies]
-    assert len({reply.body for reply in replies}) == len(sandbox.account.shares.live()) == 3
+    assert len({reply.body for reply in replies}) == len(sandbox.account.live_shares()) == 3
 
 
 async def test_a_sandbox_has_the_faults_of_its_options() -> None:
@@ -302,3 +301,18 @@ async def test_a_sandbox_has_the_faults_of_its_options() -> None:
     assert sandbox.report()["faults"] == {"503": 1}
     with pytest.raises(RuntimeError, match="not listening"):
         _ = sandbox.url
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if KINDS[kind].of == NAMES["Bulk"]])
+async def test_what_an_account_does_not_have_is_not_found_whatever_would_hit_it(kind: str) -> None:
+    options = SandboxOptions(without=("Bulk",), faults=f"Bulk:{kind}=100%")
+    reply = await ask(
+        Sandbox(options, ManualClock()), "POST", "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
+    )
+    assert reply.status == (500 if kind == "applied-500-mx" else 404)
+
+
+@pytest.mark.parametrize("kind", ["failed-with-id", "error-with-id"])
+async def test_a_call_without_an_id_in_its_answer_is_denied_as_it_is(kind: str) -> None:
+    sandbox = Sandbox(SandboxOptions(without=("Create",), faults=f"Create:{kind}=100%"), ManualClock())
+    assert (await ask(sandbox, "POST", CREATE)).status == 404

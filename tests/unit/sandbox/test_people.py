@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from asking import ask, reported
+from asking import ManualClock, ask, reported
 
 from batch_share.sandbox import Sandbox, SandboxOptions
-from batch_share.sandbox.window import ManualClock
 
 LEADS, SEARCH = "LeadManagement.svc/Leads.Get", "UserManagement.svc/User/AdvancedSearch"
 
@@ -165,3 +164,9 @@ async def test_a_search_that_makes_no_sense_is_refused(bad: object, status: int)
     reply = await ask(a_sandbox(), "POST", SEARCH, {"GroupConditions": [{"Condition": [bad]}]})
     assert reply.status == status
     assert json.loads(reply.body)["Status"] == "Error"
+
+
+@pytest.mark.parametrize("ids", [True, "x", [1], {"x": 1}])
+async def test_ids_that_are_no_array_of_texts_are_a_400(ids: object) -> None:
+    body = {"SearchParameters": {"LeadIds": ids}, "Columns": {"Include_CSV": "ProspectID"}}
+    assert (await ask(a_sandbox(), "POST", "LeadManagement.svc/Leads/Retrieve/ByIds", body)).status == 400

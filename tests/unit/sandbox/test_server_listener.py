@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
+from batch_share.sandbox.account import Clock
 from batch_share.sandbox.server import Listener
-from batch_share.sandbox.window import LoopClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ _closings: list[asyncio.Task[None]] = []
 async def test_a_connection_taken_in_the_turn_in_which_the_door_closes_is_cut(
     end: Callable[[Listener], None], recwarn: pytest.WarningsRecorder
 ) -> None:
-    listener = Listener(web.Application(), LoopClock())
+    listener = Listener(web.Application(), Clock())
     await listener.open("127.0.0.1", 0)
     with socket.create_connection(listener.address) as caller:
         caller.settimeout(5)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from make_samples import SAMPLES as MADE
+from plans import make_plan
 
 from batch_share.planning.overview import Unasked
-from batch_share.planning.plan import SheetOptions, make_plan
+from batch_share.planning.plan import SheetOptions
 from batch_share.sandbox import World
-from batch_share.sandbox.sheets import SAMPLES as MADE
 from batch_share.settings import Settings
 from batch_share.sheet.mapping import read_mapping
 from batch_share.sheet.reader import ReadOptions, read_sheet

@@ -6,12 +6,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asking import ask
+from asking import ManualClock, ask
 
 from batch_share.common import Rate
 from batch_share.sandbox import Sandbox, SandboxOptions
 from batch_share.sandbox.faults import Particulars, strike
-from batch_share.sandbox.window import ManualClock
 from batch_share.sandbox.wire import DIALECTS, Reply, in_dialect, throttled
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ async def every_answer(sandbox: Sandbox) -> Sequence[Reply]:
         await ask(sandbox, "GET", "ProspectActivity.svc/GetActivityDetails", activityId=activity),
         await ask(sandbox, "POST", "EntityAccess.svc/Share", asked),
     ]
-    request = next(iter(sandbox.account.shares._requests))
+    request = next(iter(sandbox.account.requests))
     return [*replies, await ask(sandbox, "GET", "EntityAccess.svc/Status/Get", id=request)]
 
 

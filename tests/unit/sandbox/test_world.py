@@ -53,6 +53,6 @@ def test_people_are_found_by_what_the_api_asks_for() -> None:
     world = World(leads=5, users=5)
     lead, user = world.leads[3], world.users[2]
     assert world.lead(lead.id.upper()) == lead
-    assert world.lead_numbered("869003") == lead
+    assert world.numbers.get("869003") == lead
     assert world.user(user.id) == world.user_with_email(f" {user.email.upper()} ") == user
-    assert world.lead_numbered("0869003") is None
+    assert world.numbers.get("0869003") is None

@@ -36,7 +36,7 @@ def test_one_by_one_a_row_takes_two_calls_and_one_to_follow_up(
 def test_as_many_calls_as_the_limit_go_at_once() -> None:
     assert Pace(LIMIT, follow_up=True).cost({State.PENDING: 8}).seconds == 0
     assert Pace(LIMIT, follow_up=True).cost(ROWS).seconds == (30_000 - 25) / 5
-    assert Pace(LIMIT, follow_up=True).at(Rate(10, 5.0)).cost(ROWS).seconds == (30_000 - 10) / 2
+    assert Pace(Rate(10, 5.0), follow_up=True).cost(ROWS).seconds == (30_000 - 10) / 2
 
 
 def test_the_owner_of_each_type_is_checked_and_in_bulk_of_each_form() -> None:
@@ -71,7 +71,7 @@ def test_bulk_never_costs_more(fresh: int, share_batch: int) -> None:
 
 
 def test_a_run_begins_at_what_is_set_or_else_at_what_is_known_of_the_account() -> None:
-    known = Account(rate="20/5s", bulk_rate="5/5s", share_batch=10)
+    known = Account(rate=Rate(20, 5.0), bulk_rate=Rate(5, 5.0), share_batch=10)
     auto, given = Settings(rate=None, bulk_rate=None), Settings(rate=MOST, bulk_rate=LEAST, share_batch=3)
     assert Pace.of(auto, known, bulk=True) == Pace(Rate(20, 5.0), True, Rate(5, 5.0), 10)
     assert Pace.of(auto, Account(), bulk=True) == Pace(LIMIT, True, LEAST, 25)

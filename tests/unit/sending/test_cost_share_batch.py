@@ -34,7 +34,7 @@ def test_the_setting_counts_then_what_was_learnt(
     memory: AccountMemory, setting: int | None, learnt: int, most: int
 ) -> None:
     if learnt:
-        memory.learn_share_batch(learnt)
+        memory.keep(share_batch=learnt)
     assert ShareBatch(setting, memory).most == most
 
 
@@ -43,7 +43,7 @@ def test_more_than_was_learnt_is_learnt_when_it_is_accepted(
     memory: AccountMemory, file: Path, accepted: tuple[int, ...], known: int
 ) -> None:
     if known:
-        memory.learn_share_batch(4)
+        memory.keep(share_batch=4)
     sizes = ShareBatch(25, memory)
     for size in accepted:
         sizes.accepted(size)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from ledgers import instruction
 
-from batch_share.leadsquared.outcome import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
+from batch_share.leadsquared.protocol import Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result, Row
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
 from batch_share.results.wording import spell_result
@@ -16,15 +16,14 @@ from batch_share.sending.verdict import (
     decide,
     decide_answer,
     decide_status,
-    decide_status_of_many,
     decide_step,
     needs_own_call,
 )
 
 if TYPE_CHECKING:
-    from batch_share.leadsquared.outcome import Outcome
+    from batch_share.leadsquared.protocol import Outcome
 
-REPEATED = "its share may have been done already: it is repeated in the same activity"
+REPEATED = "its share may already have been made: it is repeated in the same activity"
 STEPS = pytest.mark.parametrize("step", [Stage.ACTIVITY, Stage.SHARE])
 ANY: list[Outcome] = [
     Done("id"),
@@ -89,7 +88,7 @@ def test_what_may_have_been_done_is_unknown(step: Stage, what: str) -> None:
     result = decide_step(step, Lost("HTTP 502", 502))
     assert (result.state, result.stage, result.outcome, result.http_status) == (State.UNKNOWN, step, "lost", 502)
     assert spell_result(result) == (
-        f"nobody knows whether {what}: HTTP 502. The next run or `batch-share resume --only-unknown` finds out "
+        f"it is unknown whether {what}: HTTP 502. The next run or `batch-share resume --only-unknown` looks it up "
         "before it sends again (never with --on-unknown park)"
     )
 
@@ -131,7 +130,7 @@ def test_anything_else_stays_accepted_with_the_raw_number_and_text(status: Share
 def test_a_status_that_could_not_be_read_says_nothing_about_the_share(failure: Lost) -> None:
     result = decide_status(failure)
     assert (result.state, result.stage, result.learned) == (State.ACCEPTED, None, {})
-    advice = ". Look at the lead in LeadSquared" if isinstance(failure, Refused) else ""
+    advice = ". Check the lead in LeadSquared" if isinstance(failure, Refused) else ""
     assert spell_result(result) == f"accepted; its status could not be read: {failure.words}{advice}"
 
 
@@ -241,7 +240,7 @@ def test_a_row_that_was_sent_before_stays_so_until_its_activity_stands(
             Refused("No"),
             State.UNKNOWN,
             (
-                "nobody knows whether the share was accepted before, and it can't be repeated: "
+                "it is unknown whether the share was accepted before, and it can't be repeated: "
                 "LeadSquared refused the share: No"
             ),
         ),
@@ -259,14 +258,14 @@ def test_of_a_share_that_is_repeated_nobody_knows_until_it_is_accepted(
     "status", [ShareStatus("processed", 6, ""), ShareStatus("pending", 3, "Queued"), Lost("timeout"), Refused("No")]
 )
 def test_a_status_that_is_no_failure_means_the_same_for_many(status: Lost) -> None:
-    assert decide_status_of_many(decide_status(status)) == decide_status(status)
+    assert decide_answer(status, "req", State.ACCEPTED, 25, doubtful=False) == decide_status(status)
 
 
 def test_a_failure_of_many_sends_each_back_to_be_shared_by_itself() -> None:
-    result = decide_status_of_many(decide_status(ShareStatus("failed", 4, "User is inactive")))
+    result = decide_answer(ShareStatus("failed", 4, "User is inactive"), "req", State.ACCEPTED, 25, doubtful=False)
     assert (result.state, result.stage, result.learned) == (State.POSTED, Stage.SHARE, {"share_status": None})
     assert (result.outcome, result.words) == ("failed", "User is inactive")
     assert spell_result(result) == (
-        "the shares of its call could not be processed, so each is shared again by itself: User is inactive"
+        "the shares in its call could not be processed, so each is shared again on its own: User is inactive"
     )
     assert result.state in TRANSITIONS[State.ACCEPTED]

@@ -327,7 +327,7 @@ def test_whoever_has_the_lead_now_is_not_taken_where_another_column_could_be_mea
     problem = caught.value.wrong
     assert problem.startswith("which column says who is to get the lead?")
     assert "'Owner Email'" in problem
-    assert "most often say" in problem
+    assert "usually say" in problem
     assert '--map "Owner Email=User Email"' in problem
     ((header, cells),) = other.items()
     assert repr(header) in problem
@@ -345,7 +345,7 @@ def test_whoever_has_the_lead_now_is_not_taken_where_another_column_could_be_mea
 def test_of_one_person_s_columns_the_name_is_not_offered() -> None:
     with pytest.raises(SheetError) as caught:
         match(LEAD | {"OwnerId": IDS, "OwnerIdName": NAMES, "CreatedBy": IDS})
-    assert "'OwnerId' most often says who has the lead now, and 'CreatedBy' could be" in caught.value.wrong
+    assert "'OwnerId' usually says who has the lead now, and 'CreatedBy' could be" in caught.value.wrong
     assert "OwnerIdName" not in caught.value.wrong
 
 

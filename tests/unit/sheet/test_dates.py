@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from batch_share.common import Order
 from batch_share.errors import SheetError
 from batch_share.sheet.columns import Columns, Field
-from batch_share.sheet.dates import iso_date, parse_start, parse_until, read_dates
 from batch_share.sheet.reader import Sheet
+from batch_share.sheet.rows import read_dates
 from batch_share.sheet.table import RawRow
+from batch_share.sheet.values import date_meant, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,10 +53,15 @@ TIMES = {
 }
 
 
+def iso_date(text: str, order: Order | None) -> str:
+    """What a cell means, as nobody misreads it."""
+    return date_meant(text, order).iso
+
+
 @pytest.mark.parametrize("text", ["2026-12-31", "20261231", "2026-W53-4", "2026W534", *LAST_OF_YEAR])
 def test_a_date_is_its_whole_day_however_it_is_written(text: str) -> None:
-    assert parse_until(text, INDIA) == dt.datetime(2026, 12, 31, 23, 59, tzinfo=INDIA)
-    assert parse_start(text, INDIA) == dt.datetime(2026, 12, 31, tzinfo=INDIA)
+    assert parse_moment(text, INDIA, is_end=True) == dt.datetime(2026, 12, 31, 23, 59, tzinfo=INDIA)
+    assert parse_moment(text, INDIA, is_end=False) == dt.datetime(2026, 12, 31, tzinfo=INDIA)
 
 
 @pytest.mark.parametrize("time", TIMES)
@@ -89,7 +95,7 @@ def test_what_is_certain_is_read(text: str, meant: str) -> None:
     "text", ["2026-12-31 00:00", "2026-12-31T00:00:00", "31.12.2026 00:00", "12/31/2026 12:00 AM"]
 )
 def test_midnight_that_is_written_is_midnight(text: str) -> None:
-    assert parse_until(text, INDIA) == dt.datetime(2026, 12, 31, tzinfo=INDIA)
+    assert parse_moment(text, INDIA, is_end=True) == dt.datetime(2026, 12, 31, tzinfo=INDIA)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,7 @@ def test_midnight_that_is_written_is_midnight(text: str) -> None:
 def test_what_is_not_certainly_a_date_is_refused_with_what_to_write(text: str) -> None:
     for order in (None, *Order):
         with pytest.raises(ValueError, match=r"^not a date: write 2026-12-31, or 2026-12-31 18:00$"):
-            parse_until(text, INDIA, order)
+            parse_moment(text, INDIA, order, is_end=True)
 
 
 def test_three_numbers_are_of_the_order_that_is_said_or_of_none() -> None:

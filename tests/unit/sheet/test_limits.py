@@ -10,8 +10,8 @@ import xlsxwriter
 
 from batch_share.errors import SheetError
 from batch_share.settings import SheetLimits
-from batch_share.sheet.limits import check_file, check_package
-from batch_share.sheet.reader import read_sheet
+from batch_share.sheet.parsing import check_package
+from batch_share.sheet.reader import ReadOptions, read_sheet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,11 +56,9 @@ def test_a_good_workbook_passes(tmp_path: Path) -> None:
 def test_a_file_may_be_as_large_as_the_limit_and_no_larger(size: int, passes: bool, tmp_path: Path) -> None:
     path = tmp_path / "leads.csv"
     path.write_bytes(bytes(size))
-    if passes:
-        check_file(path, SheetLimits(file_mb=1))
-    else:
-        with pytest.raises(SheetError, match="file_mb"):
-            check_file(path, SheetLimits(file_mb=1))
+    with pytest.raises(SheetError) as caught:
+        read_sheet(path, ReadOptions(limits=SheetLimits(file_mb=1)))
+    assert ("sheet.file_mb" in caught.value.wrong) is not passes  # it is no sheet, either
 
 
 @pytest.mark.parametrize("encoding", [b"utf-7", b"shift_jis", b"nonsense", b"utf-16-le"])

@@ -116,8 +116,8 @@ def test_words_of_the_sheet_s_own_language_are_read_from_a_file_and_from_options
         ({"lesen": "raed"}, "Did you mean 'read'?"),
         ({"lesen": "Access"}, "means nothing"),
         ({"lesen": ""}, "means nothing"),
-        ({"lesen": "read", "Lesen": "write"}, "the word 'Lesen' is told twice"),
-        ({"read": "write"}, "the word 'read' can't be told to mean 'write': it has a meaning already"),
+        ({"lesen": "read", "Lesen": "write"}, "the word 'Lesen' is defined twice"),
+        ({"read": "write"}, "the word 'read' can't mean 'write': it has a meaning already"),
         ({"2": "read"}, "it has a meaning already"),
         ({"m": "days"}, "it has a meaning already"),
         ({"7d": "8d"}, "it has a meaning already"),
@@ -137,7 +137,7 @@ def test_a_word_that_means_nothing_or_something_else_is_refused(
 
 
 def test_a_word_that_means_something_is_refused_as_an_option_too() -> None:
-    with pytest.raises(SettingsError, match="'write' can't be told to mean 'read'"):
+    with pytest.raises(SettingsError, match="'write' can't mean 'read'"):
         read_mapping(None, ["write=read"])
 
 

@@ -401,10 +401,9 @@ def test_a_workbook_that_was_cut_off_is_refused(keep: int, tmp_path: Path) -> No
 ANYTHING = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
     ["1", MAIL, GUID, "", "7d"]
 )
-QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-@pytest.mark.usefixtures("parsed_here")
 @QUIET
 @given(table=st.lists(st.lists(ANYTHING, min_size=4, max_size=4), min_size=1, max_size=6))
 def test_whatever_cells_come_in_each_row_is_valid_or_reported_with_its_place(
@@ -430,7 +429,6 @@ def test_whatever_cells_come_in_each_row_is_valid_or_reported_with_its_place(
         assert word.startswith("ok ") or any(rest.strip().startswith(column) for column in columns)
 
 
-@pytest.mark.usefixtures("parsed_here")
 @QUIET
 @given(content=st.binary(max_size=300), suffix=st.sampled_from([".csv", ".tsv", ".xlsx", ".xls", ".ods"]))
 def test_whatever_bytes_come_in_only_one_kind_of_error_comes_out(
@@ -443,7 +441,6 @@ def test_whatever_bytes_come_in_only_one_kind_of_error_comes_out(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("parsed_here")
 @QUIET
 @given(at=st.integers(0, 6000), byte=st.integers(0, 255))
 def test_a_workbook_with_a_flipped_byte_is_read_or_refused(at: int, byte: int, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from batch_share.sheet import workbook
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.table import DAMAGED, SAVE_AS
 
+pytestmark = pytest.mark.usefixtures("parsed_apart")
 LINUX = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="there is no /proc")
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 

@@ -422,7 +422,7 @@ def test_of_worksheets_of_who_has_the_lead_the_first_is_taken_in_doubt(tmp_path:
     sheet = read_sheet(workbook(tmp_path, [["About"]], OWNED))
     assert sheet.worksheet == "Two"
     (note,) = sheet.of_people
-    assert note.startswith("'Owner' ('asha@x.example') most often says who has the lead now: read as the user only")
+    assert note.startswith("'Owner' ('asha@x.example') usually says who has the lead now: read as the user only")
 
 
 @pytest.mark.usefixtures("real_headers")

@@ -62,7 +62,7 @@ def test_a_sheet_of_excels_is_read_right_whatever_its_length(words: list[str], r
     assert notes[0].startswith("read as Windows-1252: “")
 
 
-QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 # Of the rest some, one after the other, are as well UTF-8: nobody can tell.
 LETTERS = st.characters(max_codepoint=0xFF, categories=["Ll", "Lu", "Nd"], exclude_characters="µ")
 WORD = st.text(LETTERS, min_size=1, max_size=12)

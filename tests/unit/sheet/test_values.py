@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch_share.common import parse_duration
-from batch_share.sheet.dates import parse_until
 from batch_share.sheet.rows import parse_user
 from batch_share.sheet.values import (
     CUSTOM_LIMIT,
@@ -24,6 +23,7 @@ from batch_share.sheet.values import (
     parse_event,
     parse_guid,
     parse_lead_number,
+    parse_moment,
     parse_note,
     parse_phone,
 )
@@ -42,7 +42,7 @@ PARSERS: list[Callable[[str], object]] = [
     parse_note,
     parse_custom,
     parse_days,
-    lambda text: parse_until(text, INDIA),
+    lambda text: parse_moment(text, INDIA, is_end=True),
 ]
 
 
@@ -166,7 +166,7 @@ def test_a_note_may_hold_what_nobody_sees() -> None:
         (parse_duration, "٧d"),
         (parse_access, "２"),
         (parse_action, "ſhare"),
-        (lambda text: parse_until(text, INDIA), "２０２６-12-31"),
+        (lambda text: parse_moment(text, INDIA, is_end=True), "２０２６-12-31"),
     ],
 )
 def test_digits_and_letters_of_other_scripts_are_not_taken_for_ours(

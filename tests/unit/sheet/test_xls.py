@@ -264,7 +264,6 @@ def looping(sectors: list[int], entries: list[tuple[str, int, int, int]], **coun
     ],
     ids=["directory", "workbook", "small ones", "their table", "tables", "no workbook"],
 )
-@pytest.mark.usefixtures("parsed_here")
 def test_a_container_that_loops_is_refused_and_takes_no_memory(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "leads.xls").write_bytes(content)
     tracemalloc.start()

@@ -12,7 +12,7 @@ import xlsxwriter
 
 from batch_share.common import Cause
 from batch_share.errors import SheetError
-from batch_share.sheet import xlsx
+from batch_share.sheet import excel
 from batch_share.sheet.reader import ReadOptions, read_sheet
 from batch_share.sheet.table import DAMAGED
 
@@ -151,7 +151,6 @@ def test_an_odd_workbook_has_the_cells_that_it_has_when_it_is_not_odd(
     assert odd_notes == plain_notes[spoil is of_macros :]  # it has but one worksheet then
 
 
-@pytest.mark.usefixtures("parsed_here")
 @pytest.mark.parametrize(
     ("spoil", "engines"), [(dimension(b"B3:D41"), ["calamine"]), (dimension(b"1:3"), ["calamine", "openpyxl"])]
 )
@@ -160,11 +159,11 @@ def test_each_way_tells_what_a_cell_has_and_what_it_has_not(
 ) -> None:
     opened: list[str] = []
 
-    def spied(path: Path, engine: str, real: Callable[[Path, str], Any] = xlsx._open) -> Any:
+    def spied(path: Path, engine: str, real: Callable[[Path, str], Any] = excel._open) -> Any:
         opened.append(engine)
         return real(path, engine)
 
-    monkeypatch.setattr(xlsx, "_open", spied)
+    monkeypatch.setattr(excel, "_open", spied)
     rows = [*read_sheet(book(tmp_path / "leads.xlsx", spoil), ReadOptions("One")).rows()]
     assert opened == engines
     assert [row.cells[3] for row in rows[: len(CELLS)]] == [
@@ -191,6 +190,7 @@ def test_macros_are_no_worksheet(tmp_path: Path) -> None:
         read_sheet(book(tmp_path / "leads.xlsm", of_macros), ReadOptions("Macros"))
 
 
+@pytest.mark.usefixtures("parsed_apart")
 def test_what_another_way_warns_of_does_no_harm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONWARNINGS", "error")
 

@@ -154,8 +154,7 @@ PLACES = st.lists(st.tuples(st.none() | st.integers(0, 6), st.sampled_from("vvvx
 ROWS = st.lists(st.tuples(st.none() | st.integers(1, 9), PLACES), min_size=1, max_size=5)
 
 
-@pytest.mark.usefixtures("parsed_here")
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=ROWS, data=st.data())
 def test_an_error_is_reported_in_the_very_place_where_its_value_would_stand(
     table: list[tuple[int | None, list[tuple[int | None, str]]]], data: st.DataObject, tmp_path: Path

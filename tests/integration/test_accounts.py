@@ -158,7 +158,7 @@ async def test_ids_that_nobody_could_check_are_not_sent_unless_somebody_says_so(
         onlooker = Onlooker()
         ending = await it.run(onlooker, trust_owner=True)
         assert ending.summary.states == {State.INVALID: 12}
-        assert "--trust-ids takes them as they are" in it.rows("reason")[0][0]
+        assert "--trust-ids uses them as they are" in it.rows("reason")[0][0]
         assert it.sent(CREATE) == []
         [doubt] = onlooker.doubts
         assert "whether the Ids of 12 rows are right" in doubt.reported[0]
@@ -287,7 +287,7 @@ async def test_no_list_makes_an_activity_look_absent(tmp_path: Path, paging: str
         it.write(rows)
         struck: Any = Fault(CREATE, [2, 4], DROPPED, applied=True)
         ending = await _with(it, struck)
-        assert it.sandbox.account.activity_count() == of_one_lead + 6
+        assert len(it.sandbox.account.activities) == of_one_lead + 6
         left = ending.summary.states.get(State.UNKNOWN, 0)
         assert ending.summary.states == {State.SHARED: 6 - left} | ({State.UNKNOWN: left} if left else {})
         assert not left or paging == "ignored"
@@ -317,7 +317,7 @@ async def test_no_api_that_shows_no_note_proves_an_absence(tmp_path: Path) -> No
     async with trial(tmp_path, without_notes, lost) as it:
         ending = await it.run()
         assert ending.summary.states == {State.SHARED: 11, State.UNKNOWN: 1}
-        assert it.sandbox.account.activity_count() == 12
+        assert len(it.sandbox.account.activities) == 12
 
 
 @pytest.mark.parametrize("reported", [None, "page"])
@@ -343,7 +343,7 @@ async def test_a_page_that_is_shorter_than_was_asked_for_is_not_the_last(
             it.sandbox.account.post(lead, 201, f"old {at}", users[0], {}, None)
         it.write([[lead.id, str(lead.number), user.id, "read", "7d", "201"] for user in users[:6]])
         ending = await it.run()
-        assert it.sandbox.account.activity_count() == 18 + 6
+        assert len(it.sandbox.account.activities) == 18 + 6
         assert set(ending.summary.states) <= {State.SHARED, State.UNKNOWN}
         assert size == 1 or ending.summary.states == {State.SHARED: 6}
 
@@ -432,4 +432,4 @@ async def test_without_revoke_what_takes_nothing_back_is_shared(tmp_path: Path) 
         ending = await it.revoke()
         assert ending.error is None
         assert ending.summary.states == {State.FAILED: 4}
-        assert "the share stands" in it.rows("reason")[0][0]
+        assert "the share still stands" in it.rows("reason")[0][0]

@@ -12,7 +12,7 @@ from virtual_time import run_virtually
 
 from batch_share.ledger.records import Row
 from batch_share.ledger.states import Stage, State
-from batch_share.sending.queue import MOST_WAITING, Queue
+from batch_share.sending.sender import MOST_WAITING, Queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -84,7 +84,7 @@ def test_rows_are_handed_out_in_order_together_and_by_themselves() -> None:
     async def job() -> tuple[list[int], list[int]]:
         them = trays(map(row, range(1, 8)))
         together = ids(await them.to_post(3))
-        return together, [each.id for _ in range(3) if (each := await them.to_post_alone())]
+        return together, [each.id for _ in range(3) if (each := await them.to_post_alone(lambda: True))]
 
     assert virtually(job) == ([1, 3, 5], [2, 4, 6])
 
@@ -102,7 +102,7 @@ def test_a_row_of_those_that_go_by_themselves_is_taken_first() -> None:
         them = trays(map(row, (1, 2)))
         await them.to_post(5)
         them.put_back(row(1))
-        found = await them.to_post_alone()
+        found = await them.to_post_alone(lambda: True)
         assert found is not None
         return found.id
 
@@ -113,11 +113,11 @@ def test_whoever_posts_rows_one_by_one_waits_for_those_that_may_come_back() -> N
     async def job() -> tuple[bool, Row | None, Row | None]:
         them = trays([row(1)])
         await them.to_post(5)
-        first, second = [await soon(them.to_post_alone()) for _ in range(2)]
+        first, second = [await soon(them.to_post_alone(lambda: True)) for _ in range(2)]
         waits = not first.done() and not second.done()
         them.put_back(replace(row(1), stage=Stage.ACTIVITY))
         found = await first
-        them.ended()
+        them.settle(None)
         return waits, found, await second
 
     assert virtually(job) == (True, replace(row(1), stage=Stage.ACTIVITY), None)
@@ -134,6 +134,43 @@ def test_a_row_that_comes_back_goes_where_it_belongs_now_and_first(stage: Stage 
     assert virtually(job) == ([3] if stage else [1, 3])
 
 
+def test_what_may_not_go_together_any_more_goes_by_itself() -> None:
+    async def job() -> tuple[list[int], Row | None]:
+        together = {1, 3, 5}
+        them = trays(map(row, (1, 3, 5)), lambda each: each.id in together)
+        first = ids(await them.to_post(1))
+        together.remove(3)
+        them.sort_anew()
+        return first + ids(await them.to_post(5)), await them.to_post_alone(lambda: False)
+
+    assert virtually(job) == ([1, 5], row(3))
+
+
+def test_whoever_brings_rows_to_their_end_gets_each_as_it_is_read() -> None:
+    async def job() -> list[Row | None]:
+        rows = Rows([row(1), row(2), row(3, State.POSTED), row(5, State.POSTED, Stage.SHARE)])
+        them = Queue(aiter(rows), is_odd, LINGER)
+        first = await them.next()
+        assert (first, rows.read) == (row(1), 1)
+        return [await them.next() for _ in range(4)]
+
+    assert virtually(job) == [row(2), row(3, State.POSTED), row(5, State.POSTED, Stage.SHARE), None]
+
+
+def test_whoever_posts_rows_together_waits_for_those_that_may_come_back_too() -> None:
+    async def job() -> tuple[bool, list[int], bool]:
+        them = trays([row(1)])
+        await them.to_post(25)
+        waiting = await soon(them.has_rows_to_go_together(25))
+        assert not waiting.done()
+        them.put_back(row(1))
+        found = await waiting, ids(await them.to_post(25))
+        them.settle(None)
+        return *found, await them.has_rows_to_go_together(25)
+
+    assert virtually(job) == (True, [1], False)
+
+
 # ------------------------------------------------------------------------------------------ to be shared
 
 
@@ -142,7 +179,7 @@ def test_a_share_waits_for_more_rows_but_not_for_long() -> None:
         them = trays([row(1), row(3)])
         (first,) = await them.to_post(1)
         await asyncio.sleep(7)
-        them.posted(posted(first))
+        them.settle(posted(first))
         return ids(await them.to_share(25)), now()
 
     assert virtually(job) == ([1], 7 + LINGER)
@@ -152,7 +189,7 @@ def test_a_share_does_not_wait_when_it_is_full_or_nothing_more_can_come() -> Non
     async def job() -> tuple[list[int], list[int], list[int], float]:
         them = trays(map(row, (1, 3, 5)))
         for each in await them.to_post(4):
-            them.posted(posted(each))
+            them.settle(posted(each))
         return ids(await them.to_share(2)), ids(await them.to_share(2)), ids(await them.to_share(2)), now()
 
     assert virtually(job) == ([1, 3], [5], [], 0.0)
@@ -162,7 +199,7 @@ def test_what_is_left_after_a_full_share_waits_anew() -> None:
     async def job() -> tuple[list[int], float]:
         them = trays(map(row, (1, 3, 5, 7)))
         for each in await them.to_post(3):
-            them.posted(posted(each))
+            them.settle(posted(each))
         await asyncio.sleep(2)
         await them.to_share(2)
         return ids(await them.to_share(2)), now()
@@ -186,7 +223,7 @@ def test_rows_that_go_no_further_end_the_waiting_for_shares() -> None:
         sharer = await soon(them.to_share(25))
         reader = await soon(them.to_post(1))
         assert not sharer.done()
-        them.ended()
+        them.settle(None)
         assert await reader == []
         return await sharer
 
@@ -200,12 +237,12 @@ def test_all_is_posted_when_nothing_waits_and_nothing_is_out() -> None:
     async def job() -> tuple[bool, bool, bool]:
         them = trays(map(row, (1, 2)))
         ended = await soon(them.all_posted())
-        (one,), two = await them.to_post(5), await them.to_post_alone()
+        (one,), two = await them.to_post(5), await them.to_post_alone(lambda: True)
         assert two is not None
         await soon(them.to_post(5))
-        them.posted(posted(one))
+        them.settle(posted(one))
         before = (await soon(asyncio.sleep(0))).done() and ended.done()
-        them.ended()
+        them.settle(None)
         return before, await ended, await them.all_posted()
 
     assert virtually(job) == (False, True, True)
@@ -217,9 +254,9 @@ def test_closing_wakes_everybody_and_hands_out_nothing_more() -> None:
         out = await them.to_post(25)
         waiting = [await soon(them.to_share(25)), await soon(them.all_posted())]
         them.close()
-        them.posted(posted(out[0]))
+        them.settle(posted(out[0]))
         reported: list[object] = [await each for each in waiting]
-        return [*reported, await them.to_post(25), await them.to_post_alone(), await them.to_share(25)]
+        return [*reported, await them.to_post(25), await them.to_post_alone(lambda: True), await them.to_share(25)]
 
     assert virtually(job) == [[], False, [], None, []]
 
@@ -232,7 +269,7 @@ def test_nothing_more_is_read_or_posted_while_many_wait_for_their_share(stage: S
     async def job() -> None:
         rows = Rows([*(row(at, State.POSTED, stage) for at in range(1000)), row(1001), row(1002)])
         them = Queue(aiter(rows), is_odd, LINGER)
-        together, alone = await soon(them.to_post(25)), await soon(them.to_post_alone())
+        together, alone = await soon(them.to_post(25)), await soon(them.to_post_alone(lambda: True))
         assert rows.read == MOST_WAITING
         shared = 0
         while shared < 1000:
@@ -250,14 +287,15 @@ def test_few_rows_that_go_by_themselves_are_read_while_those_that_go_together_ar
     async def job() -> list[int]:
         rows = Rows([*(row(at) for at in range(0, 2000, 2)), row(2001)])
         them = Queue(aiter(rows), is_odd, LINGER)
-        poster = await soon(them.to_post(25))
+        poster = await soon(them.has_rows_to_go_together(25))
         assert not poster.done()
         for _ in range(1000):
-            assert await them.to_post_alone() is not None
-            them.ended()
+            assert await them.to_post_alone(lambda: True) is not None
+            them.settle(None)
             await soon(asyncio.sleep(0))
             assert len(them._alone) <= MOST_WAITING
-        return ids(await poster)
+        assert await poster
+        return ids(await them.to_post(25))
 
     assert virtually(job) == [2001]
 
@@ -282,7 +320,7 @@ def test_whoever_is_reading_when_the_work_is_to_end_and_who_waits_for_that_ends_
                 yield row(number)
 
         them = Queue(slowly(), is_odd, LINGER)
-        waiting: list[asyncio.Task[Any]] = [await soon(them.to_post_alone()) for _ in range(3)]
+        waiting: list[asyncio.Task[Any]] = [await soon(them.to_post_alone(lambda: True)) for _ in range(3)]
         waiting += [await soon(them.to_post(25)), await soon(them.to_share(25)), await soon(them.all_posted())]
         them.close()
         page.set()

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from ledgers import REFUSED, advance, because, new_row, row_of, unsendable, working
 
-from batch_share.ledger import statistics
+from batch_share.ledger import queries
+from batch_share.ledger.queries import kind_of
 from batch_share.ledger.records import Lookup
 from batch_share.ledger.states import Stage, State
-from batch_share.ledger.statistics import kind_of
 from batch_share.results.wording import spell_alike
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ async def test_every_row_is_counted_once_by_state_and_once_by_user(file: Path) -
 async def test_the_busiest_users_are_reported_and_the_others_counted(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics, "USERS_REPORTED", 1)
+    monkeypatch.setattr(queries, "USERS_REPORTED", 1)
     async with working(file, new_row(1), new_row(2, user_id="u"), new_row(3, user_id="u")) as ledger:
         found = await ledger.statistics()
     assert [(user.user_id, user.rows) for user in found.users] == [("u", 2)]
@@ -71,13 +71,13 @@ async def _refuse(file: Path, *reasons: str) -> list[tuple[str, int]]:
 async def test_reasons_that_differ_only_in_what_they_quote_are_one_kind(file: Path) -> None:
     reasons = ["No lead 'a' here", "No user", "No lead 'b' here", "No lead 'c' here"]
     assert await _refuse(file, *reasons) == [
-        ("Rows 1, 3 and 4, such as row 1: No lead 'a' here", 3),
+        ("Rows 1, 3 and 4, for example row 1: No lead 'a' here", 3),
         ("Row 2: No user", 1),
     ]
 
 
 async def test_no_more_kinds_are_kept_than_fit(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(statistics, "KINDS_KEPT", 2)
+    monkeypatch.setattr(queries, "KINDS_KEPT", 2)
     found = await _refuse(file, "aa", "bb", "cc", "dd", "aa")
     assert sorted(found) == [
         ("Row 2: bb", 1),
