@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.check_up import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.verify import Verified
     from batch_share.jobs.watch import SheetOutcome
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import KnownRun
@@ -156,6 +157,7 @@ __all__ = [
     "TooManyRevokes",
     "TooManyRows",
     "Unreachable",
+    "Verified",
     "Waiting",
     "Watcher",
     "__version__",
@@ -208,6 +210,7 @@ _ELSEWHERE: Final = {
     "Summary": "results.summary",
     "Sweep": "jobs.purge",
     "ToShare": "ledger.records",
+    "Verified": "jobs.verify",
     "Waiting": "ledger.records",
     "Watcher": "sending.onlookers",
     "check_sheet_file": "sheet.reader",

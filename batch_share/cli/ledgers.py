@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 @takes("json")
-def status(ledger: LedgerFile, given: Given) -> int:
+def status(
+    ledger: LedgerFile,
+    given: Given,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Ask LeadSquared whether each activity is there once, and no other.")
+    ] = False,
+) -> int:
     """Show how many rows of LEDGER are in which state. It works during a run, too.
 
     Example: batch-share status leads.csv.ledger.db --json
@@ -32,8 +38,11 @@ def status(ledger: LedgerFile, given: Given) -> int:
     import asyncio
 
     from batch_share.cli.screen import Display
+    from batch_share.cli.work import Work
     from batch_share.library import BatchShare
 
+    if audit:
+        return Work("status --audit", ledger, given).do(lambda library: library.audit(ledger))
     summary = asyncio.run(BatchShare().status(ledger))
     Display(json=given["json"]).totals(summary)
     return summary.exit_code

@@ -115,6 +115,7 @@ def sandbox(
             "faults": faults or "",
         }
         given.pop("bulk_limit")
+        given.pop("replay")
         options = SandboxOptions(**given)
     except ValueError as error:
         raise SettingsError("sandbox", str(error)) from None

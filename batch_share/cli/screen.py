@@ -36,6 +36,7 @@ from batch_share.results.wording import (
     lasting,
     next_steps,
     spell_alike,
+    spell_audit,
     spell_corrected,
     spell_earlier,
     spell_guards,
@@ -327,6 +328,8 @@ class Display:
         )
         for note in preview.notes:
             self._tell(escape(note))
+        if not preview.is_verified:
+            self._tell("What this account really does was never tried: `batch-share verify LEAD USER` finds out.")
         if preview.changes is not None and total > preview.changes.new:
             self._tell(f"{CHANGED[preview.changes.occasion]}: {_as_before(preview.changes)}.")
         if preview.changes is not None and preview.changes.recalled:
@@ -486,6 +489,8 @@ class Display:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
         for each in summary.unchecked:
             out.print(f"\nNot checked: {spell_unchecked(each)}.", soft_wrap=True, markup=False)
+        for line in spell_audit(summary):
+            out.print(f"\n{line}", soft_wrap=True, markup=False)
         for reported in next_steps(summary):
             out.print(f"\n{reported}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)

@@ -12,7 +12,7 @@ from batch_share.cli.options import Given, takes
 from batch_share.errors import NotConfirmed, SettingsError
 
 if TYPE_CHECKING:
-    from batch_share.jobs.verify import Verified
+    from batch_share import Verified
 
 
 @takes("event", "yes", "json", "set")
@@ -41,24 +41,18 @@ def verify(
 
     from batch_share.cli.screen import console
     from batch_share.cli.work import TerminalWatcher
-    from batch_share.jobs.verify import ALONE, ANSWERS, LOOK_UP, MINUTES, TOGETHER
     from batch_share.library import BatchShare
 
     settings = given.settings()
-    host, _, _ = settings.account()
+    library = BatchShare(settings, watcher=TerminalWatcher(yes=True, json=given["json"]))
     if not settings.event:
         raise SettingsError("event", "is not set: name the type of the activities with --event")
     if not given["yes"]:
         if not sys.stdin.isatty():
             raise NotConfirmed
-        typer.echo(
-            f"On {host}: {ALONE + TOGETHER} activities on lead {lead}, which stay, and as many shares with {user} "
-            f"of {MINUTES} minutes, revoked at the end.",
-            err=True,
-        )
+        typer.echo(library.verify_intent(lead, user), err=True)
         if not typer.confirm("Go on?", err=True):
             raise NotConfirmed
-    library = BatchShare(settings, watcher=TerminalWatcher(yes=True, json=given["json"]))
     found = asyncio.run(library.verify(lead, user))
     if given["json"]:
         print(json.dumps(as_json(found)))  # noqa: T201 - what was asked for
@@ -66,11 +60,11 @@ def verify(
         out, table = console(), Table(show_edge=False, pad_edge=False)
         for name in ("question", "expected", "seen"):
             table.add_column(name)
-        looks = [each for each in found.answers if each.question.startswith(LOOK_UP)]
-        answering = sum(each.seen == ANSWERS for each in looks)
+        looks = [each for each in found.answers if each.is_look_up]
+        answering = sum(each.is_usual for each in looks)
         table.add_row("Which look-ups answer?", "all", f"{answering} of {len(looks)}")
         for each in found.answers:
-            if each in looks and each.seen == ANSWERS:
+            if each.is_usual:
                 continue
             kind = "documented" if each.is_documented else "a guess"
             seen = f"{each.seen}\n→ {each.follows}" if each.follows else each.seen

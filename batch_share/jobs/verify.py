@@ -76,9 +76,6 @@ LOOK_UP: Final = "Does the look-up of"
 ANSWERS: Final = "answers"
 """How the questions for look-ups begin, and what is seen of one that does what it should."""
 
-KNOWN_FOR_DAYS: Final = 30
-"""How long what was found out is taken to hold: plans and settings of accounts change, seldom within a month."""
-
 _ABSENT_NUMBER: Final = "999999999"
 """Of a lead that is hardly there; it is looked up before anything is said of it."""
 
@@ -101,6 +98,16 @@ class Answered:
     is_documented: bool
     seen: str
     follows: str = ""
+
+    @property
+    def is_look_up(self) -> bool:
+        """Whether it was asked whether a look-up answers."""
+        return self.question.startswith(LOOK_UP)
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is a look-up that answers, as most do."""
+        return self.is_look_up and self.seen == ANSWERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +188,15 @@ class Verification:
         self._watcher, self._lead, self._user = _Quiet(watcher), lead.strip(), user.strip()
         self._wire = _Recorder()
         self._answers: list[Answered] = []
+
+    def intent(self) -> str:
+        """What it will do, in a sentence."""
+        host, _, _ = self._settings.account()
+        many = ALONE + TOGETHER
+        return (
+            f"On {host}: {many} activities on lead {self._lead}, which stay, and as many shares with {self._user} "
+            f"of {MINUTES} minutes, revoked at the end."
+        )
 
     @property
     def folder(self) -> Path:

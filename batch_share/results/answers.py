@@ -29,6 +29,7 @@ from batch_share.results.wording import (
     next_steps,
     reason_of,
     spell_alike,
+    spell_audit,
     spell_corrected,
     spell_earlier,
     spell_unchecked,
@@ -98,6 +99,8 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
         page.fact("Corrected", spell_corrected(source, rows))
     for each in summary.unchecked:
         page.fact("Not checked", spell_unchecked(each))
+    for line in spell_audit(summary, by_name=True):
+        page.fact("Audit", line)
     for step in next_steps(summary, by_name=True):
         page.fact("To do", step)
     if summary.earlier:

@@ -169,6 +169,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "others": wording.others(summary.states),
         "history": history,
         "ending": wording.spell_ending(summary.ending),
+        "audit": wording.spell_audit(summary, by_name=True),
         "unchecked": [wording.spell_unchecked(each) for each in summary.unchecked],
         "open_run": bool(runs) and runs[-1].ended_at is None,
         "steps": wording.next_steps(summary, by_name=True),

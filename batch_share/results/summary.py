@@ -92,7 +92,8 @@ class Summary:
     something a person must know, whatever became of them: an activity that is there twice. `renewable` shares
     have ended, and the sheet does not say so; `ending` shares do so soon. `held` rows wait for another job that has
     their lead and user under way. `unchecked` is what LeadSquared could
-    not be asked about, so that a run went on without. Before `waiting_until` (with its zone) it wants no call.
+    not be asked about, so that a run went on without. `audit` is what the last look at all its activities found,
+    as it is noted in the ledger. Before `waiting_until` (with its zone) it wants no call.
     """
 
     states: Mapping[State, int]
@@ -114,6 +115,7 @@ class Summary:
     ending: EndingSoon = NONE_ENDING
     earlier: Mapping[State, int] = field(default_factory=dict)
     corrected: Mapping[str, int] = field(default_factory=dict)
+    audit: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         reported = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
@@ -148,6 +150,8 @@ class Summary:
         reported: dict[str, Any] = {"rows": self.rows, "states": states, "doubles": self.noticed}
         reported["unchecked"] = [{"what": each.cause, **each.details} for each in self.unchecked]
         reported |= {"run": self.run, "ledger": str(self.ledger), "results": results, "failed_sheet": failed}
+        if self.audit is not None:
+            reported["audit"] = dict(self.audit)
         if self.earlier:
             reported["earlier"] = {str(state): self.earlier[state] for state in State if self.earlier.get(state)}
         if self.corrected:
@@ -184,4 +188,5 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
         ending=await ledger.ending_soon(),
         earlier=earlier,
         corrected=await ledger.edited(),
+        audit=await ledger.audit(),
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import Cause, plural, spell_length, spell_rows, spell_time
+from batch_share.common import ROWS_NAMED, Cause, plural, spell_length, spell_rows, spell_time
 from batch_share.errors import (
     AccessDenied,
     AccountClosed,
@@ -303,6 +303,43 @@ def spell_unchecked(why: Why) -> str:
     return f"whether the lead and user Ids of {rows:,} row{'' if rows == 1 else 's'} are right{because}"
 
 
+TO_REPORT: Final = (
+    "If they stay unknown: run again with --wire-log trouble.jsonl, which holds nobody's data, and see “Reporting "
+    "trouble” in the README."
+)
+"""What is said where answers were not understood, or never came."""
+
+
+def spell_audit(summary: Summary, *, by_name: bool = False) -> list[str]:
+    """What the last look at all activities of a ledger found, and what is to be done about it, a sentence each."""
+    if (audit := summary.audit) is None:
+        return []
+    expected, seen, found = audit["expected"], audit["seen"], audit["found"]
+    activities = plural(expected, "activity", "activities")
+    if audit["verdict"] == "proved":
+        return [f"Proved: of {activities} posted, LeadSquared has each once."]
+    said = []
+    if found:
+        has = "has" if found == 1 else "have"
+        said.append(f"{plural(found, 'row')} {has} activities at LeadSquared that should not be there:")
+    for each in audit["named"][:ROWS_NAMED]:
+        extra, ours = ", ".join(each["extra"]), each["ours"]
+        has_share = f"; {'the share is' if each['shared'] else 'no share is'} by {ours}" if ours else ""
+        said.append(f"Row {each['sheet_row']}: delete {extra} in LeadSquared{has_share}.")
+    if (more := found - ROWS_NAMED) > 0:
+        said.append(f"and {plural(more, 'row')} more: --json names them.")
+    if audit["again"]:
+        unread = "; ".join(f"type {event}: {why.rstrip('.')}" for event, why in audit["unread"].items())
+        because = f" ({unread})" if unread else ""
+        ledger = shlex.quote(summary.ledger.short if by_name else str(summary.ledger))
+        after = spell_time(datetime.fromisoformat(audit["again"]).replace(tzinfo=None))
+        said.append(
+            f"Not proved yet: LeadSquared showed {seen:,} of {activities}{because}. To look again after {after}: "
+            f"batch-share status {ledger} --audit"
+        )
+    return said
+
+
 def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
     """Why a row is where it is and what else is to be known of it, for the person who reads the results.
 
@@ -344,6 +381,7 @@ def next_steps(summary: Summary, *, by_name: bool = False) -> list[str]:
     if unknown := states[State.UNKNOWN]:
         command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
         steps.append(f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}: {command}")
+        steps.append(TO_REPORT)
     if revoking := rows_in(states, lambda state: state.is_being_revoked):
         steps.append(f"{plural(revoking, 'share')} still to be revoked: batch-share revoke {ledger}")
     if processing := rows_in(states, lambda state: state.is_processing):

@@ -208,6 +208,7 @@ class Preview:
     `activities` are the types that are posted, by code, each with its name ("": not known).
     `to_share` says what the rows would give, None where they are tried again or revoked; its times are told as
     of `zone`, the account's if it is known, else (None) this machine's.
+    `is_verified`: somebody has tried the account on this machine.
     """
 
     sheet: SheetRecord
@@ -230,6 +231,7 @@ class Preview:
     zone: tzinfo | None = None
     earlier: int = 0
     plan: Mapping[str, Any] | None = None
+    is_verified: bool = True
 
     @property
     def to_send(self) -> int:
