@@ -13,7 +13,7 @@ The way of a row, from its sheet to a shared lead, each step in the module that 
     sending.follow_up   the status API, asked until it says what became of the request: shared, or failed
     results.answers     the sheet again, each row with its result
 
-What an answer means says leadsquared.protocol, what that makes of a row sending.verdict: its state and its cause.
+What an answer means says leadsquared.protocol, what that makes of a row sending.calls: its state and its cause.
 What people are told of these is made in results.wording alone. A row whose call may have arrived and was not
 answered is unknown: jobs.reconcile looks its activity up before anything is sent again.
 

@@ -12,9 +12,8 @@ from batch_share.errors import NoSuchApi
 from batch_share.leadsquared.protocol import Lost, ShareStatus, read_status, share_status
 from batch_share.ledger.states import State
 from batch_share.logs import log
-from batch_share.sending.calls import read
+from batch_share.sending.calls import decide_answer, read
 from batch_share.sending.session import ending_early, in_parallel
-from batch_share.sending.verdict import decide_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
