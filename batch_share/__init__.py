@@ -8,7 +8,7 @@ The way of a row, from its sheet to a shared lead, each step in the module that 
     planning.intake     into the ledger, known by what it asks for: pending, or skipped if that was done before
     jobs.job            shown and agreed to; then calls are made, each paced, noted first, settled when answered
     sending.sender      posting: its intent is committed, then sending.steps posts the user's activity: posted
-    sending.owner       the first of a kind is read back: is the activity really the user's?
+    sending.steps       the first of a kind is read back: is the activity really the user's?
     sending.sender      sharing: intent again, then the lead is shared in its context: accepted, a request Id
     sending.follow_up   the status API, asked until it says what became of the request: shared, or failed
     results.answers     the sheet again, each row with its result

@@ -48,9 +48,8 @@ from batch_share.sending.calls import (
     write_once,
 )
 from batch_share.sending.guards import TOO_LATE
-from batch_share.sending.owner import Form, Owners, find_owner_emails
 from batch_share.sending.session import ending_early, in_parallel
-from batch_share.sending.steps import asked, texts_of
+from batch_share.sending.steps import Form, Owners, asked, find_owner_emails, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

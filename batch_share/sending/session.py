@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
     from batch_share.sending.onlookers import Preview, Waiter
-    from batch_share.sending.owner import Form
+    from batch_share.sending.steps import Form
     from batch_share.settings import Settings
 
 

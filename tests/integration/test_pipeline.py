@@ -214,7 +214,7 @@ async def test_an_ignored_owner_is_seen_on_the_first_activity_and_nothing_is_sha
 
 
 async def test_an_owner_that_is_not_shown_must_be_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_share.sending.owner.LOOKS", (0.0, 0.0))
+    monkeypatch.setattr("batch_share.sending.steps.LOOKS", (0.0, 0.0))
     async with trial(tmp_path, hide_owner=True) as it:
         doubted = await it.run()
         assert isinstance(doubted.error, OwnerNotVerified)
