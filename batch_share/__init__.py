@@ -69,9 +69,9 @@ if TYPE_CHECKING:
     from batch_share.results.failed_sheet import FailedSheet
     from batch_share.results.summary import ExitCode, Summary
     from batch_share.results.writing import Placed
-    from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import (
         AskingAgain,
+        Cost,
         Doubt,
         Held,
         Holder,
@@ -170,7 +170,7 @@ _ELSEWHERE: Final = {
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
     "Changes": "ledger.records",
-    "Cost": "sending.cost",
+    "Cost": "sending.onlookers",
     "Doubt": "sending.onlookers",
     "Ending": "jobs.job",
     "ExitCode": "results.summary",

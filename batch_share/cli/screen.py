@@ -54,8 +54,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.job import Ending
     from batch_share.ledger.records import Alike, Changes, ToShare
     from batch_share.results.summary import Summary
-    from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
+    from batch_share.sending.onlookers import Cost, Doubt, Outlook, Preview, Progress
 
 HOUR: Final = 60
 """Minutes below which a length is told in words: it is often a slip, such as 7 for 7d."""

@@ -35,9 +35,18 @@ from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Throttled
 from batch_share.ledger.states import INTENTS, State
 from batch_share.sending.calls import ask_once
-from batch_share.sending.cost import Pace, ShareBatch
 from batch_share.sending.guards import FailureGuard, Health
-from batch_share.sending.onlookers import LONG_WAIT, STARTING, AskingAgain, Held, Holder, Progress, Tally
+from batch_share.sending.onlookers import (
+    LONG_WAIT,
+    MOST_SHARES,
+    STARTING,
+    AskingAgain,
+    Held,
+    Holder,
+    Pace,
+    Progress,
+    Tally,
+)
 from batch_share.sending.polls import Polls
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE, proxy_for
 
@@ -153,6 +162,34 @@ class Counted:
 
     day: str
     at: float
+
+
+class ShareBatch:
+    """What is tried, `most` shares in a call: the setting, else what an earlier run has learnt of the account.
+
+    No page says how many go in one, so an account's refusals teach it.
+    """
+
+    def __init__(self, setting: int | None, memory: AccountMemory) -> None:
+        self._memory = memory
+        self._accepted = 1
+        self.most = setting or memory.account.share_batch or MOST_SHARES
+
+    def accepted(self, size: int) -> None:
+        """A call of this size was accepted."""
+        self._accepted = max(self._accepted, size)
+        if size > (self._memory.account.share_batch or size):
+            self._memory.keep(share_batch=size)
+
+    def refused(self, size: int, parts: int) -> None:
+        """A call of this size was refused, though every row of it was accepted in calls of at most `parts`.
+
+        So no row is to blame, but their number; unless that was taken before.
+        """
+        most = max(self._accepted, parts)
+        if size > self._accepted and most < self.most:
+            self.most = most
+            self._memory.keep(share_batch=most)
 
 
 @dataclass(frozen=True)
