@@ -15,7 +15,6 @@ from batch_share.errors import (
     AccountClosed,
     BatchShareError,
     DailyLimitReached,
-    LedgerError,
     SettingsError,
 )
 from batch_share.leadsquared.account import (
@@ -47,7 +46,6 @@ from batch_share.sending.onlookers import (
     Progress,
     Tally,
 )
-from batch_share.sending.polls import Polls
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE, proxy_for
 
 if TYPE_CHECKING:
@@ -60,6 +58,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
+    from batch_share.sending.follow_up import Polls
     from batch_share.sending.onlookers import Preview, Waiter
     from batch_share.sending.steps import Form
     from batch_share.settings import Settings
@@ -505,26 +504,3 @@ def remembered(settings: Settings) -> Account:
 
 def _account_file(settings: Settings) -> Path:
     return settings.state_folder / f"{name_of_account(settings)}.account"
-
-
-@asynccontextmanager
-async def open_session(
-    settings: Settings, ledger: Ledger, waiter: Waiter, course: Course | None = None
-) -> AsyncIterator[Session]:
-    """Connect a ledger with its account. Raises as `open_connection`; LedgerError if it is another host's."""
-    host, _, _ = settings.account()
-    theirs = (await ledger.facts())["host"]
-    if await ledger.sheet() is None:  # nothing was ever sent for it: the host may have been mistyped
-        await ledger.note_host(host)
-    elif theirs != host:
-        raise LedgerError(
-            ledger.name,
-            f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
-            "another ledger with --ledger",
-            problem="The ledger belongs to another LeadSquared host than the one that is set.",
-            hint="Set the host that it belongs to, or use another ledger.",
-        )
-    async with open_connection(settings, waiter, course) as connection:
-        polls = Polls(settings.wait)
-        guard = FailureGuard(settings.stop_after_failures, settings.stop_at)
-        yield Session(**vars(connection), ledger=ledger, polls=polls, guard=guard)

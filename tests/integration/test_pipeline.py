@@ -398,7 +398,7 @@ async def test_a_broken_ledger_ends_the_run_in_good_order(tmp_path: Path, monkey
 async def test_a_request_that_takes_its_time_is_followed_up_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batch_share.sending.polls._TOO_EARLY", 0.0)  # ask at once, and never learn
+    monkeypatch.setattr("batch_share.sending.follow_up._TOO_EARLY", 0.0)  # ask at once, and never learn
     async with trial(tmp_path, processing=60.0) as it:
         ending = await it.run()
         assert ending.summary.states == {State.ACCEPTED: 12}
