@@ -21,7 +21,7 @@ from batch_share.results.failed_sheet import FailedSheet, failed_path, write_fai
 from batch_share.results.summary import summarize
 from batch_share.results.writing import written_last
 from batch_share.settings import SheetLimits
-from batch_share.sheet.text import text_tables
+from batch_share.sheet.reader import text_tables
 from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:
