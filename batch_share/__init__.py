@@ -65,8 +65,7 @@ if TYPE_CHECKING:
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.overview import Look, LookColumn, Overview, PlanFiles
     from batch_share.planning.plan import Approval, SheetOptions
-    from batch_share.results.answers import LedgerRow, Page
-    from batch_share.results.failed_sheet import FailedSheet
+    from batch_share.results.answers import FailedSheet, LedgerRow, Page
     from batch_share.results.summary import ExitCode, Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.onlookers import (
@@ -174,7 +173,7 @@ _ELSEWHERE: Final = {
     "Doubt": "sending.onlookers",
     "Ending": "jobs.job",
     "ExitCode": "results.summary",
-    "FailedSheet": "results.failed_sheet",
+    "FailedSheet": "results.answers",
     "Finding": "jobs.check_up",
     "Held": "sending.onlookers",
     "Holder": "sending.onlookers",

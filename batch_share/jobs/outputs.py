@@ -15,12 +15,13 @@ from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Output
 from batch_share.planning.already_shared import choose_renewals
 from batch_share.planning.intake import plan_meant
-from batch_share.results.answers import results_path, write_results
-from batch_share.results.failed_sheet import (
+from batch_share.results.answers import (
     FailedSheet,
     failed_path,
+    results_path,
     write_failed,
     write_failed_to,
+    write_results,
 )
 from batch_share.results.notify import Notice, tell
 from batch_share.results.report import ROWS_REPORTED, report_path, write_report

@@ -42,7 +42,7 @@ from batch_share.planning.corrections import (
 from batch_share.planning.directory import LOOKING_UP, Directory, Enquiry, Names, Numbers, calls_for, key_of
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
-from batch_share.results.failed_sheet import reference_column, reference_in
+from batch_share.results.answers import reference_column, reference_in
 from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt, Outlook

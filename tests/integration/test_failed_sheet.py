@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pytest
 
     from batch_share.jobs.job import Ending
-    from batch_share.results.failed_sheet import FailedSheet
+    from batch_share.results.answers import FailedSheet
 
 NOBODY = "ffffffff-0000-4000-8000-000000000000"
 
