@@ -66,7 +66,7 @@ if TYPE_CHECKING:
     from batch_share.planning.overview import Look, LookColumn, Overview, PlanFiles
     from batch_share.planning.plan import Approval, SheetOptions
     from batch_share.results.answers import FailedSheet, LedgerRow, Page
-    from batch_share.results.summary import ExitCode, Summary
+    from batch_share.results.wording import ExitCode, Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.onlookers import (
         AskingAgain,
@@ -172,7 +172,7 @@ _ELSEWHERE: Final = {
     "Cost": "sending.onlookers",
     "Doubt": "sending.onlookers",
     "Ending": "jobs.job",
-    "ExitCode": "results.summary",
+    "ExitCode": "results.wording",
     "FailedSheet": "results.answers",
     "Finding": "jobs.check_up",
     "Held": "sending.onlookers",
@@ -204,7 +204,7 @@ _ELSEWHERE: Final = {
     "SheetOutcome": "jobs.watch",
     "Alike": "ledger.records",
     "State": "ledger.states",
-    "Summary": "results.summary",
+    "Summary": "results.wording",
     "Sweep": "jobs.purge",
     "ToShare": "ledger.records",
     "Waiting": "ledger.records",

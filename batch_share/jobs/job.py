@@ -25,9 +25,8 @@ from batch_share.ledger.states import State, rows_in
 from batch_share.logs import bind_run
 from batch_share.planning.already_shared import check_newest, find_missing, note_begin, note_end, recover
 from batch_share.planning.intake import check_said
-from batch_share.results.answers import write_beside
-from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
-from batch_share.results.wording import spell_result
+from batch_share.results.answers import REASONS_SHOWN, summarize, write_beside
+from batch_share.results.wording import ExitCode, Summary, spell_result
 from batch_share.sending.follow_up import Polls, following_up
 from batch_share.sending.guards import FailureGuard
 from batch_share.sending.onlookers import Preview, log_error, log_plan, logging_ends, logging_job

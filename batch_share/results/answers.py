@@ -21,11 +21,11 @@ from batch_share.common import IN_THE_SHEET, __version__, plural
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Named, Output, digest_of, is_in_the_way
-from batch_share.results.summary import summarize
 from batch_share.results.wording import (
     MEANING,
     NO_USER,
     Advice,
+    Summary,
     how_it_ended,
     lasting,
     next_steps,
@@ -57,15 +57,17 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, RunRecord, SheetRecord
     from batch_share.ledger.store import Ledger
-    from batch_share.results.summary import Summary
     from batch_share.results.writing import Book, Placed
     from batch_share.sheet.reader import Sheet
 
 RUNS_SHOWN: Final = 20
 """The last runs: a week of a job that runs three times a day."""
 
-REASONS_SHOWN: Final = 20
+REASONS_ON_PAGE: Final = 20
 """Of skipped rows, so that the page prints on one sheet; Results has all."""
+
+REASONS_SHOWN: Final = 5
+"""Of those for which rows are skipped: usually one or two, and the screen has the troubles to show too."""
 
 _WIDTHS: Final = (28, 13, 13, 13, 13, 13, 13, 13, 24)
 _WIDEST_NAME: Final = 60
@@ -83,6 +85,33 @@ _GROUPS: Final = {
     State.REVOKED: "Revoked",
 }
 """In which column of the users a row is counted; every other state is one of being under way."""
+
+
+async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summary:
+    """Count the ledger's rows. Raises LedgerError."""
+    (counts, earlier), troubles = await ledger.totals(), await ledger.troubles()
+    noticed, skipped = await ledger.noticed(), await ledger.skipped(REASONS_SHOWN)
+    sheet, failed_sheet = await ledger.sheet(), await written_last(ledger, Output.FAILED)
+    return Summary(
+        counts,
+        ledger.name.absolute(),
+        results,
+        troubles,
+        noticed,
+        skipped,
+        await ledger.last_run_id(),
+        await ledger.waiting(),
+        sheet.name if sheet else "",
+        failed_sheet,
+        await ledger.standing(),
+        await ledger.fixable_in_sheet(),
+        unchecked=await ledger.unchecked(),
+        renewable=await ledger.renewable(),
+        held=await ledger.held(),
+        ending=await ledger.ending_soon(),
+        earlier=earlier,
+        corrected=await ledger.edited(),
+    )
 
 
 async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> None:
@@ -115,7 +144,7 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
             page.line += 1
     if skipped := summary.states.get(State.SKIPPED):
         page.section("Why rows were skipped")
-        reasons = await ledger.skipped(REASONS_SHOWN)
+        reasons = await ledger.skipped(REASONS_ON_PAGE)
         for kind in reasons:
             page.fact(plural(kind.rows, "row"), spell_alike(kind, summary.rows))
         if more := skipped - sum(kind.rows for kind in reasons):

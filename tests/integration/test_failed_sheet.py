@@ -17,7 +17,7 @@ from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.planning.intake import SheetJob
 from batch_share.results import answers
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -45,7 +45,7 @@ from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
 from batch_share.planning.intake import SheetJob
 from batch_share.planning.plan import SheetOptions
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sending import calls, guards
 from batch_share.sheet.rows import Selection
