@@ -69,9 +69,8 @@ if TYPE_CHECKING:
     from batch_share.planning.access import Access
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.overview import Look, Overview, PlanFiles
-    from batch_share.results.answers import Page
-    from batch_share.results.failed_sheet import FailedSheet
-    from batch_share.results.summary import Summary
+    from batch_share.results.answers import FailedSheet, Page
+    from batch_share.results.wording import Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress, Watcher
     from batch_share.settings import Settings

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pytest
 
     from batch_share.ledger.states import State
-    from batch_share.results.summary import Summary
+    from batch_share.results.wording import Summary
     from batch_share.sandbox.wire import SandboxCall
     from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
     from batch_share.sending.session import Connection

@@ -71,7 +71,7 @@ def main() -> None:
         try:
             app()
         except BatchShareError as error:
-            from batch_share.results.summary import ExitCode
+            from batch_share.results.wording import ExitCode
 
             typer.echo(f"batch-share: {error}", err=True)
             sys.exit(ExitCode.of(error))

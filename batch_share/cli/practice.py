@@ -193,7 +193,7 @@ async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate) -> int:
 
     from batch_share.common import plural
     from batch_share.ledger.states import State
-    from batch_share.results.summary import ExitCode
+    from batch_share.results.wording import ExitCode
     from batch_share.sandbox import Sandbox, SandboxOptions
 
     console = Console(highlight=False)

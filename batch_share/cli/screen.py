@@ -28,10 +28,10 @@ from batch_share.common import Cause, plural, spell_minutes, utc_now
 from batch_share.errors import NotConfirmed
 from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode
 from batch_share.results.wording import (
     CUT,
     MEANING,
+    ExitCode,
     headline,
     lasting,
     next_steps,
@@ -54,9 +54,8 @@ if TYPE_CHECKING:
     from batch_share.cli.entry import Asked
     from batch_share.jobs.job import Ending
     from batch_share.ledger.records import Alike, Changes, ToShare
-    from batch_share.results.summary import Summary
-    from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
+    from batch_share.results.wording import Summary
+    from batch_share.sending.onlookers import Cost, Doubt, Outlook, Preview, Progress
 
 HOUR: Final = 60
 """Minutes below which a length is told in words: it is often a slip, such as 7 for 7d."""

@@ -25,13 +25,13 @@ from batch_share.ledger.states import State, rows_in
 from batch_share.logs import bind_run
 from batch_share.planning.already_shared import check_newest, find_missing, note_begin, note_end, recover
 from batch_share.planning.intake import check_said
-from batch_share.results.answers import write_beside
-from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
-from batch_share.results.wording import spell_result
+from batch_share.results.answers import REASONS_SHOWN, summarize, write_beside
+from batch_share.results.wording import ExitCode, Summary, spell_result
 from batch_share.sending.audit import audit
-from batch_share.sending.follow_up import following_up
+from batch_share.sending.follow_up import Polls, following_up
+from batch_share.sending.guards import FailureGuard
 from batch_share.sending.onlookers import Preview, log_error, log_plan, logging_ends, logging_job
-from batch_share.sending.session import Course, ending_early, open_session
+from batch_share.sending.session import Course, Session, ending_early, open_connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Row, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.sending.onlookers import Watcher
-    from batch_share.sending.session import Session
     from batch_share.settings import Settings
 
 
@@ -264,13 +263,29 @@ async def sheet_of(ledger: LedgerReader) -> SheetRecord:
 async def _session(
     ledger: Ledger, job: Kind, settings: Settings, watcher: Watcher, course: Course
 ) -> AsyncIterator[Session]:
-    """A session on the ledger, noted as a run; stopped if LeadSquared wants no call yet."""
+    """A session on the ledger, noted as a run; stopped if LeadSquared wants no call yet.
+
+    Raises as `open_connection`; LedgerError if the ledger is another host's.
+    """
     async with AsyncExitStack() as stack:
         stack.enter_context(logging_job(ledger, job.command, settings))
-        session = await stack.enter_async_context(open_session(settings, ledger, watcher, course))
-        session.guard.spell = spell_result
+        host, _, _ = settings.account()
+        theirs = (await ledger.facts())["host"]
+        if await ledger.sheet() is None:  # nothing was ever sent for it: the host may have been mistyped
+            await ledger.note_host(host)
+        elif theirs != host:
+            raise LedgerError(
+                ledger.name,
+                f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
+                "another ledger with --ledger",
+                problem="The ledger belongs to another LeadSquared host than the one that is set.",
+                hint="Set the host that it belongs to, or use another ledger.",
+            )
+        connection = await stack.enter_async_context(open_connection(settings, watcher, course))
+        guard = FailureGuard(settings.stop_after_failures, settings.stop_at, spell=spell_result)
         if not job.guarded:
-            session.guard.off()
+            guard.off()
+        session = Session(**vars(connection), ledger=ledger, polls=Polls(settings.wait), guard=guard)
         session = await stack.enter_async_context(noted(session, job))
         bind_run(await ledger.last_run_id() or "")
         session.tally.begin(await ledger.counts())

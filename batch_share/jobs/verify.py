@@ -22,7 +22,6 @@ from batch_share.jobs.job import Ending, do
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import RunSheet
 from batch_share.leadsquared.account import name_of_account, names_of_account
-from batch_share.leadsquared.models import as_text, id_of, is_guid
 from batch_share.leadsquared.people import (
     ALL_USERS,
     FoundLead,
@@ -41,6 +40,9 @@ from batch_share.leadsquared.protocol import (
     Done,
     ShareItem,
     ShareStatus,
+    as_text,
+    id_of,
+    is_guid,
     read_activity_types,
     read_request_id,
     read_status,

@@ -15,7 +15,7 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.states import State, rows_in
 from batch_share.outputs import Named, Output
 from batch_share.results import wording
-from batch_share.results.summary import summarize
+from batch_share.results.answers import summarize
 from batch_share.results.wording import NO_USER, Advice, how_it_ended, reason_of
 from batch_share.results.writing import write_output
 

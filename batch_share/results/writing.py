@@ -27,7 +27,7 @@ from batch_share.outputs import (
     telling_of,
     temporary_for,
 )
-from batch_share.sheet.text import guarded
+from batch_share.sheet.reader import guarded
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -15,7 +15,7 @@ from batch_share.jobs.watch import AGAIN, FolderTrouble, Inbox, Watch
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.planning.plan import SheetOptions
-from batch_share.results.summary import Summary
+from batch_share.results.wording import Summary
 from batch_share.sending.session import Stop
 from batch_share.settings import Settings
 

@@ -27,8 +27,7 @@ from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Alike, EndingSoon, Row, Why
 from batch_share.ledger.states import State
 from batch_share.results.notify import Notice
-from batch_share.results.summary import Summary
-from batch_share.results.wording import OTHERWISE, why_stopped
+from batch_share.results.wording import OTHERWISE, Summary, why_stopped
 
 SECRETIVE = Path("/home/asha")
 

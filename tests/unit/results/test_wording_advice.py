@@ -11,8 +11,7 @@ import pytest
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State
-from batch_share.results.summary import Summary
-from batch_share.results.wording import TO_REPORT, at_rest, headline, next_steps, others
+from batch_share.results.wording import TO_REPORT, Summary, at_rest, headline, next_steps, others
 
 
 @pytest.mark.parametrize(
