@@ -8,12 +8,12 @@ The way of a row, from its sheet to a shared lead, each step in the module that 
     planning.intake     into the ledger, known by what it asks for: pending, or skipped if that was done before
     jobs.job            shown and agreed to; then calls are made, each paced, noted first, settled when answered
     sending.sender      posting: its intent is committed, then sending.steps posts the user's activity: posted
-    sending.owner       the first of a kind is read back: is the activity really the user's?
+    sending.steps       the first of a kind is read back: is the activity really the user's?
     sending.sender      sharing: intent again, then the lead is shared in its context: accepted, a request Id
     sending.follow_up   the status API, asked until it says what became of the request: shared, or failed
     results.answers     the sheet again, each row with its result
 
-What an answer means says leadsquared.protocol, what that makes of a row sending.verdict: its state and its cause.
+What an answer means says leadsquared.protocol, what that makes of a row sending.calls: its state and its cause.
 What people are told of these is made in results.wording alone. A row whose call may have arrived and was not
 answered is unknown: jobs.reconcile looks its activity up before anything is sent again.
 
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.check_up import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.verify import Verified
     from batch_share.jobs.watch import SheetOutcome
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import KnownRun
@@ -65,13 +66,12 @@ if TYPE_CHECKING:
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.overview import Look, LookColumn, Overview, PlanFiles
     from batch_share.planning.plan import Approval, SheetOptions
-    from batch_share.results.answers import LedgerRow, Page
-    from batch_share.results.failed_sheet import FailedSheet
-    from batch_share.results.summary import ExitCode, Summary
+    from batch_share.results.answers import FailedSheet, LedgerRow, Page
+    from batch_share.results.wording import ExitCode, Summary
     from batch_share.results.writing import Placed
-    from batch_share.sending.cost import Cost
     from batch_share.sending.onlookers import (
         AskingAgain,
+        Cost,
         Doubt,
         Held,
         Holder,
@@ -156,6 +156,7 @@ __all__ = [
     "TooManyRevokes",
     "TooManyRows",
     "Unreachable",
+    "Verified",
     "Waiting",
     "Watcher",
     "__version__",
@@ -170,11 +171,11 @@ _ELSEWHERE: Final = {
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
     "Changes": "ledger.records",
-    "Cost": "sending.cost",
+    "Cost": "sending.onlookers",
     "Doubt": "sending.onlookers",
     "Ending": "jobs.job",
-    "ExitCode": "results.summary",
-    "FailedSheet": "results.failed_sheet",
+    "ExitCode": "results.wording",
+    "FailedSheet": "results.answers",
     "Finding": "jobs.check_up",
     "Held": "sending.onlookers",
     "Holder": "sending.onlookers",
@@ -205,9 +206,10 @@ _ELSEWHERE: Final = {
     "SheetOutcome": "jobs.watch",
     "Alike": "ledger.records",
     "State": "ledger.states",
-    "Summary": "results.summary",
+    "Summary": "results.wording",
     "Sweep": "jobs.purge",
     "ToShare": "ledger.records",
+    "Verified": "jobs.verify",
     "Waiting": "ledger.records",
     "Watcher": "sending.onlookers",
     "check_sheet_file": "sheet.reader",

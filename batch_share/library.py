@@ -24,7 +24,8 @@ from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.revoke import Revoke
-from batch_share.jobs.run import FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
+from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
+from batch_share.jobs.verify import Verification, Verified
 from batch_share.jobs.watch import SETTLE, Inbox, SheetOutcome, Watch
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
@@ -68,9 +69,8 @@ if TYPE_CHECKING:
     from batch_share.planning.access import Access
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.overview import Look, Overview, PlanFiles
-    from batch_share.results.answers import Page
-    from batch_share.results.failed_sheet import FailedSheet
-    from batch_share.results.summary import Summary
+    from batch_share.results.answers import FailedSheet, Page
+    from batch_share.results.wording import Summary
     from batch_share.results.writing import Placed
     from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress, Watcher
     from batch_share.settings import Settings
@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     LedgerLike = Name | LedgerName
 
 T = TypeVar("T")
-JobKind = Literal["run", "resume", "retry", "revoke", "follow_up"]
+JobKind = Literal["run", "resume", "retry", "revoke", "follow_up", "audit"]
 
 
 class JobOptions(TypedDict, total=False):
@@ -303,7 +303,7 @@ class BatchShare:
         elif kind == "revoke":
             made = Revoke(self._ledger(file), reported.get("rows"), reported.get("user"))
         else:
-            made = FollowUp(self._ledger(file))
+            made = (AuditLedger if kind == "audit" else FollowUp)(self._ledger(file))
 
         async def work(course: Course) -> Ending:
             try:
@@ -351,6 +351,13 @@ class BatchShare:
     async def follow_up(self, ledger: LedgerLike) -> Ending:
         """Ask what became of every accepted share of a ledger."""
         return await self._ending(await self.start("follow_up", ledger))
+
+    async def audit(self, ledger: LedgerLike) -> Ending:
+        """Hold all activities of a ledger against LeadSquared: each there once, and none that should not be.
+
+        What was found is in the summary's `audit`, and kept in the ledger.
+        """
+        return await self._ending(await self.start("audit", ledger))
 
     async def watch(
         self,
@@ -494,6 +501,18 @@ class BatchShare:
     def _ledger(self, named: LedgerLike) -> LedgerName:
         return named if isinstance(named, LedgerName) else self.ledger_of(named)
 
+    def verify_intent(self, lead: str, user: str) -> str:
+        """What `verify` will do, in a sentence. Raises SettingsError."""
+        return Verification(self.settings, self._watcher, lead, user).intent()
+
+    async def verify(self, lead: str, user: str) -> Verified:
+        """Try what the account really does on a lead and a user of the caller's own; what it shares it revokes.
+
+        `lead` is a GUID, number or e-mail address, or a GUID and a number with a comma between them; `user` a GUID
+        or e-mail address. Raises BatchShareError for what stops it before its first share.
+        """
+        return await Verification(self.settings, self._watcher, lead, user).carry_out()
+
     async def doctor(self) -> Sequence[Finding]:
         """Whether settings, keys, host, clock, limits and folders are well: findings, the first to fix first.
 
@@ -594,6 +613,7 @@ _TAKES: Final[Mapping[str, frozenset[str]]] = {
     "retry": frozenset({"reason", "everything"}),
     "revoke": frozenset({"rows", "user"}),
     "follow_up": frozenset(),
+    "audit": frozenset(),
 }
 """What each kind of job can be told."""
 

@@ -102,11 +102,12 @@ def telling_of(target: Path) -> Iterator[None]:
 
 def write_private(file: Path, text: str) -> None:
     """Write a text file that only its owner can read. Raises OSError."""
-    with open(file, "w", encoding="utf-8", opener=_private) as out:
+    with open(file, "w", encoding="utf-8", opener=private) as out:
         out.write(text)
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
+    """The `opener` of a file that only its owner can read."""
     return os.open(path, flags, 0o600)
 
 
@@ -156,7 +157,7 @@ class Named:
                 yield temporary
                 with suppress(OSError):  # first: whatever is cut off then, the file is known as ours
                     self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-                    with open(self.folder / _LIST, "a", encoding="ascii", opener=_private) as out:
+                    with open(self.folder / _LIST, "a", encoding="ascii", opener=private) as out:
                         out.write(f"{digest_of(temporary)}\n")
                 temporary.replace(self.target)
         except OSError as error:

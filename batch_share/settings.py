@@ -217,6 +217,7 @@ PRIVATE: Final = {
     "data_folder",
     "log_folder",
     "log_level",
+    "wire_log",
 }
 """Settings that are secret, or of this machine alone: no ledger holds them."""
 
@@ -468,6 +469,8 @@ class Settings(BaseSettings):
     data_folder: Path = Field(Path(platformdirs.user_data_dir("batch-share", appauthor=False)))
     log_folder: Path = Field(Path(platformdirs.user_log_dir("batch-share", appauthor=False)))
     log_level: Literal["debug", "info"] = "info"
+    audit_pages: Annotated[int, Field(ge=0)] = 100
+    wire_log: Path | None = Field(None, examples=["trouble.jsonl"])
 
     _given: frozenset[str] = PrivateAttr(frozenset())
 

@@ -42,6 +42,7 @@ class DirectClient:
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self.base_url = "http://sandbox.invalid"
+        self.wire_log = None
         self._sandbox = sandbox
         access_key, secret_key = (key.get_secret_value() for key in keys) if keys else _keys_of(sandbox)
         self._headers = {"x-LSQ-AccessKey": access_key, "x-LSQ-SecretKey": secret_key}

@@ -59,9 +59,9 @@ def _serve() -> None:
     import batch_share.cli.work
     import batch_share.jobs.run
     import batch_share.sheet.workbook
-    from batch_share.sending import polls
+    from batch_share.sending import follow_up
 
-    vars(polls)["FIRST_PATIENCE"] = 0.0  # the sandbox of these tests processes at once
+    vars(follow_up)["FIRST_PATIENCE"] = 0.0  # the sandbox of these tests processes at once
 
     prepare()
     for line in sys.stdin:

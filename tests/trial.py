@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from batch_share.common import Rate
 from batch_share.jobs.job import Ending, Kind, do
 from batch_share.jobs.revoke import Revoke
-from batch_share.jobs.run import FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
+from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
 from batch_share.ledger.files import LedgerName
 from batch_share.planning.intake import SheetJob
 from batch_share.sandbox import Sandbox, SandboxOptions, World
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pytest
 
     from batch_share.ledger.states import State
-    from batch_share.results.summary import Summary
+    from batch_share.results.wording import Summary
     from batch_share.sandbox.wire import SandboxCall
     from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
     from batch_share.sending.session import Connection
@@ -209,6 +209,7 @@ class Trial:
             "workers": 6,
             "wait": 0.0,
             "grace": 0.0,
+            "audit_pages": 0,  # a test counts the calls that it is about
             "stop_after_failures": 0,  # tests let rows fail on purpose; what is in force otherwise is UNCHANGED
             "state_folder": self.folder / "state",
             "data_folder": self.folder / "data",
@@ -247,6 +248,16 @@ class Trial:
     ) -> Ending:
         """Revoke shares."""
         return await self.do(Revoke(self.name, rows, user), onlooker, **changes)
+
+    async def audit(self, **changes: Any) -> dict[str, Any]:
+        """Hold the ledger against the sandbox now; what was found."""
+        await self.do(AuditLedger(self.name), **changes)
+        return self.audited()
+
+    def audited(self) -> dict[str, Any]:
+        """What the last audit found, by the ledger."""
+        ((found,),) = self.query("SELECT value FROM about WHERE name = 'audit'")
+        return cast("dict[str, Any]", json.loads(found))
 
     def put_forward(self, seconds: float) -> None:
         """Let the sandbox's clock go ahead."""

@@ -58,7 +58,7 @@ def in_virtual_time(
     sandbox = Sandbox(reported, VirtualClock(), faults)
 
     def client(
-        host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float, proxy: None
+        host: str, access: SecretStr, secret: SecretStr, *, answer_seconds: float, proxy: None, wire_log: None
     ) -> DirectClient:
         made = DirectClient(sandbox, (access, secret), answer_seconds=answer_seconds)
         made.base_url = host

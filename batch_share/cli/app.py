@@ -14,13 +14,14 @@ from batch_share.cli.ledgers import access, purge, report, results, runs, status
 from batch_share.cli.practice import demo, sandbox
 from batch_share.cli.run import follow_up, plan, resume, retry, revoke, run, watch
 from batch_share.cli.setup import config, doctor, login, logout
+from batch_share.cli.verifying import verify
 from batch_share.errors import BatchShareError
 
 _SET_UP: Final = "Set up"
 _COMMANDS: Final = {
     "Every day": (plan, run, watch, status, access, results, report),
     "When something went wrong": (resume, retry, revoke, follow_up),
-    _SET_UP: (doctor, login, logout),
+    _SET_UP: (doctor, verify, login, logout),
     "Practice": (demo, sandbox),
     "Housekeeping": (runs, purge),
 }
@@ -70,7 +71,7 @@ def main() -> None:
         try:
             app()
         except BatchShareError as error:
-            from batch_share.results.summary import ExitCode
+            from batch_share.results.wording import ExitCode
 
             typer.echo(f"batch-share: {error}", err=True)
             sys.exit(ExitCode.of(error))

@@ -141,7 +141,7 @@ def in_short(error: BatchShareError, sent: int) -> str:
 
 def answer(error: BatchShareError, asked: Asked, typed: Mapping[str, Any]) -> None:
     """Print the answer that the options ask for, if they do, of a command that ended by an error."""
-    from batch_share.results.summary import ExitCode
+    from batch_share.results.wording import ExitCode
 
     code = ExitCode.of(error)
     if typed.get("json"):

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 @takes("json")
-def status(ledger: LedgerFile, given: Given) -> int:
+def status(
+    ledger: LedgerFile,
+    given: Given,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Ask LeadSquared whether each activity is there once, and no other.")
+    ] = False,
+) -> int:
     """Show how many rows of LEDGER are in which state. It works during a run, too.
 
     Example: batch-share status leads.csv.ledger.db --json
@@ -32,8 +38,11 @@ def status(ledger: LedgerFile, given: Given) -> int:
     import asyncio
 
     from batch_share.cli.screen import Display
+    from batch_share.cli.work import Work
     from batch_share.library import BatchShare
 
+    if audit:
+        return Work("status --audit", ledger, given).do(lambda library: library.audit(ledger))
     summary = asyncio.run(BatchShare().status(ledger))
     Display(json=given["json"]).totals(summary)
     return summary.exit_code
@@ -262,12 +271,11 @@ def purge(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before deleting.")] = False,
 ) -> None:
-    """Delete what old runs left that holds personal data.
+    """Delete the personal data that old runs left behind.
 
-    That is their ledger, the results and what else was written of it beside the sheet, unless it was changed since;
-    the sheet itself is never deleted, and the counts are kept. What is kept of look-ups goes without a question. A
-    ledger with rows still to be sent, unknown or accepted, or with shares that are still live, stays, as does one
-    in use.
+    That is their ledger, the results and what else was written beside the sheet, unless it was changed since; the
+    sheet itself is never deleted, and the counts are kept. Stored look-ups are deleted without asking. A ledger
+    stays if it is in use, has rows to send, unknown or accepted, or has live shares.
 
     Example: batch-share purge --older-than 90d
     """

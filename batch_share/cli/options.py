@@ -75,6 +75,8 @@ SETTING_TEXTS: Final = {
     "data_folder": "Where the index of runs is, and what columns were said to hold.",
     "log_folder": "Where the log is.",
     "log_level": "What to log: info, or debug, which adds every call.",
+    "audit_pages": "Pages of 1,000 activities that a run reads at most, at its end, to prove that none is doubled.",
+    "wire_log": "A new file for every call and answer, without anybody's data, to be sent to whoever helps.",
 }
 """What each setting is for: for its option's help, the settings file of `config init`, the README.
 

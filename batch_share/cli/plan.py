@@ -11,8 +11,7 @@ from rich.table import Table
 from batch_share.cli.screen import AGAIN, STYLES, console, spell_activities, spell_cost
 from batch_share.common import plural, spell_rows, spell_time
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode
-from batch_share.results.wording import lasting, spell_alike, spell_guards, spell_recalled
+from batch_share.results.wording import ExitCode, lasting, spell_alike, spell_guards, spell_recalled
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -62,6 +62,12 @@ def sandbox(
         Optional[str], typer.Option(help="What goes wrong and how often, such as applied-reset=2%,Create:503=1%.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Which leads and users it has, and which calls go wrong.")] = 1,
+    replay: Annotated[
+        Optional[Path],
+        typer.Option(
+            help="Answer as the account did that this wire log is of; the sheet to run is written beside it."
+        ),
+    ] = None,
 ) -> None:
     """Start an imitation LeadSquared here, to practise on. Ctrl-C stops it.
 
@@ -86,9 +92,12 @@ def sandbox(
     """
     given = dict(locals())
     import asyncio
+    import dataclasses
 
-    from batch_share.common import Rate, parse_seconds
+    from batch_share.common import Rate, parse_seconds, plural
+    from batch_share.outputs import names_for
     from batch_share.sandbox import SandboxOptions, serve_forever
+    from batch_share.sandbox.replay import Replay
 
     if window not in {"sliding", "fixed"}:
         raise SettingsError("window", "write sliding or fixed")
@@ -106,11 +115,25 @@ def sandbox(
             "faults": faults or "",
         }
         given.pop("bulk_limit")
+        given.pop("replay")
         options = SandboxOptions(**given)
     except ValueError as error:
         raise SettingsError("sandbox", str(error)) from None
+    wrappers = []
+    if replay is not None:
+        sheet = next(name for name in names_for(replay.with_suffix(".csv")) if not name.exists())
+        try:
+            wrappers = [again := Replay(replay)]
+            again.write_sheet(sheet)
+        except (OSError, ValueError) as error:
+            raise SettingsError("replay", f"{replay}: {getattr(error, 'strerror', None) or error}") from None
+        options = dataclasses.replace(options, rate=Rate(1000, 1.0))  # the log has every refusal there was
+        typer.echo(
+            f"It answers the {plural(again.calls, 'call')} of {replay}. The {plural(len(again.sheet), 'row')} that "
+            f"go with it are in {sheet}."
+        )
     try:
-        asyncio.run(serve_forever(options, _announce))
+        asyncio.run(serve_forever(options, _announce, wrappers))
     except OSError as error:
         why = os.strerror(error.errno or 0)
         problem = f"{port} can't be listened on ({why}): choose another, or 0 for any"
@@ -170,7 +193,7 @@ async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate) -> int:
 
     from batch_share.common import plural
     from batch_share.ledger.states import State
-    from batch_share.results.summary import ExitCode
+    from batch_share.results.wording import ExitCode
     from batch_share.sandbox import Sandbox, SandboxOptions
 
     console = Console(highlight=False)

@@ -16,7 +16,7 @@ from batch_share.cli.work import TerminalWatcher, draining, logged
 from batch_share.common import plural
 from batch_share.errors import BatchShareError, LedgerError, NotConfirmed, SettingsError
 from batch_share.library import BatchShare
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 from batch_share.sending.onlookers import Doubt
 
 if TYPE_CHECKING:

@@ -28,14 +28,15 @@ from batch_share.common import Cause, plural, spell_minutes, utc_now
 from batch_share.errors import NotConfirmed
 from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode
 from batch_share.results.wording import (
     CUT,
     MEANING,
+    ExitCode,
     headline,
     lasting,
     next_steps,
     spell_alike,
+    spell_audit,
     spell_corrected,
     spell_earlier,
     spell_guards,
@@ -53,9 +54,8 @@ if TYPE_CHECKING:
     from batch_share.cli.entry import Asked
     from batch_share.jobs.job import Ending
     from batch_share.ledger.records import Alike, ToShare
-    from batch_share.results.summary import Summary
-    from batch_share.sending.cost import Cost
-    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress
+    from batch_share.results.wording import Summary
+    from batch_share.sending.onlookers import Cost, Doubt, Outlook, Preview, Progress
 
 HOUR: Final = 60
 """Minutes below which a length is told in words: it is often a slip, such as 7 for 7d."""
@@ -327,6 +327,8 @@ class Display:
         )
         for note in preview.notes:
             self._tell(escape(note))
+        if not preview.is_verified:
+            self._tell("What this account really does was never tried: `batch-share verify LEAD USER` finds out.")
         if preview.changes is not None and total > preview.changes.new:
             changes = preview.changes
             known = f"{changes.kept:,} of {plural(changes.new + changes.kept, 'row')} are as they were"
@@ -488,6 +490,8 @@ class Display:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
         for each in summary.unchecked:
             out.print(f"\nNot checked: {spell_unchecked(each)}.", soft_wrap=True, markup=False)
+        for line in spell_audit(summary):
+            out.print(f"\n{line}", soft_wrap=True, markup=False)
         for reported in next_steps(summary):
             out.print(f"\n{reported}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)

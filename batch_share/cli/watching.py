@@ -12,7 +12,7 @@ from batch_share.cli.work import draining
 from batch_share.common import parse_seconds
 from batch_share.errors import AccessDenied, BatchShareError, SettingsError
 from batch_share.library import BatchShare
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path

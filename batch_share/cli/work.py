@@ -16,7 +16,7 @@ from batch_share.errors import BatchShareError
 from batch_share.ledger.files import LedgerName
 from batch_share.library import BatchShare
 from batch_share.logs import LineHandler, attached, open_log
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from batch_share import Ending
     from batch_share.cli.options import Given
-    from batch_share.results.summary import Summary
+    from batch_share.results.wording import Summary
     from batch_share.sending.onlookers import Progress
     from batch_share.settings import Settings
 

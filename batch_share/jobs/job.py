@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, ClassVar
 
-from batch_share.common import __version__
+from batch_share.common import __version__, utc_now
 from batch_share.errors import (
     AccountClosed,
     BatchShareError,
@@ -27,12 +27,13 @@ from batch_share.ledger.states import INTENTS, State, rows_in
 from batch_share.logs import about, bind_run, log
 from batch_share.planning.already_shared import check_newest, find_missing, note_begin, note_end, recover
 from batch_share.planning.intake import check_said
-from batch_share.results.answers import write_beside
-from batch_share.results.summary import REASONS_SHOWN, ExitCode, Summary, summarize
-from batch_share.results.wording import spell_result
-from batch_share.sending.follow_up import following_up
+from batch_share.results.answers import REASONS_SHOWN, summarize, write_beside
+from batch_share.results.wording import ExitCode, Summary, spell_result
+from batch_share.sending.audit import audit
+from batch_share.sending.follow_up import Polls, following_up
+from batch_share.sending.guards import FailureGuard
 from batch_share.sending.onlookers import Preview, log_error, logging_ends
-from batch_share.sending.session import Course, ending_early, open_session
+from batch_share.sending.session import Course, Session, ending_early, open_connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Row, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.sending.onlookers import Watcher
-    from batch_share.sending.session import Session
     from batch_share.settings import Settings
 
 
@@ -181,9 +181,13 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                 if job.posts and field_ and field_ in (sheet.mapping or {}).values():
                     raise SettingsError("marker_field", f"the sheet has a column for {field_}: name another field")
                 await job.begin(session)
+                begun = utc_now()
                 following = following_up(session) if settings.follow_up else nullcontext()
                 async with watcher.watch(session.progress, session.stop.ask), following:
                     await job.work(session, choice.due)
+                    if job.posts and session.tally.sent and settings.audit_pages:
+                        with ending_early(session.stop):
+                            await audit(session, begun)
             return replace(await _end(session, job), preview=course.preview)
 
 
@@ -264,14 +268,30 @@ async def sheet_of(ledger: LedgerReader) -> SheetRecord:
 async def _session(
     ledger: Ledger, job: Kind, settings: Settings, watcher: Watcher, course: Course
 ) -> AsyncIterator[Session]:
-    """A session on the ledger, noted as a run; stopped if LeadSquared wants no call yet."""
+    """A session on the ledger, noted as a run; stopped if LeadSquared wants no call yet.
+
+    Raises as `open_connection`; LedgerError if the ledger is another host's.
+    """
     async with AsyncExitStack() as stack:
         account = name_of_account(settings)
         stack.enter_context(about(command=job.command, ledger=ledger.name.short, account=account))
-        session = await stack.enter_async_context(open_session(settings, ledger, watcher, course))
-        session.guard.spell = spell_result
+        host, _, _ = settings.account()
+        theirs = (await ledger.facts()).host
+        if await ledger.sheet() is None:  # nothing was ever sent for it: the host may have been mistyped
+            await ledger.note(host=host)
+        elif theirs != host:
+            raise LedgerError(
+                ledger.name,
+                f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
+                "another ledger with --ledger",
+                problem="The ledger belongs to another LeadSquared host than the one that is set.",
+                hint="Set the host that it belongs to, or use another ledger.",
+            )
+        connection = await stack.enter_async_context(open_connection(settings, watcher, course))
+        guard = FailureGuard(settings.stop_after_failures, settings.stop_at, spell=spell_result)
         if not job.guarded:
-            session.guard.off()
+            guard.off()
+        session = Session(**vars(connection), ledger=ledger, polls=Polls(settings.wait), guard=guard)
         session = await stack.enter_async_context(noted(session, job))
         bind_run(await ledger.last_run_id() or "")
         session.tally.begin(await ledger.counts())

@@ -14,17 +14,18 @@ from batch_share.ledger.states import OPEN, State, rows_in
 from batch_share.outputs import Output
 from batch_share.planning.already_shared import choose_renewals
 from batch_share.planning.intake import plan_meant
-from batch_share.results.answers import results_path, write_results
-from batch_share.results.failed_sheet import (
+from batch_share.results.answers import (
     FailedSheet,
     failed_path,
+    results_path,
+    summarize,
     write_failed,
     write_failed_to,
+    write_results,
 )
 from batch_share.results.notify import Notice, tell
 from batch_share.results.report import ROWS_REPORTED, report_path, write_report
-from batch_share.results.summary import ExitCode, Summary, summarize
-from batch_share.results.wording import CUT, DONE, INTERRUPTED, why_stopped
+from batch_share.results.wording import CUT, DONE, INTERRUPTED, ExitCode, Summary, why_stopped
 from batch_share.results.writing import beside, written_last
 
 if TYPE_CHECKING:

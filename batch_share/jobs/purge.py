@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from batch_share.common import utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
 from batch_share.ledger.files import LedgerLock, read_ledger
-from batch_share.ledger.kept import KeptAnswers
 from batch_share.ledger.known import catch_up, open_history
 from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, OPEN
 from batch_share.outputs import digest_of
+from batch_share.planning.intake import KeptAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set

@@ -21,11 +21,10 @@ from batch_share.ledger.known import SAME_END
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.planning.already_shared import Elsewhere, known_elsewhere
+from batch_share.sending.calls import AGAIN
 from batch_share.sending.onlookers import Awaited
-from batch_share.sending.owner import Whose, whose_is
 from batch_share.sending.session import ending_early, in_parallel
-from batch_share.sending.steps import Found, asked, collect, end_in, in_note, marker_of
-from batch_share.sending.verdict import AGAIN
+from batch_share.sending.steps import Found, Whose, asked, collect, end_in, in_note, marker_of, whose_is
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence

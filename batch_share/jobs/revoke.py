@@ -27,10 +27,9 @@ from batch_share.logs import log
 from batch_share.planning.already_shared import shares_meant
 from batch_share.results.wording import HOW_TO_ADD
 from batch_share.sending.calls import Dispatch, write
-from batch_share.sending.follow_up import all_followed_up, following_up
+from batch_share.sending.follow_up import Polls, all_followed_up, following_up
 from batch_share.sending.guards import FailureGuard, Health, call_by_address
 from batch_share.sending.onlookers import RevokedEarlier, Tally
-from batch_share.sending.polls import Polls
 from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import asked
 from batch_share.sheet.rows import Selection
@@ -237,7 +236,7 @@ async def find_due(session: Session, claims: Sequence[Row]) -> tuple[Sequence[Du
             session.tally.remark(f"{unseen} can't be looked at: what it shared since it last was is not revoked")
         await refresh(history, ledger, name_of_account(session.settings), goes_on=True)
         meant = shares_meant(history, host, [asked(claim) for claim in claims])
-    due = [Due(claim, shares) for claim, shares in zip(claims, meant, strict=True)]
+        due = [Due(claim, shares) for claim, shares in zip(claims, meant, strict=True)]
     reported = []
     # Of those that are skipped it was told before.
     if vain := sum(not (each.where or each.claim.state is State.SKIPPED) for each in due):

@@ -16,6 +16,7 @@ from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, Se
 from batch_share.jobs.job import Choice, Kind, preview_of, sheet_of
 from batch_share.jobs.reconcile import Reconciler
 from batch_share.jobs.revoke import find_due, revoke_earlier, still_due
+from batch_share.leadsquared.account import is_verified
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.queries import ACCEPTED, Reasons
 from batch_share.ledger.reading import pages
@@ -25,12 +26,14 @@ from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take
 from batch_share.planning.overview import Counts
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_alike, spell_row
+from batch_share.sending.audit import audit
 from batch_share.sending.follow_up import all_followed_up, following_up
-from batch_share.sending.guards import check_canary
+from batch_share.sending.guards import call_by_address, check_canary, excesses
 from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
 from batch_share.sending.sender import Sender, send_rows
 from batch_share.sending.session import ending_early
 from batch_share.sending.steps import activity_marker, asked
+from batch_share.sheet.columns import Field
 from batch_share.sheet.mapping import Remembered, SheetMapping
 
 if TYPE_CHECKING:
@@ -153,8 +156,11 @@ class Resume(Kind):
             to_share=await ledger.to_share(),
             zone=counts.zone,
             plan=counts.as_json(),
+            is_verified=is_verified(settings),
         )
-        return Choice(preview, await ledger.ids_to_do(), due, next(iter(counts.excesses), None))
+        addresses = call_by_address(await ledger.known_users())
+        excess = next(excesses(counts.due, settings, addresses, counts.earlier), None)
+        return Choice(preview, await ledger.ids_to_do(), due, excess)
 
     async def _counted(self, session: Session) -> Counts:
         """What is to be done, as a plan counts it."""
@@ -281,6 +287,30 @@ class RunSheet(Resume):
         self.read_notes = [*sheet.notes(), *sheet.of_people]
         self.notes = sheet.notes() if self.changes else ()
         self.reported = await unread_columns(self.plan, session.ledger)
+        if (wire_log := session.client.wire_log) is not None and (taken := await session.ledger.sheet()):
+            mapping = taken.mapping or {}
+            async for row in session.ledger.rows_of_sheet():
+                cells = {
+                    mapping[name]: cell
+                    for name, cell in zip(taken.columns, row.cells, strict=False)
+                    if name in mapping
+                }
+                if row.instruction:  # what people call a type of activity is hidden
+                    cells[Field.EVENT] = str(row.instruction.event)
+                wire_log.note_row(row.sheet_row, cells)
+
+
+class AuditLedger(Kind):
+    """Look whether every activity that a ledger knows of is at LeadSquared once, and no other of its rows."""
+
+    command = "status --audit"
+    guarded = False
+    posts = False
+
+    async def work(self, session: Session, due: Sequence[Due]) -> None:  # noqa: ARG002 - as every Kind
+        """Ask for all that was ever posted."""
+        with ending_early(session.stop):
+            await audit(session)
 
 
 class Reconcile(Kind):

@@ -27,8 +27,7 @@ from batch_share.ledger.states import INTENTS, ON_ITS_WAY, PROCESSING, rows_in
 from batch_share.outputs import names_for, write_private
 from batch_share.planning.already_shared import note_move
 from batch_share.planning.intake import SheetJob
-from batch_share.results.summary import ExitCode
-from batch_share.results.wording import spell_release
+from batch_share.results.wording import ExitCode, spell_release
 from batch_share.sheet.reader import SHEET_SUFFIXES
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
     from batch_share.jobs.job import Kind
     from batch_share.planning.plan import SheetOptions
-    from batch_share.results.summary import Summary
+    from batch_share.results.wording import Summary
     from batch_share.sending.session import Stop
     from batch_share.settings import Settings
 

@@ -397,6 +397,20 @@ def names_of_account(settings: Settings) -> frozenset[str]:
     return frozenset(here | {key for key, account in told.items() if account in here})
 
 
+KNOWN_FOR_DAYS: Final = 30
+"""How long what was found out is taken to hold: plans and settings of accounts change, seldom within a month."""
+
+
+def is_verified(settings: Settings) -> bool:
+    """Whether somebody has tried the account on this machine, and not too long ago."""
+    for name in names_of_account(settings):
+        with suppress(OSError):
+            tried = (settings.data_folder / f"verify-{name}.json").stat().st_mtime
+            if time.time() - tried < KNOWN_FOR_DAYS * 86_400:
+                return True
+    return False
+
+
 ASK_AGAIN: Final = 0.5
 """Seconds between two tries to get the turn: nobody who waits for a run notices them, and they cost nothing."""
 

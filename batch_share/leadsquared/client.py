@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from batch_share.leadsquared.wire_log import CallLog
     from batch_share.settings import Proxy
 
 HIDDEN: Final = "***"
@@ -161,7 +162,8 @@ class Client:
     """A session with one account on one host. Use it as an async context manager.
 
     `base_url` is the host's base, without `/v2`; the keys travel in headers only
-    (https://apidocs.leadsquared.com/authentication/), and through a `proxy` inside TLS only.
+    (https://apidocs.leadsquared.com/authentication/), and through a `proxy` inside TLS only. A `wire_log` is told
+    of every call.
     """
 
     def __init__(
@@ -172,11 +174,13 @@ class Client:
         *,
         answer_seconds: float = ANSWER_SECONDS,
         proxy: Proxy | None = None,
+        wire_log: CallLog | None = None,
     ) -> None:
         if proxy is not None and not base_url.startswith("https:"):
             raise ValueError("a proxy would see the keys")
         self.base_url = base_url
         self._proxy = proxy
+        self.wire_log = wire_log
         self._root = f"{base_url}/v2/"
         self._keys = (access_key, secret_key)
         self._redactor = Redactor(access_key, secret_key)
@@ -214,14 +218,14 @@ class Client:
 
     async def send(self, call: Call) -> Answer | NotSent | Lost:
         """Send `call` once. Never raises for what the network or the server does."""
-        if not LOGGER.isEnabledFor(logging.DEBUG):
-            return await self._send(call)
         began = perf_counter()
         answer = await self._send(call)
-        status = answer.status if isinstance(answer, Answer) else None
-        log.debug(
-            "called", endpoint=call.path, status=status, milliseconds=round(1000 * (perf_counter() - began), 1)
-        )
+        seconds = perf_counter() - began
+        if self.wire_log is not None:
+            self.wire_log.note_call(call, answer, seconds)
+        if LOGGER.isEnabledFor(logging.DEBUG):
+            status = answer.status if isinstance(answer, Answer) else None
+            log.debug("called", endpoint=call.path, status=status, milliseconds=round(1000 * seconds, 1))
         return answer
 
     async def _send(self, call: Call) -> Answer | NotSent | Lost:

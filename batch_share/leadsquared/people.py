@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from batch_share.leadsquared import guesses
-from batch_share.leadsquared.models import id_of, text_of
-from batch_share.leadsquared.protocol import Call, Lost, clean, post, read_records
+from batch_share.leadsquared.protocol import Call, Lost, clean, id_of, post, read_records, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -69,6 +69,7 @@ from batch_share.ledger.records import (
     Facts,
     Lookup,
     NewRow,
+    Posted,
     Row,
     RunRecord,
     Share,
@@ -539,6 +540,23 @@ class LedgerReader:
         each = select(attempts.c.id, attempts.c.marker).where(attempts.c.marker.is_not(None))
         async for row in self._paged(each, attempts.c.id, SHARES_PAGE):
             yield row["marker"]
+
+    async def posted(self, since: datetime | None = None) -> AsyncIterator[Posted]:
+        """The activities that were sent with a marker, answered or not, `since` then; each once for each try."""
+        sent = attempts.join(rows, rows.c.id == attempts.c.row_id)
+        columns = rows.c.sheet_row, rows.c.event, rows.c.activity_id, rows.c.state, rows.c.stage, rows.c.request_id
+        each = select(attempts.c.id, attempts.c.marker, attempts.c.sent_at, *columns).select_from(sent)
+        which = attempts.c.marker.is_not(None), true() if since is None else attempts.c.sent_at >= since
+        async for row in self._paged(each.where(*which), attempts.c.id, SHARES_PAGE):
+            is_refused = row["state"] == State.FAILED and row["stage"] == Stage.ACTIVITY
+            given = row["event"], row["sent_at"], row["activity_id"]
+            yield Posted(row["sheet_row"], row["marker"], *given, is_refused, row["request_id"] is not None)
+
+    async def marked_rows(self) -> AsyncIterator[tuple[str, int, int]]:
+        """The key of every row, its number in the sheet, and how many shares of it there were before."""
+        each = select(rows.c.id, rows.c.key, rows.c.sheet_row, rows.c.renewal)
+        async for row in self._paged(each, rows.c.id, SHARES_PAGE):
+            yield row["key"], row["sheet_row"], row["renewal"]
 
     async def ends_of(self, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], datetime]:
         """Of these pairs of lead and user, those whose rows are settled: when the last share of each ends or did.

@@ -61,7 +61,7 @@ class Facts:
     for all alike, and why, in the API's own words. `zone` is the account's time zone; `dates` says, by what a
     column of dates holds, what came first in them when the sheet was last taken in, `words` what words of the
     sheet's own language mean. Since it `recovered`, another copy may have sent what this one does not know of, up
-    to the call of the job with the number `calls`.
+    to the call of the job with the number `calls`. `audit` is what the last audit found.
     """
 
     job: str
@@ -74,6 +74,7 @@ class Facts:
     unanswered: int = 0
     unchecked: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     zone: str | None = None
+    audit: Mapping[str, Any] | None = None
     dates: Mapping[str, Order] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
     recovered: datetime | None = None
@@ -230,6 +231,22 @@ class Row:
         if self.notice and self.notice.cause is Cause.REVOKED_FIRST:
             return tuple(self.notice.details["of"])
         return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """An activity that was sent, by its `marker`: `activity_id` is None where by the ledger it does not stand.
+
+    `is_refused`: LeadSquared said that it was not posted. `is_shared`: a share stands in its context, or did.
+    """
+
+    sheet_row: int
+    marker: str
+    event: int
+    sent_at: datetime
+    activity_id: str | None
+    is_refused: bool
+    is_shared: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,7 @@ from batch_share.ledger.records import OLD_WORDS, Edit
 from batch_share.ledger.states import State
 from batch_share.outputs import digest_of
 from batch_share.planning.plan import mapping_of
-from batch_share.results.failed_sheet import (
-    ADDED,
-    KEY_LENGTH,
-    REFERENCE,
-    is_fixable,
-    reference_column,
-    reference_in,
-)
+from batch_share.results.answers import ADDED, KEY_LENGTH, REFERENCE, is_fixable, reference_column, reference_in
 from batch_share.results.wording import spell_corrected
 from batch_share.sheet.columns import IGNORE, match_columns
 from batch_share.sheet.mapping import SheetMapping

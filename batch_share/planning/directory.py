@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from batch_share.leadsquared.protocol import Call, Failure
-    from batch_share.ledger.kept import KeptAnswers
     from batch_share.ledger.store import Ledger
+    from batch_share.planning.intake import KeptAnswers
     from batch_share.sending.session import Connection
     from batch_share.sheet.table import RawRow
 

@@ -33,8 +33,8 @@ from batch_share.planning.plan import Approval, defaults_of, plan_of
 from batch_share.results.answers import write_table
 from batch_share.results.wording import spell_guards, spell_row
 from batch_share.results.writing import check_format
-from batch_share.sending.cost import Pace
 from batch_share.sending.guards import excesses
+from batch_share.sending.onlookers import Pace
 from batch_share.sheet.columns import LEADS, Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
 from batch_share.sheet.mapping import SheetMapping, write_mapping
 from batch_share.sheet.reader import open_sheet
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import NewRow, SheetRecord
     from batch_share.planning.plan import Plan, SheetOptions
-    from batch_share.sending.cost import Cost
+    from batch_share.sending.onlookers import Cost
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
     from batch_share.sheet.rows import ShareRow

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from batch_share.results.summary import Summary
+    from batch_share.results.wording import Summary
 
 _UNCHANGED: Final = "The run itself is not affected."
 _BEGINS: Final = b'{"at": '

@@ -16,7 +16,7 @@ from batch_share.ledger.queries import IS_DOUBLE
 from batch_share.ledger.states import TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output
 from batch_share.results import wording
-from batch_share.results.summary import summarize
+from batch_share.results.answers import summarize
 from batch_share.results.wording import NO_USER, Advice, how_it_ended, reason_of
 from batch_share.results.writing import write_output
 
@@ -166,6 +166,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "others": wording.others(summary.states),
         "history": history,
         "ending": wording.spell_ending(summary.ending),
+        "audit": wording.spell_audit(summary, by_name=True),
         "unchecked": [wording.spell_unchecked(each) for each in summary.unchecked],
         "steps": wording.next_steps(summary, by_name=True),
         "at_rest": wording.at_rest(summary.states),

@@ -1,15 +1,19 @@
-"""The words for people: what a state means, why a row is where it is, and what is to be done next."""
+"""The words for people: what a state means, why a row is where it is, and what is to be done next.
+
+The totals of a ledger, of which they tell, stand at the end, with the exit code that these mean.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections import Counter
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import Cause, plural, spell_length, spell_rows, spell_time
+from batch_share.common import ROWS_NAMED, Cause, plural, spell_length, spell_rows, spell_time
 from batch_share.errors import (
     AccessDenied,
     AccountClosed,
@@ -21,6 +25,7 @@ from batch_share.errors import (
     NoSuchApi,
     NotAnswered,
     NotConfirmed,
+    OfAnotherSheet,
     OwnerNotVerified,
     PlanChanged,
     SettingsError,
@@ -34,13 +39,23 @@ from batch_share.errors import (
     sentence,
 )
 from batch_share.leadsquared.guesses import HOPELESS
-from batch_share.ledger.records import OLD_WORDS, NewRow, Row, why_of
+from batch_share.ledger.records import (
+    NONE_ENDING,
+    NONE_WAITING,
+    OLD_WORDS,
+    EndingSoon,
+    NewRow,
+    Row,
+    Waiting,
+    why_of,
+)
 from batch_share.ledger.states import (
     ARE_SHARED,
     AT_REST,
     BEING_REVOKED,
     ON_ITS_WAY,
     PROCESSING,
+    TROUBLED,
     Stage,
     State,
     rows_in,
@@ -49,11 +64,11 @@ from batch_share.settings import ENOUGH
 from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from batch_share.ledger.records import Alike, EndingSoon, Result, RunRecord, Waiting, Why
-    from batch_share.results.summary import Summary
+    from batch_share.ledger.files import LedgerName
+    from batch_share.ledger.records import Alike, Result, RunRecord, Why
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
@@ -312,6 +327,43 @@ def spell_unchecked(why: Why) -> str:
     return f"whether the lead and user Ids of {rows:,} row{'' if rows == 1 else 's'} are right{because}"
 
 
+TO_REPORT: Final = (
+    "If they stay unknown: run again with --wire-log trouble.jsonl, which holds nobody's data, and see “Reporting "
+    "trouble” in the README."
+)
+"""What is said where answers were not understood, or never came."""
+
+
+def spell_audit(summary: Summary, *, by_name: bool = False) -> list[str]:
+    """What the last look at all activities of a ledger found, and what is to be done about it, a sentence each."""
+    if (audit := summary.audit) is None:
+        return []
+    expected, seen, found = audit["expected"], audit["seen"], audit["found"]
+    activities = plural(expected, "activity", "activities")
+    if audit["verdict"] == "proved":
+        return [f"Proved: of {activities} posted, LeadSquared has each once."]
+    said = []
+    if found:
+        has = "has" if found == 1 else "have"
+        said.append(f"{plural(found, 'row')} {has} activities at LeadSquared that should not be there:")
+    for each in audit["named"][:ROWS_NAMED]:
+        extra, ours = ", ".join(each["extra"]), each["ours"]
+        has_share = f"; {'the share is' if each['shared'] else 'no share is'} by {ours}" if ours else ""
+        said.append(f"Row {each['sheet_row']}: delete {extra} in LeadSquared{has_share}.")
+    if (more := found - ROWS_NAMED) > 0:
+        said.append(f"and {plural(more, 'row')} more: --json names them.")
+    if audit["again"]:
+        unread = "; ".join(f"type {event}: {why.rstrip('.')}" for event, why in audit["unread"].items())
+        because = f" ({unread})" if unread else ""
+        ledger = shlex.quote(summary.ledger.short if by_name else str(summary.ledger))
+        after = spell_time(datetime.fromisoformat(audit["again"]).replace(tzinfo=None))
+        said.append(
+            f"Not proved yet: LeadSquared showed {seen:,} of {activities}{because}. To look again after {after}: "
+            f"batch-share status {ledger} --audit"
+        )
+    return said
+
+
 def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
     """Why a row is where it is and what else is to be known of it, for the person who reads the results.
 
@@ -353,6 +405,7 @@ def next_steps(summary: Summary, *, by_name: bool = False) -> list[str]:
     if unknown := states[State.UNKNOWN]:
         command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
         steps.append(f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}: {command}")
+        steps.append(TO_REPORT)
     if revoking := rows_in(states, BEING_REVOKED):
         steps.append(f"{plural(revoking, 'share')} still to be revoked: batch-share revoke {ledger}")
     if processing := rows_in(states, PROCESSING):
@@ -639,3 +692,133 @@ def spell_guards(settings: Settings, deed: str = "send") -> str:
         stops = [in_a_row, f"at {share:g} % failed of {ENOUGH} or more" if share else ""]
         guards.append(f"stops {' or '.join(filter(None, stops))}" if any(stops) else "")
     return ", ".join(filter(None, guards))
+
+
+class ExitCode(IntEnum):
+    """How a command ends; of several, the most urgent: 1, 4, 2, 3, 5, 6."""
+
+    DONE = 0
+    NOT_DONE = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    SOME_UNKNOWN = 4
+    STILL_PROCESSING = 5
+    ENDED = 6
+    INTERRUPTED = 130
+
+    @classmethod
+    def of(cls, error: BatchShareError) -> ExitCode:
+        """What an error means to a script that stopped a command before its work began."""
+        is_usage = isinstance(error, SheetError | SettingsError | OfAnotherSheet)
+        return cls.USAGE if is_usage else cls.NOT_DONE
+
+    @classmethod
+    def most_urgent(cls, codes: Iterable[ExitCode]) -> ExitCode:
+        """The code of several pieces of work."""
+        return min(codes, key=_ORDER.index, default=cls.DONE)
+
+
+_URGENCY: Final[Sequence[tuple[ExitCode, Collection[State]]]] = (
+    (ExitCode.NOT_DONE, (*ON_ITS_WAY, *BEING_REVOKED)),
+    (ExitCode.SOME_UNKNOWN, (State.UNKNOWN,)),
+    (ExitCode.SOME_FAILED, TROUBLED),
+    (ExitCode.STILL_PROCESSING, PROCESSING),
+)
+
+
+_ORDER: Final = (
+    ExitCode.INTERRUPTED,
+    ExitCode.NOT_DONE,  # the one that trying again may fix
+    ExitCode.SOME_UNKNOWN,
+    ExitCode.USAGE,
+    ExitCode.SOME_FAILED,
+    ExitCode.STILL_PROCESSING,
+    ExitCode.ENDED,
+    ExitCode.DONE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many rows are in which state, where the ledger and the results are, and why rows are in trouble.
+
+    `states` are of the rows of the sheet, `earlier` of those that only earlier sheets had and of which something is
+    at LeadSquared, or may be. `corrected` rows, by the name of the file, are as that has them.
+    `troubles` are all reasons why rows are, the most frequent first, `skipped` those why most rows are skipped.
+    `run` is the Id of the ledger's last run.
+    `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
+    `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
+    activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself. `noticed` rows have
+    something a person must know, whatever became of them: an activity that is there twice. `renewable` shares
+    have ended, and the sheet does not say so; `ending` shares do so soon. `held` rows wait for another job that has
+    their lead and user under way. `unchecked` is what LeadSquared could
+    not be asked about, so that a run went on without. `audit` is what the last look at all its activities found,
+    as it is noted in the ledger. Before `waiting_until` (with its zone) it wants no call.
+    """
+
+    states: Mapping[State, int]
+    ledger: LedgerName
+    results: Path | None = None
+    troubles: Sequence[Alike] = ()
+    noticed: int = 0
+    skipped: Sequence[Alike] = ()
+    run: str | None = None
+    waiting: Waiting = NONE_WAITING
+    sheet: str = ""
+    failed_sheet: Path | None = None
+    standing: int = 0
+    in_sheet: int = 0
+    unchecked: Sequence[Why] = ()
+    renewable: int = 0
+    held: int = 0
+    waiting_until: datetime | None = None
+    ending: EndingSoon = NONE_ENDING
+    earlier: Mapping[State, int] = field(default_factory=dict)
+    corrected: Mapping[str, int] = field(default_factory=dict)
+    audit: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        reported = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))
+        return f"{self.rows:,} row{'' if self.rows == 1 else 's'}" + (f": {reported}" if reported else "")
+
+    @property
+    def rows(self) -> int:
+        """All rows: the sum over the states."""
+        return sum(self.states.values())
+
+    @property
+    def troubled(self) -> int:
+        """Rows that a person has to look at."""
+        counts = (rows_in(states, TROUBLED) for states in (self.states, self.earlier))
+        return sum(counts) + self.noticed
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """What the states mean to a script."""
+        left = Counter(self.states) + Counter(self.earlier)
+        left[State.PENDING] -= self.waiting.rows
+        for code, states in _URGENCY:
+            if rows_in(left, states) or (self.held and code is ExitCode.NOT_DONE):
+                return code
+        return ExitCode.DONE
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        states = {str(state): self.states[state] for state in State if self.states.get(state)}
+        results = str(self.results) if self.results else None
+        failed = str(self.failed_sheet) if self.failed_sheet else None
+        reported: dict[str, Any] = {"rows": self.rows, "states": states, "doubles": self.noticed}
+        reported["unchecked"] = [{"what": each.cause, **each.details} for each in self.unchecked]
+        reported |= {"run": self.run, "ledger": str(self.ledger), "results": results, "failed_sheet": failed}
+        if self.audit is not None:
+            reported["audit"] = dict(self.audit)
+        if self.earlier:
+            reported["earlier"] = {str(state): self.earlier[state] for state in State if self.earlier.get(state)}
+        if self.corrected:
+            reported["corrected"] = dict(self.corrected)
+        if self.waiting_until is not None:
+            reported["waiting_until"] = f"{self.waiting_until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        if self.waiting.rows:
+            first = self.waiting.first
+            reported |= {"waiting": self.waiting.rows, "first_due": f"{first.isoformat()}Z" if first else None}
+        return reported

@@ -29,7 +29,7 @@ from batch_share.outputs import (
     temporary_for,
     with_written,
 )
-from batch_share.sheet.text import guarded
+from batch_share.sheet.reader import guarded
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -419,10 +419,12 @@ class Listener:
         return self._server
 
 
-async def serve_forever(options: SandboxOptions, announce: Callable[[Sandbox], None]) -> None:
+async def serve_forever(
+    options: SandboxOptions, announce: Callable[[Sandbox], None], wrappers: Sequence[Wrapper] = ()
+) -> None:
     """Serve until SIGINT or SIGTERM. `announce` is called once, when the sandbox listens."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    async with Sandbox(options) as sandbox:
+    async with Sandbox(options, wrappers=wrappers) as sandbox:
         with contextlib.ExitStack() as handlers:
             for number in (signal.SIGINT, signal.SIGTERM):
                 # Not loop.add_signal_handler: Windows has none.

@@ -1,11 +1,13 @@
 """What whoever looks on at a job sees of it and is asked: a terminal, a page, a test, a program; and its log.
 
 The counts are kept as the work goes, so that looking costs the ledger nothing. Nothing that decides reads them.
+What a run costs is reckoned here too.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from batch_share.common import plural
 from batch_share.errors import AccountClosed, TooManyRevokes, first_of
+from batch_share.leadsquared.protocol import MOST_ACTIVITIES
 from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
-from batch_share.ledger.states import BEFORE, INTENTS, PROCESSING, State
+from batch_share.ledger.states import BEFORE, BEING_REVOKED, INTENTS, ON_ITS_WAY, PROCESSING, State, rows_in
 from batch_share.logs import log, masked
+from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 from batch_share.sheet.columns import LEADS, USERS
 
 if TYPE_CHECKING:
@@ -24,10 +28,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime, tzinfo
 
+    from batch_share.common import Rate
     from batch_share.errors import BatchShareError
+    from batch_share.leadsquared.account import Account
     from batch_share.ledger.known import LiveShare
     from batch_share.ledger.records import Alike, Changes, SheetRecord
-    from batch_share.sending.cost import Cost, Pace
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
 
@@ -189,6 +194,72 @@ class RevokedEarlier:
 
 NOTHING_REVOKED: Final = RevokedEarlier()
 
+MOST_SHARES: Final = 25
+"""As many as a bulk call posts activities; no page gives a maximum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Calls that are left to be made, at least, and at which `rate`; with a `bulk_rate`, many rows to a call.
+
+    `follow_up`: those that ask for the status of shares are counted.
+    """
+
+    calls: int
+    rate: Rate
+    follow_up: bool
+    bulk_rate: Rate | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long they take: the first `limit` calls go at once."""
+        return max(0, self.calls - self.rate.limit) / self.rate.per_second
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast an account may be called: `rate`, and inside it `bulk_rate`; `share_batch` shares go in a call.
+
+    Without a bulk rate rows go one by one. With `follow_up` every request is asked for once.
+    """
+
+    rate: Rate
+    follow_up: bool
+    bulk_rate: Rate | None = None
+    share_batch: int = 1
+
+    @classmethod
+    def of(cls, settings: Settings, account: Account, *, bulk: bool) -> Pace:
+        """The pace at which a run with these settings begins, by what is known of the account."""
+        rate = settings.rate or account.rate or DEFAULT_RATE
+        if not bulk:
+            return cls(rate, settings.follow_up)
+        bulk_rate = settings.bulk_rate or account.bulk_rate or DEFAULT_BULK_RATE
+        return cls(rate, settings.follow_up, bulk_rate, settings.share_batch or account.share_batch or MOST_SHARES)
+
+    def cost(self, states: Mapping[State, int], events: int = 0) -> Cost:
+        """What is left to do for rows in these states; those of `events` activity types have owners checked."""
+        fresh = states.get(State.PENDING, 0)
+        together = 0.0
+        if self.bulk_rate is not None:  # bulk calls carry those for which no slot is idle
+            after_post = (1 + self.follow_up) / self.share_batch
+            of_bulk_call = 1 + MOST_ACTIVITIES * after_post
+            bulk_calls = min(self.bulk_rate.per_second, self.rate.per_second / of_bulk_call)
+            singles = (self.rate.per_second - bulk_calls * of_bulk_call) / (1 + after_post)
+            together = fresh * MOST_ACTIVITIES * bulk_calls / (MOST_ACTIVITIES * bulk_calls + singles)
+        calls = together / MOST_ACTIVITIES + (fresh - together)
+        to_share = rows_in(states, ON_ITS_WAY)
+        to_revoke = rows_in(states, BEING_REVOKED)
+        calls += (to_share - states.get(State.SHARING, 0)) / self.share_batch + to_revoke
+        if self.follow_up:
+            calls += (to_share + states.get(State.ACCEPTED, 0)) / self.share_batch
+            calls += to_revoke + states.get(State.ENDING, 0)
+        calls = math.ceil(round(calls, 6))  # rounding errors must not make another call
+        # To find out whose the keys are, and to read an activity of each type; in bulk, of each form too.
+        if events:
+            calls += events + 1 if self.bulk_rate is None else 2 * events + 3
+        return Cost(calls, self.rate, self.follow_up, self.bulk_rate)
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:
@@ -206,6 +277,7 @@ class Preview:
     `activities` are the types that are posted, by code, each with its name ("": not known).
     `to_share` says what the rows would give, None where they are tried again or revoked; its times are told as
     of `zone`, the account's if it is known, else (None) this machine's.
+    `is_verified`: somebody has tried the account on this machine.
     """
 
     sheet: SheetRecord
@@ -228,6 +300,7 @@ class Preview:
     zone: tzinfo | None = None
     earlier: int = 0
     plan: Mapping[str, Any] | None = None
+    is_verified: bool = True
 
     @property
     def to_send(self) -> int:

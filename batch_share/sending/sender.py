@@ -36,12 +36,20 @@ from batch_share.leadsquared.protocol import (
 )
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.sending.calls import UNDONE, Dispatch, before_repeating, log_outcome, write, write_once
+from batch_share.sending.calls import (
+    UNDONE,
+    Dispatch,
+    before_repeating,
+    in_doubt,
+    is_repeated,
+    log_outcome,
+    needs_own_call,
+    write,
+    write_once,
+)
 from batch_share.sending.guards import TOO_LATE
-from batch_share.sending.owner import Form, Owners, find_owner_emails
 from batch_share.sending.session import ending_early, in_parallel
-from batch_share.sending.steps import asked, texts_of
-from batch_share.sending.verdict import in_doubt, is_repeated, needs_own_call
+from batch_share.sending.steps import Form, Owners, asked, find_owner_emails, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

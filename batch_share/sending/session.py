@@ -15,7 +15,6 @@ from batch_share.errors import (
     AccountClosed,
     BatchShareError,
     DailyLimitReached,
-    LedgerError,
     SettingsError,
 )
 from batch_share.leadsquared.account import (
@@ -33,12 +32,21 @@ from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Throttled
+from batch_share.leadsquared.wire_log import CallLog, WireLog
 from batch_share.ledger.states import INTENTS, State
 from batch_share.sending.calls import ask_once
-from batch_share.sending.cost import Pace, ShareBatch
 from batch_share.sending.guards import FailureGuard, Health
-from batch_share.sending.onlookers import LONG_WAIT, STARTING, AskingAgain, Held, Holder, Progress, Tally
-from batch_share.sending.polls import Polls
+from batch_share.sending.onlookers import (
+    LONG_WAIT,
+    MOST_SHARES,
+    STARTING,
+    AskingAgain,
+    Held,
+    Holder,
+    Pace,
+    Progress,
+    Tally,
+)
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE, proxy_for
 
 if TYPE_CHECKING:
@@ -51,8 +59,9 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
+    from batch_share.sending.follow_up import Polls
     from batch_share.sending.onlookers import Preview, Waiter
-    from batch_share.sending.owner import Form
+    from batch_share.sending.steps import Form
     from batch_share.settings import Settings
 
 
@@ -153,6 +162,34 @@ class Counted:
 
     day: str
     at: float
+
+
+class ShareBatch:
+    """What is tried, `most` shares in a call: the setting, else what an earlier run has learnt of the account.
+
+    No page says how many go in one, so an account's refusals teach it.
+    """
+
+    def __init__(self, setting: int | None, memory: AccountMemory) -> None:
+        self._memory = memory
+        self._accepted = 1
+        self.most = setting or memory.account.share_batch or MOST_SHARES
+
+    def accepted(self, size: int) -> None:
+        """A call of this size was accepted."""
+        self._accepted = max(self._accepted, size)
+        if size > (self._memory.account.share_batch or size):
+            self._memory.keep(share_batch=size)
+
+    def refused(self, size: int, parts: int) -> None:
+        """A call of this size was refused, though every row of it was accepted in calls of at most `parts`.
+
+        So no row is to blame, but their number; unless that was taken before.
+        """
+        most = max(self._accepted, parts)
+        if size > self._accepted and most < self.most:
+            self.most = most
+            self._memory.keep(share_batch=most)
 
 
 @dataclass(frozen=True)
@@ -315,6 +352,7 @@ class Course:
     preview: Preview | None = None
     turn: AccountTurn | None = None
     connection: Connection | None = None
+    wire_log: CallLog | None = None
 
     def progress(self, job: str = "") -> Progress:
         """How far it is now, as the one with this Id."""
@@ -366,7 +404,12 @@ async def open_connection(
             course.stop.also(pacer.close)
             course.stop.also(bulk_pacer.close)
             seconds = settings.answer_timeout
-            async with Client(host, access_key, secret_key, answer_seconds=seconds, proxy=proxy) as client:
+            wire_log = course.wire_log
+            if settings.wire_log:
+                wire_log = turns.enter_context(WireLog(settings.wire_log))
+            async with Client(
+                host, access_key, secret_key, answer_seconds=seconds, proxy=proxy, wire_log=wire_log
+            ) as client:
                 connection = Connection(
                     settings=settings,
                     turn=turn,
@@ -468,26 +511,3 @@ def remembered(settings: Settings) -> Account:
 
 def _account_file(settings: Settings) -> Path:
     return settings.state_folder / f"{name_of_account(settings)}.account"
-
-
-@asynccontextmanager
-async def open_session(
-    settings: Settings, ledger: Ledger, waiter: Waiter, course: Course | None = None
-) -> AsyncIterator[Session]:
-    """Connect a ledger with its account. Raises as `open_connection`; LedgerError if it is another host's."""
-    host, _, _ = settings.account()
-    theirs = (await ledger.facts()).host
-    if await ledger.sheet() is None:  # nothing was ever sent for it: the host may have been mistyped
-        await ledger.note(host=host)
-    elif theirs != host:
-        raise LedgerError(
-            ledger.name,
-            f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
-            "another ledger with --ledger",
-            problem="The ledger belongs to another LeadSquared host than the one that is set.",
-            hint="Set the host that it belongs to, or use another ledger.",
-        )
-    async with open_connection(settings, waiter, course) as connection:
-        polls = Polls(settings.wait)
-        guard = FailureGuard(settings.stop_after_failures, settings.stop_at)
-        yield Session(**vars(connection), ledger=ledger, polls=polls, guard=guard)

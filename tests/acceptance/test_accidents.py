@@ -93,7 +93,7 @@ def test_whoever_can_not_be_asked_has_not_agreed(shell: Shell, sandbox: SandboxP
     assert shell.run(*RUN).returncode == 0
     done = in_sh(shell, "bs revoke minimal.csv.ledger.db <&-")
     assert done.returncode == 1
-    assert "add --yes" in done.stderr
+    assert "Add --yes" in done.stderr
     assert "Traceback" not in done.stderr
     for file in (tmp_path / "data" / "history.db", tmp_path / "minimal.csv.ledger.db"):
         with closing(sqlite3.connect(file)) as connection, connection:

@@ -22,7 +22,7 @@ from batch_share.errors import AccessDenied
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State
-from batch_share.results.summary import Summary
+from batch_share.results.wording import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

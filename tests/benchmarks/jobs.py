@@ -102,10 +102,10 @@ def unlimited(url: str) -> Settings:
 
     from batch_share.common import Rate
     from batch_share.sandbox import SandboxOptions
-    from batch_share.sending import polls
+    from batch_share.sending import follow_up
     from batch_share.settings import Settings
 
-    polls.FIRST_PATIENCE = 0.0  # type: ignore[misc] # waiting for what is done at once would be no work to measure
+    follow_up.FIRST_PATIENCE = 0.0  # type: ignore[misc] # waiting for what is done at once would be no work to measure
     keys = SandboxOptions()
     return Settings(
         host=url,

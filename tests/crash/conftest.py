@@ -5,7 +5,7 @@ from __future__ import annotations
 import forks as forking
 import pytest
 
-from batch_share.sending import polls
+from batch_share.sending import follow_up
 
 
 @pytest.fixture
@@ -17,4 +17,4 @@ def forks() -> forking.Forks:
 @pytest.fixture(autouse=True)
 def _asks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sandbox of these tests processes at once."""
-    monkeypatch.setattr(polls, "FIRST_PATIENCE", 0.0)
+    monkeypatch.setattr(follow_up, "FIRST_PATIENCE", 0.0)

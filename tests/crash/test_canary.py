@@ -61,7 +61,7 @@ async def test_a_row_that_failed_before_the_kill_is_judged_all_the_same(tmp_path
         storm = Storm(Trial(tmp_path, sandbox), forks, ROWS, own=HELD)
         assert await storm.run(["activity:after-intent", 3]) == KILLED, storm.said()
         assert await storm.run() == 1
-        assert "The canary of 3 rows did not all get shared: 2 shared, 1 failed. Row 3:" in storm.said()
+        assert "Not all of the 3 canary rows were shared: 2 shared, 1 failed. Row 3:" in storm.said()
         assert states(storm.it) == {"shared": 2, "failed": 1, "pending": ROWS - 3}
         assert await storm.run() == 1, "as long as nothing was changed"
         assert states(storm.it) == {"shared": 2, "failed": 1, "pending": ROWS - 3}

@@ -18,7 +18,7 @@ from storm import Storm
 from trial import CREATE, SHARE, Fault, Trial, envelope, options, sheet_rows
 
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 from batch_share.sandbox import Sandbox
 
 if TYPE_CHECKING:

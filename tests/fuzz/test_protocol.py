@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from batch_share.common import Rate
 from batch_share.leadsquared import guesses
-from batch_share.leadsquared.models import read_json
 from batch_share.leadsquared.people import FoundLead, FoundUser, KeyUser, read_key_user, read_leads, read_users
 from batch_share.leadsquared.protocol import (
     Activities,
@@ -37,6 +36,7 @@ from batch_share.leadsquared.protocol import (
     judge,
     read_activities,
     read_activity_id,
+    read_json,
     read_request_id,
     read_status,
 )

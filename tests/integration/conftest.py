@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from batch_share.sending import polls
+from batch_share.sending import follow_up
 from batch_share.sending.session import Stop
 
 
 @pytest.fixture(autouse=True)
 def _asks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sandbox of these tests processes at once."""
-    monkeypatch.setattr(polls, "FIRST_PATIENCE", 0.0)
+    monkeypatch.setattr(follow_up, "FIRST_PATIENCE", 0.0)
 
 
 @pytest.fixture

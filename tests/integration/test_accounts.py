@@ -432,4 +432,4 @@ async def test_without_revoke_what_takes_nothing_back_is_shared(tmp_path: Path) 
         ending = await it.revoke()
         assert ending.error is None
         assert ending.summary.states == {State.FAILED: 4}
-        assert "the share stands" in it.rows("reason")[0][0]
+        assert "the share still stands" in it.rows("reason")[0][0]

@@ -39,8 +39,7 @@ from batch_share.library import BatchShare
 from batch_share.planning.already_shared import known_runs
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
-from batch_share.results.summary import ExitCode
-from batch_share.results.wording import reason_of
+from batch_share.results.wording import ExitCode, reason_of
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:

@@ -324,7 +324,7 @@ async def test_a_row_that_could_get_its_owner_in_no_way_fails_at_once_and_goes_w
         it.write([nobodys, *(row for row in others if row[2] != NOBODY)])
         assert (await run(it)).summary.states == {State.FAILED: 1, State.SHARED: 4}
         ((lead, reason),) = it.query("SELECT lead_id, reason FROM rows WHERE state = 'failed'")
-        assert (lead, reason[:30]) == (nobodys[0], "its user has no e-mail address")
+        assert (lead, "its user has no e-mail address" in reason) == (nobodys[0], True)
         assert lead not in it.leads_sent()
         assert (await it.retry(bulk=True)).summary.states == {State.SHARED: 5}
         check_never_twice(it)
@@ -445,7 +445,7 @@ async def test_a_run_that_was_stopped_goes_on_in_bulk_or_one_by_one(tmp_path: Pa
 
 
 async def test_two_activity_types_are_proved_each_and_go_together(tmp_path: Path) -> None:
-    async with bulk_trial(tmp_path) as it:
+    async with bulk_trial(tmp_path, Hold(bulk_calls=3)) as it:
         rows = sheet_rows(ROWS, it.sandbox.world)
         it.write([[*row[:5], ("201", "202")[at % 2]] for at, row in enumerate(rows)])
         assert (await run(it)).error is None

@@ -19,7 +19,8 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.known import CallCount, open_history
 from batch_share.ledger.states import State
 from batch_share.planning.already_shared import forget_job, known_runs
-from batch_share.results.summary import ExitCode, summarize
+from batch_share.results.answers import summarize
+from batch_share.results.wording import ExitCode
 from batch_share.sending.steps import markers_in
 
 if TYPE_CHECKING:

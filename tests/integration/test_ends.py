@@ -16,7 +16,7 @@ from virtual_trial import START, in_virtual_time
 from batch_share.common import Rate
 from batch_share.errors import CanaryFailed
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.planning.intake import SheetJob
 from batch_share.results import answers
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pytest
 
     from batch_share.jobs.job import Ending
-    from batch_share.results.failed_sheet import FailedSheet
+    from batch_share.results.answers import FailedSheet
 
 NOBODY = "ffffffff-0000-4000-8000-000000000000"
 

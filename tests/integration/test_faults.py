@@ -38,7 +38,7 @@ from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.protocol import Answer, Lost, NotSent
 from batch_share.leadsquared.protocol import Call as Request
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.endpoints import HANDLERS
 from batch_share.sandbox.faults import KINDS, Particulars, strike

@@ -11,8 +11,8 @@ from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode
-from batch_share.sending.polls import LONGEST_INTERVAL
+from batch_share.results.wording import ExitCode
+from batch_share.sending.follow_up import LONGEST_INTERVAL
 
 if TYPE_CHECKING:
     from pathlib import Path

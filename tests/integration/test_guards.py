@@ -36,7 +36,7 @@ from batch_share.jobs.run import Wanted
 from batch_share.ledger.states import State
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import active_users
-from batch_share.sending import polls
+from batch_share.sending import follow_up
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -287,7 +287,7 @@ async def test_a_guard_that_sees_late_says_how_many_rows_were_accepted_by_then(t
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is learnt of how long processing takes, requests are asked for at once."""
-    monkeypatch.setattr(polls, "LONGEST_PATIENCE", 0.01)
+    monkeypatch.setattr(follow_up, "LONGEST_PATIENCE", 0.01)
 
 
 @pytest.mark.usefixtures("_impatient")

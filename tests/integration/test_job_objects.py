@@ -20,7 +20,7 @@ from batch_share.common import Rate
 from batch_share.errors import NotConfirmed
 from batch_share.leadsquared import account
 from batch_share.leadsquared.account import AccountMemory
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 from batch_share.sandbox.wire import throttled
 from batch_share.sending import session
 

@@ -34,7 +34,7 @@ from batch_share.ledger.states import State
 from batch_share.outputs import digest_of
 from batch_share.planning.intake import SheetJob, plan_job, show_sheet
 from batch_share.planning.plan import Approval, SheetOptions
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 from batch_share.sheet.rows import Selection
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from trial import CREATE, Fault, Onlooker, Trial, answer, options
 from batch_share.common import Rate, utc_now
 from batch_share.jobs.job import do
 from batch_share.jobs.run import RunSheet
-from batch_share.ledger import kept
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
+from batch_share.planning import intake
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
 from batch_share.sandbox import Sandbox
@@ -70,7 +70,7 @@ async def run(it: Trial, name: str, onlooker: Onlooker | None = None, **changes:
 def days_later(patch: pytest.MonkeyPatch, days: float) -> None:
     """Let what is kept be judged as of a later day."""
     patch.setattr(
-        kept.KeptAnswers, "_minute", lambda _: int(utc_now().replace(tzinfo=UTC).timestamp() // 60 + days * 1440)
+        intake.KeptAnswers, "_minute", lambda _: int(utc_now().replace(tzinfo=UTC).timestamp() // 60 + days * 1440)
     )
 
 

@@ -22,7 +22,7 @@ from batch_share.ledger.states import State
 from batch_share.planning import directory
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.sheets import active_users
 from batch_share.sending.calls import READ_TRIES

@@ -18,7 +18,7 @@ from batch_share.jobs.run import RunSheet
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.states import State
 from batch_share.planning.intake import SheetJob, plan_job
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

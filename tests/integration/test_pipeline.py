@@ -45,7 +45,7 @@ from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
 from batch_share.planning.intake import SheetJob
 from batch_share.planning.plan import SheetOptions
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 from batch_share.sandbox import Sandbox
 from batch_share.sending import calls, guards
 from batch_share.sheet.rows import Selection
@@ -214,7 +214,7 @@ async def test_an_ignored_owner_is_seen_on_the_first_activity_and_nothing_is_sha
 
 
 async def test_an_owner_that_is_not_shown_must_be_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch_share.sending.owner.LOOKS", (0.0, 0.0))
+    monkeypatch.setattr("batch_share.sending.steps.LOOKS", (0.0, 0.0))
     async with trial(tmp_path, hide_owner=True) as it:
         doubted = await it.run()
         assert isinstance(doubted.error, OwnerNotVerified)
@@ -398,7 +398,7 @@ async def test_a_broken_ledger_ends_the_run_in_good_order(tmp_path: Path, monkey
 async def test_a_request_that_takes_its_time_is_followed_up_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batch_share.sending.polls._TOO_EARLY", 0.0)  # ask at once, and never learn
+    monkeypatch.setattr("batch_share.sending.follow_up._TOO_EARLY", 0.0)  # ask at once, and never learn
     async with trial(tmp_path, processing=60.0) as it:
         ending = await it.run()
         assert ending.summary.states == {State.ACCEPTED: 12}

@@ -37,8 +37,7 @@ from virtual_trial import in_virtual_time
 from batch_share.errors import SettingsError
 from batch_share.jobs.reconcile import MOST_PAGES, MOST_REPEATS
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode
-from batch_share.results.wording import NOT_ASKED, reason_of
+from batch_share.results.wording import NOT_ASKED, ExitCode, reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path

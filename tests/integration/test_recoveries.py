@@ -35,7 +35,7 @@ from batch_share.ledger.states import State
 from batch_share.planning.already_shared import forget_job, known_runs
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -9,7 +9,7 @@ from trial import CREATE, SHARE, STATUS, Fault, Onlooker, Refuses, answer, envel
 
 from batch_share.jobs.run import Wanted
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path

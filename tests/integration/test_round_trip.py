@@ -19,8 +19,7 @@ from batch_share.planning.overview import PlanFiles
 from batch_share.planning.plan import SheetOptions
 from batch_share.results.answers import write_results
 from batch_share.settings import Settings
-from batch_share.sheet.reader import read_sheet
-from batch_share.sheet.text import guarded
+from batch_share.sheet.reader import guarded, read_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

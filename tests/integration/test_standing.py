@@ -19,13 +19,13 @@ from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.states import State
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
-from batch_share.results.summary import ExitCode
+from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from batch_share.results.summary import Summary
+    from batch_share.results.wording import Summary
 
 FUTURE = (dt.datetime.now(dt.UTC) + dt.timedelta(days=30)).strftime("%Y-%m-%d %H:%M")
 

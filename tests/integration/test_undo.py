@@ -25,8 +25,7 @@ from trial import (
 from batch_share.errors import AccessDenied, SettingsError
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
-from batch_share.results.summary import ExitCode
-from batch_share.results.wording import spell_row
+from batch_share.results.wording import ExitCode, spell_row
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:

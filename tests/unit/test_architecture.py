@@ -57,7 +57,6 @@ ALLOWED = {
 NO_IO = {
     "leadsquared/protocol.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "socket"},
     "ledger/states.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
-    "sending/verdict.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "sending/guards.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pathlib"},
     "planning/plan.py": {"aiohttp", "asyncio", "sqlalchemy", "socket"},
     "sheet/rows.py": {"aiohttp", "asyncio", "sqlalchemy", "os", "pandas"},

@@ -57,11 +57,12 @@ def test_no_command_begins_with_an_empty_value(
     for each in made.params:  # by one of them a LEDGER is looked up
         each.callback = lambda *given: begun.append(given)
     is_argument = meant.param_type_name == "argument"
-    others = ["x.csv" for each in made.params if each.param_type_name == "argument" and each is not meant]
+    arguments = [each for each in made.params if each.param_type_name == "argument"]
     name = meant.metavar.strip("[].") if is_argument else max(meant.opts, key=len)
     for typed in (each for blank in BLANKS for each in spellings(meant, blank)):
+        given = [each for one in arguments for each in (typed if one is meant else ["x.csv"])]
         with pytest.raises(SystemExit) as ended:
-            made.main([*others, *typed], prog_name="batch-share")
+            made.main(given if is_argument else [*given, *typed], prog_name="batch-share")
         assert (typed, ended.value.code) == (typed, 2)
         assert f"Error: {name} is empty: " in capsys.readouterr().err
     assert begun == []

@@ -23,7 +23,7 @@ from batch_share.errors import (
 from batch_share.jobs.job import Ending
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
-from batch_share.results.summary import Summary
+from batch_share.results.wording import Summary
 
 REFUSED = AccessDenied(401, "Invalid.")
 RUN = Asked("run", Path("leads.csv"))

@@ -21,7 +21,7 @@ def served(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> SandboxOptions:
     """The options of the sandbox that a command line would serve."""
     kept: list[SandboxOptions] = []
 
-    async def serve(options: SandboxOptions, _announce: Callable[[Sandbox], None]) -> None:
+    async def serve(options: SandboxOptions, _announce: Callable[[Sandbox], None], _wrappers: object) -> None:
         kept.append(options)
 
     monkeypatch.setattr("batch_share.sandbox.serve_forever", serve)

@@ -20,10 +20,9 @@ from batch_share.common import Rate
 from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.pacing import Pacer
 from batch_share.ledger.states import State
-from batch_share.sending.cost import ShareBatch
 from batch_share.sending.guards import Health
 from batch_share.sending.onlookers import Awaited, Outage, Tally
-from batch_share.sending.session import Connection, Stop
+from batch_share.sending.session import Connection, ShareBatch, Stop
 from batch_share.settings import Settings
 
 if TYPE_CHECKING:

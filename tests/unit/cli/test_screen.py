@@ -22,10 +22,8 @@ from batch_share.ledger.files import LedgerName
 from batch_share.ledger.queries import Reasons
 from batch_share.ledger.records import Alike, Changes, Occasion, Row, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.results.summary import Summary
-from batch_share.results.wording import NOT_ASKED, spell_waiting
-from batch_share.sending.cost import Pace
-from batch_share.sending.onlookers import Doubt, Preview, RevokedEarlier
+from batch_share.results.wording import NOT_ASKED, Summary, spell_waiting
+from batch_share.sending.onlookers import Doubt, Pace, Preview, RevokedEarlier
 from batch_share.settings import Settings
 
 

@@ -14,8 +14,7 @@ from batch_share.cli.screen import question_of, spell_intent
 from batch_share.common import Rate
 from batch_share.ledger.records import ToShare
 from batch_share.ledger.states import State
-from batch_share.sending.cost import Pace
-from batch_share.sending.onlookers import Preview, RevokedEarlier
+from batch_share.sending.onlookers import Pace, Preview, RevokedEarlier
 from batch_share.settings import Settings
 
 NOW = datetime(2026, 9, 30, 12)  # noqa: DTZ001 - the ledger notes UTC without a zone

@@ -11,11 +11,11 @@ import pytest
 from batch_share.errors import AccessDenied, BatchShareError, SheetError, Unreachable
 from batch_share.jobs import watch as watch_room
 from batch_share.jobs.job import Ending
-from batch_share.jobs.watch import AGAIN, Inbox, Watch
+from batch_share.jobs.watch import AGAIN, FolderTrouble, Inbox, Watch
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.planning.plan import SheetOptions
-from batch_share.results.summary import Summary
+from batch_share.results.wording import Summary
 from batch_share.sending.session import Stop
 from batch_share.settings import Settings
 
@@ -195,3 +195,40 @@ async def test_when_it_is_over_no_further_sheet_is_begun(scene: Scene, monkeypat
     await scene.watch()
     assert len(scene.worked) == 1
     assert len(list(scene.folder.glob("*.csv"))) == 1
+
+
+async def test_a_folder_that_is_gone_ends_the_one_look(scene: Scene) -> None:
+    scene.outcomes["a.csv"] = [ended(State.ACCEPTED)]
+    drop(scene, "a.csv")
+
+    def between(_left: int) -> None:
+        scene.folder.rename(scene.folder.with_name("away"))
+
+    scene.stop.between = between
+    with pytest.raises(FolderTrouble, match="must be writable"):
+        await scene.watch(once=True)
+
+
+async def test_a_sheet_with_nothing_left_to_do_is_filed_without_a_job(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_agreed_to(_ledger: LedgerName) -> bool:
+        return True
+
+    async def nothing_due(_ledger: LedgerName) -> Summary | None:
+        return ended().summary
+
+    monkeypatch.setattr(watch_room, "is_agreed_to", is_agreed_to)
+    monkeypatch.setattr(watch_room, "nothing_due", nothing_due)
+    drop(scene, "a.csv")
+    await scene.watch(once=True)
+    assert (scene.worked, scene.reported) == ([], [("a.csv", "done")])
+
+
+async def test_a_job_that_a_person_ends_ends_the_watch(scene: Scene) -> None:
+    drop(scene, "a.csv", "b.csv")
+    for name in ("a.csv", "b.csv"):
+        scene.outcomes[name] = [Ending(Summary({State.PENDING: 1}, LedgerName.of("ledger")), interrupted=True)]
+    await scene.watch()
+    assert [place for _, place in scene.reported] == [None]
+    assert scene.stop.asked

@@ -115,3 +115,16 @@ def test_the_oldest_comes_first_and_folders_are_none(inbox: Inbox, clock: Clock)
     inbox.ready()
     clock.time += 5.0
     assert [file.name for file in inbox.ready()] == ["oldest.csv", "older.csv", "new.csv"]
+
+
+def test_one_that_whoever_writes_it_keeps_to_himself_is_left(
+    inbox: Inbox, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    (inbox.folder / "leads.csv").write_text("1")
+    inbox.ready()
+    clock.time += 5.0
+    monkeypatch.setattr(Path, "open", refused)
+    assert inbox.ready() == []

@@ -24,7 +24,7 @@ from batch_share.jobs.job import Ending
 from batch_share.jobs.watch import SheetOutcome
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode, Summary
+from batch_share.results.wording import ExitCode, Summary
 
 SHEET, LEDGER = Path("leads.csv"), LedgerName.of("leads.csv.ledger.db")
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from batch_share.common import Rate
 from batch_share.leadsquared.guesses import ACTIVITY_ID_KEYS, LONGEST_CLOSED
-from batch_share.leadsquared.models import read_json
 from batch_share.leadsquared.protocol import (
     Activities,
     Answer,
@@ -34,6 +33,7 @@ from batch_share.leadsquared.protocol import (
     post_activity,
     read_activities,
     read_activity_id,
+    read_json,
     read_request_id,
     read_status,
     revoke_share,

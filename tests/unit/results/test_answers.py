@@ -25,7 +25,7 @@ from batch_share.ledger.states import Stage, State
 from batch_share.results.answers import COLUMNS, results_path, write_results
 from batch_share.results.wording import NOT_ASKED, reason_of
 from batch_share.settings import SheetLimits
-from batch_share.sheet.text import FORMULA_STARTS, text_tables
+from batch_share.sheet.reader import FORMULA_STARTS, text_tables
 from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:

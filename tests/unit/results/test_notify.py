@@ -27,8 +27,7 @@ from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Alike, EndingSoon, Row, Why
 from batch_share.ledger.states import State
 from batch_share.results.notify import Notice
-from batch_share.results.summary import Summary
-from batch_share.results.wording import OTHERWISE, why_stopped
+from batch_share.results.wording import OTHERWISE, Summary, why_stopped
 
 SECRETIVE = Path("/home/asha")
 
@@ -80,6 +79,7 @@ def test_of_a_held_sheet_it_says_where_to_move_it_and_not_where_the_inbox_is(kno
     outcome = SheetOutcome(SECRETIVE / "inbox" / "held" / "20260102-120000_leads.csv" / "leads.csv", NotConfirmed())
     reported = notice(summary=known, release=outcome.release)
     second = reported.text.splitlines()[1]
+    assert outcome.ledger == LedgerName.of_sheet(outcome.sheet)
     move = Path("inbox", "held", "20260102-120000_leads.csv"), Path("inbox", "agreed")
     assert second.startswith("If it is right as it is, move the folder {} to {}: then all of it".format(*move))
     assert "asha" not in reported.text

@@ -19,7 +19,7 @@ from batch_share.errors import SettingsError
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.states import State
 from batch_share.results.notify import Notice, check_target, post, tell
-from batch_share.results.summary import Summary
+from batch_share.results.wording import Summary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

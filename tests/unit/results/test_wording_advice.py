@@ -11,8 +11,7 @@ import pytest
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import AT_REST, State
-from batch_share.results.summary import Summary
-from batch_share.results.wording import at_rest, headline, next_steps, others
+from batch_share.results.wording import TO_REPORT, Summary, at_rest, headline, next_steps, others
 
 
 @pytest.mark.parametrize(
@@ -87,8 +86,9 @@ def test_every_state_is_at_rest_or_has_a_next_step(state: State) -> None:
     ],
 )
 def test_what_to_do_next(state: State, step: str) -> None:
-    assert steps({state: 1}) == [step]
-    assert steps({State.SHARED: 1}, earlier={state: 1}) == [step]
+    expected = [step, TO_REPORT] if state is State.UNKNOWN else [step]
+    assert steps({state: 1}) == expected
+    assert steps({State.SHARED: 1}, earlier={state: 1}) == expected
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from batch_share.errors import SheetError
 from batch_share.sheet.columns import Columns
-from batch_share.sheet.reader import ReadOptions, Sheet, read_sheet
-from batch_share.sheet.text import FORMULA_STARTS, guarded
+from batch_share.sheet.reader import FORMULA_STARTS, ReadOptions, Sheet, guarded, read_sheet
 from batch_share.sheet.values import parse_lead_number
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_share.leadsquared.account import Account, AccountMemory
-from batch_share.sending.cost import MOST_SHARES, ShareBatch
+from batch_share.sending.onlookers import MOST_SHARES
+from batch_share.sending.session import ShareBatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

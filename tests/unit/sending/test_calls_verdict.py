@@ -11,14 +11,7 @@ from batch_share.leadsquared.protocol import Denied, Done, Lost, NotSent, Refuse
 from batch_share.ledger.records import Result, Row
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
 from batch_share.results.wording import spell_result
-from batch_share.sending.verdict import (
-    carry,
-    decide,
-    decide_answer,
-    decide_status,
-    decide_step,
-    needs_own_call,
-)
+from batch_share.sending.calls import carry, decide, decide_answer, decide_status, decide_step, needs_own_call
 
 if TYPE_CHECKING:
     from batch_share.leadsquared.protocol import Outcome

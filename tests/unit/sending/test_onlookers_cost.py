@@ -7,7 +7,7 @@ import pytest
 from batch_share.common import Rate
 from batch_share.leadsquared.account import Account
 from batch_share.ledger.states import State
-from batch_share.sending.cost import Cost, Pace
+from batch_share.sending.onlookers import Cost, Pace
 from batch_share.settings import Settings
 
 LIMIT = Rate(25, 5.0)

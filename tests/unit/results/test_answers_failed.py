@@ -17,11 +17,10 @@ from batch_share.ledger.files import LedgerName, open_ledger
 from batch_share.ledger.records import Result, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.outputs import Output
-from batch_share.results.failed_sheet import FailedSheet, failed_path, write_failed
-from batch_share.results.summary import summarize
+from batch_share.results.answers import FailedSheet, failed_path, summarize, write_failed
 from batch_share.results.writing import written_last
 from batch_share.settings import SheetLimits
-from batch_share.sheet.text import text_tables
+from batch_share.sheet.reader import text_tables
 from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:

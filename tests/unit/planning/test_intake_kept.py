@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_share.ledger import kept as module
-from batch_share.ledger.kept import FILE, KeptAnswers
 from batch_share.ledger.records import Lookup
-from batch_share.sheet.columns import LEADS, Field
+from batch_share.planning.intake import ANSWERS_FILE, KeptAnswers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +69,7 @@ async def test_whoever_was_not_found_is_not_kept_and_no_longer_known(tmp_path: P
 async def test_nothing_is_kept_where_the_setting_says_so(tmp_path: Path) -> None:
     answers = kept(tmp_path, minutes=0)
     await answers.note_lookups([BY_EMAIL])
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / ANSWERS_FILE).exists()
     await kept(tmp_path).note_lookups([BY_EMAIL])
     assert found(answers, ("Lead Id", "l-1")) == []
     assert answers.forget() == 3
@@ -88,14 +86,14 @@ async def test_what_is_over_is_deleted_and_with_an_age_what_was_kept_for_good(tm
 
 async def test_the_file_is_private_and_tells_nobody_by_whose_address_it_was_asked(tmp_path: Path) -> None:
     await kept(tmp_path / "data").note_lookups([Lookup("Lead Phone", "98123", LEAD | {"phone": ""})])
-    file = tmp_path / "data" / FILE
+    file = tmp_path / "data" / ANSWERS_FILE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert b"98123" not in file.read_bytes()
 
 
 @pytest.mark.parametrize("damage", ["text", "torn", "tables", "version", "salt", "json"])
 async def test_a_damaged_file_is_begun_anew(tmp_path: Path, damage: str) -> None:
-    answers, file = kept(tmp_path), tmp_path / FILE
+    answers, file = kept(tmp_path), tmp_path / ANSWERS_FILE
     await answers.note_lookups([BY_EMAIL])
     if damage == "text":
         file.write_text("this is no database, and never was one")
@@ -119,9 +117,9 @@ async def test_a_damaged_file_is_begun_anew(tmp_path: Path, damage: str) -> None
 async def test_what_others_could_have_written_is_not_believed(tmp_path: Path) -> None:
     answers = kept(tmp_path)
     await answers.note_lookups([BY_EMAIL])
-    (tmp_path / FILE).chmod(0o666)
+    (tmp_path / ANSWERS_FILE).chmod(0o666)
     assert found(answers, ("Lead Email", BY_EMAIL.value)) == []
-    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / ANSWERS_FILE).stat().st_mode) == 0o600
 
 
 async def test_where_there_can_be_no_file_nothing_is_known(tmp_path: Path) -> None:
@@ -129,7 +127,7 @@ async def test_where_there_can_be_no_file_nothing_is_known(tmp_path: Path) -> No
     answers = kept(tmp_path / "a file")
     await answers.note_lookups([BY_EMAIL])
     assert found(answers, ("Lead Email", BY_EMAIL.value)) == []
-    (tmp_path / FILE).mkdir()
+    (tmp_path / ANSWERS_FILE).mkdir()
     await kept(tmp_path).note_lookups([BY_EMAIL])
     assert found(kept(tmp_path), ("Lead Email", BY_EMAIL.value)) == []
 
@@ -140,7 +138,7 @@ async def test_a_file_that_is_in_use_for_long_is_left_as_it_is(
     answers = kept(tmp_path)
     await answers.note_lookups([BY_EMAIL])
     connect = sqlite3.connect
-    with closing(connect(tmp_path / FILE)) as other:
+    with closing(connect(tmp_path / ANSWERS_FILE)) as other:
         other.execute("BEGIN EXCLUSIVE")
         monkeypatch.setattr(sqlite3, "connect", lambda file, timeout: connect(file, timeout=timeout / 1000))
         assert found(answers, ("Lead Email", BY_EMAIL.value)) == []
@@ -154,9 +152,3 @@ async def test_a_page_is_one_transaction_however_many_are_asked_for(tmp_path: Pa
     await answers.note_lookups(many)
     names = [("Lead Id", f"l-{at}") for at in range(2000)]
     assert found(answers, *names) == many
-
-
-def test_what_is_looked_up_is_called_as_the_sheet_calls_it() -> None:
-    assert {*map(str, LEADS)} == module._LEADS
-    assert (str(Field.LEAD_ID), str(Field.LEAD_NUMBER)) == (module._BY_ID, module._BY_NUMBER)
-    assert module._TYPES[0] == str(Field.EVENT)

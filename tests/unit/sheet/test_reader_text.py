@@ -10,8 +10,7 @@ from spreadsheets import LIVE, STARTS
 
 from batch_share.errors import SheetError
 from batch_share.settings import SheetLimits
-from batch_share.sheet.reader import read_sheet
-from batch_share.sheet.text import DELIMITERS, FORMULA_STARTS, guarded, text_tables
+from batch_share.sheet.reader import DELIMITERS, FORMULA_STARTS, guarded, read_sheet, text_tables
 
 if TYPE_CHECKING:
     from pathlib import Path

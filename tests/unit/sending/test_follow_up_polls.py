@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from virtual_time import run_virtually
 
+from batch_share.sending.follow_up import FIRST_INTERVAL, FIRST_PATIENCE, LONGEST_PATIENCE, Polls
 from batch_share.sending.onlookers import Awaited
-from batch_share.sending.polls import FIRST_INTERVAL, FIRST_PATIENCE, LONGEST_PATIENCE, Polls
 
 if TYPE_CHECKING:
     from collections.abc import Callable

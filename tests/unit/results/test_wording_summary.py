@@ -13,7 +13,8 @@ from ledgers import advance, new_row, unsendable, working
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import State
-from batch_share.results.summary import ExitCode, Summary, summarize
+from batch_share.results.answers import summarize
+from batch_share.results.wording import ExitCode, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

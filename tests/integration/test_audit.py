@@ -1,0 +1,104 @@
+"""The look at the end of a run at what stands at LeadSquared: each activity once, and no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trial import CREATE, DROPPED, SHARE, Fault, envelope, trial
+
+from batch_share.ledger.states import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_share.sandbox.server import Step
+    from batch_share.sandbox.wire import Reply, SandboxCall
+
+OF_TYPE = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
+AUDITED: dict[str, Any] = {"audit_pages": 10, "workers": 1}
+
+
+async def twice(step: Step, call: SandboxCall) -> Reply:
+    """Post it, and post it once more, as a proxy does that repeats a call."""
+    await step(call)
+    return await step(call)
+
+
+async def test_a_run_whose_activities_are_there_once_is_proved(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2], DROPPED, applied=True), rows=6) as it:
+        await it.run(**AUDITED)
+        found = it.audited()
+        assert (found["verdict"], found["expected"], found["seen"]) == ("proved", 6, 6)
+        assert (found["found"], found["named"], found["unread"], found["again"]) == (0, [], {}, None)
+
+
+async def test_a_doubled_activity_is_told_with_its_id_and_which_is_shared(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [3], twice), rows=5) as it:
+        await it.run(**AUDITED)
+        found = it.audited()
+        assert (found["verdict"], found["found"], found["seen"]) == ("doubles", 1, 5)
+        (one,) = found["named"]
+        ids = {each.id for each in it.sandbox.account.visible(it.sandbox.world.leads[2])}
+        assert one["sheet_row"] == 4
+        assert {one["ours"], *one["extra"]} == ids
+        assert (one["ours"],) in it.query("SELECT activity_id FROM rows")
+        assert one["shared"]
+
+
+async def test_what_was_refused_and_is_there_all_the_same_is_found(tmp_path: Path) -> None:
+    refused = Fault(CREATE, [3], envelope(500, "Invalid event code", "MXInvalidInputException"), applied=True)
+    async with trial(tmp_path, refused, rows=5) as it:
+        ending = await it.run(**AUDITED)
+        assert ending.summary.states == {State.SHARED: 4, State.FAILED: 1}
+        found = it.audited()
+        assert (found["verdict"], found["expected"], found["seen"], found["found"]) == ("doubles", 4, 4, 1)
+        assert [(one["sheet_row"], one["ours"], one["shared"]) for one in found["named"]] == [(4, None, False)]
+
+
+async def test_a_marker_of_a_row_that_nothing_was_posted_for_is_found(tmp_path: Path) -> None:
+    """As after a second copy of the ledger was run on another machine."""
+    async with trial(tmp_path, rows=5) as it:
+        await it.run(**AUDITED)
+        it.change("UPDATE attempts SET marker = NULL WHERE row_id = (SELECT id FROM rows WHERE sheet_row = 6)")
+        it.change("UPDATE rows SET state = 'pending', activity_id = NULL, request_id = NULL WHERE sheet_row = 6")
+        found = await it.audit(**AUDITED)
+        assert (found["verdict"], found["found"]) == ("doubles", 1)
+        assert [(one["sheet_row"], one["ours"]) for one in found["named"]] == [(6, None)]
+
+
+async def test_a_list_that_lags_proves_nothing_and_says_when_to_ask_again(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=5, read_lag=60.0) as it:
+        await it.run(**AUDITED, trust_owner=True)
+        found = it.audited()
+        assert (found["verdict"], found["expected"], found["seen"]) == ("not conclusive", 5, 0)
+        assert found["again"] > found["at"]
+        it.put_forward(61.0)
+        assert (await it.audit(**AUDITED))["verdict"] == "proved"
+
+
+@pytest.mark.parametrize("paging", ["page-count", "ignored", "oldest-first"])
+async def test_however_activities_are_listed_no_verdict_is_false(tmp_path: Path, paging: str) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2], twice), rows=30, paging=paging) as it:
+        await it.run(**AUDITED)
+        found = it.audited()
+        assert found["verdict"] != "proved"
+        assert found["verdict"] == "doubles" or found["seen"] < 30
+
+
+async def test_an_account_without_the_list_is_said_to_be_so(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3, without=("RetrieveByActivityEvent",)) as it:
+        ending = await it.run(**AUDITED)
+        assert ending.summary.states == {State.SHARED: 3}
+        found = it.audited()
+        assert (found["verdict"], found["seen"]) == ("not conclusive", 0)
+        assert "404" in found["unread"]["201"]
+
+
+async def test_an_audit_that_fails_changes_nothing_of_the_runs_ending(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(OF_TYPE, range(1, 99), DROPPED), rows=3) as it:
+        ending = await it.run(**AUDITED)
+        assert ending.summary.states == {State.SHARED: 3}
+        assert ending.error is None
+        assert it.audited()["verdict"] == "not conclusive"
+        assert len(it.sent(SHARE)) == 3

@@ -1,0 +1,161 @@
+"""What `verify` finds out about an account, told by the sandbox and its switches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trial import CREATE, Onlooker, trial
+
+from batch_share.errors import SettingsError
+from batch_share.jobs.verify import Verification
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trial import Trial
+
+    from batch_share.jobs.verify import Verified
+
+
+class Killed(BaseException):
+    """Stands for the process having been killed."""
+
+
+async def verified(it: Trial, **changes: Any) -> Verified:
+    """Verify on the sandbox's tenth lead and third user."""
+    lead, user = it.sandbox.world.leads[9], it.sandbox.world.users[2]
+    settings = it.settings(event="201", wait=30.0, **changes)
+    return await Verification(settings, Onlooker(), lead.id, user.email).carry_out()
+
+
+def seen(found: Verified) -> dict[str, str]:
+    """What was seen, by question."""
+    return {each.question: each.seen for each in found.answers}
+
+
+OWNER = "Does an activity that is posted by itself get its owner?"
+IN_BULK = "Does an activity that is posted in bulk get its owner?"
+OWNER_SHOWN = "How do reads show an activity's owner?"
+NOTE_SHOWN = "How do reads show an activity's note?"
+LAG = "How soon do reads show an activity?"
+PROCESSED = "Is a share processed?"
+AGAIN = "What comes of sharing again by the same activity?"
+NO_LEAD = "What does a wrong lead number look like?"
+NO_USER = "What does a wrong user look like?"
+NO_REQUEST = "What does an unknown request Id look like?"
+SEVERAL = "Are several shares taken in one call?"
+REVOKED = "Is a revocation processed?"
+IN = "Does the look-up of leads by number, many to a call (IN) answer?"
+GUIDS = "Does the look-up of leads by GUID, many to a call answer?"
+
+
+async def test_against_the_sandbox_all_is_as_documented_or_guessed(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        found = await verified(it)
+        told = seen(found)
+        looked_up = {each for question, each in told.items() if question.startswith("Does the look-up")}
+        assert looked_up == {"answers"}
+        assert {told[OWNER], told[IN_BULK]} == {"yes"}
+        assert told[OWNER_SHOWN] == "as Owner"
+        assert told[NOTE_SHOWN].startswith("in ActivityEvent_Note")
+        assert told[PROCESSED].startswith("shared: 6 “Request processed successfully.”")
+        assert told[AGAIN].startswith("taken; then ShareStatus 6")
+        assert [told[each].partition(":")[0] for each in (NO_LEAD, NO_USER, NO_REQUEST)] == ["refused"] * 3
+        assert told[SEVERAL] == "yes, 2, with 1 Id"
+        assert told[REVOKED].startswith("yes: ShareStatus 6")
+        assert (found.error, found.standing, it.live()) == (None, 0, 0)
+        assert [each.follows for each in found.answers if each.follows] == []
+
+
+@pytest.mark.parametrize(
+    ("switch", "told"),
+    [
+        ({"ignore_owner": True}, {OWNER: "no: ", IN_BULK: "no: "}),
+        ({"hide_owner": True}, {OWNER: "no: LeadSquared does not show", OWNER_SHOWN: "not at all"}),
+        ({"owners": "both"}, {OWNER: "yes", OWNER_SHOWN: "as Owner"}),
+        ({"hide_note": True}, {NOTE_SHOWN: "not at all", OWNER: "yes"}),
+        ({"refuse_in": True}, {IN: "does not: Operator IN is not supported"}),
+        ({"share_batch": 1}, {SEVERAL: "no: Between 1 and 1 entities"}),
+        ({"fail": 1.0}, {PROCESSED: "failed: 5 “User does not have access"}),
+        ({"one_request_id": True}, {NO_LEAD: "taken; then"}),
+        ({"without": ("ByIds",)}, {GUIDS: "does not: HTTP 404", OWNER: "yes"}),
+        ({"dialect": "lower"}, {OWNER_SHOWN: "as owner", NOTE_SHOWN: "in activityevent_note"}),
+    ],
+)  # fmt: skip
+async def test_each_switch_of_the_sandbox_turns_its_answer(
+    tmp_path: Path, switch: dict[str, Any], told: dict[str, str]
+) -> None:
+    async with trial(tmp_path, **switch) as it:
+        found = await verified(it)
+        answers = seen(found)
+        assert {question: answers[question][: len(words)] for question, words in told.items()} == told
+        assert (found.standing, it.live()) == (0, 0)
+
+
+async def test_an_account_without_look_ups_is_tried_with_what_is_named(tmp_path: Path) -> None:
+    async with trial(tmp_path, without=("helpers",)) as it:
+        lead, user = it.sandbox.world.leads[9], it.sandbox.world.users[2]
+        settings = it.settings(event="201", wait=30.0, trust_owner=True, trust_ids=True)
+        found = await Verification(settings, Onlooker(), f"{lead.id},{lead.number}", user.id).carry_out()
+        answers = seen(found)
+        assert answers[GUIDS].startswith("does not: ")
+        assert answers[PROCESSED].startswith("shared: 6")
+        assert answers[NO_LEAD].startswith("not tried: ")
+        assert (found.standing, it.live()) == (0, 0)
+
+
+async def test_a_kill_in_the_middle_leaves_what_the_same_command_revokes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with trial(tmp_path) as it:
+        with monkeypatch.context() as killed:
+
+            async def nothing(*_: object) -> int:
+                return 0
+
+            async def kill(*_: object) -> None:
+                raise Killed
+
+            killed.setattr(Verification, "_revoke_all", nothing)
+            killed.setattr(Verification, "_try_odd_shares", kill)
+            with pytest.raises(Killed):
+                await verified(it)
+        assert it.live() == 1
+        found = await verified(it)
+        assert (found.standing, it.live()) == (0, 0)
+
+
+async def test_whoever_stops_it_has_its_shares_revoked_at_once(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        task = asyncio.create_task(verified(it))
+        while not it.live():  # noqa: ASYNC110 - the sandbox tells nobody of its shares
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert it.live() == 0
+
+
+async def test_nobodys_data_is_in_the_file_that_may_be_sent(tmp_path: Path) -> None:
+    async with trial(tmp_path, access_key="zqplantedqz-access-key-01") as it:
+        found = await verified(it, access_key="zqplantedqz-access-key-01")
+        assert found.file is not None
+        text = found.file.read_text(encoding="utf-8")
+        assert found.file.stat().st_mode & 0o777 == 0o600
+        lead, user = it.sandbox.world.leads[9], it.sandbox.world.users[2]
+        for planted in (lead.id, str(lead.number), lead.email, user.id, user.email, user.name, "zqplantedqz"):
+            assert planted.lower() not in text.lower(), planted
+        assert len(json.loads(text)["answers"]) == len(found.answers)
+
+
+async def test_a_lead_or_user_that_is_not_there_is_said_before_anything_is_sent(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        lead, user = it.sandbox.world.leads[9], it.sandbox.world.users[2]
+        for given in (("999999999", user.id), (lead.id, "nobody@example.com")):
+            with pytest.raises(SettingsError, match="is found by"):
+                await Verification(it.settings(event="201"), Onlooker(), *given).carry_out()
+        assert not it.sent(CREATE)
