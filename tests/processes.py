@@ -54,6 +54,15 @@ class SandboxProcess:
             return json.load(answer)
 
 
+class Started(subprocess.Popen[str]):
+    """A command that is killed where the test fails: nobody would tell it to end, and waiting would hang."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, trace)  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True)
 class Shell:
     """Runs `batch-share` in a folder, with an environment that knows one sandbox and nothing of this machine."""
@@ -92,7 +101,7 @@ class Shell:
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start a command. It has no terminal, and nobody answers it."""
-        return subprocess.Popen(
+        return Started(
             [sys.executable, "-m", "batch_share", *arguments],
             cwd=self.folder,
             env={**self.env, **env},

@@ -490,8 +490,6 @@ class Display:
                 out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
         for each in summary.unchecked:
             out.print(f"\nNot checked: {spell_unchecked(each)}.", soft_wrap=True, markup=False)
-        for line in spell_audit(summary):
-            out.print(f"\n{line}", soft_wrap=True, markup=False)
         for reported in next_steps(summary):
             out.print(f"\n{reported}", soft_wrap=True, markup=False)
         out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
@@ -501,6 +499,8 @@ class Display:
             out.print(f"Results: {summary.results}", soft_wrap=True)
         if summary.failed_sheet:
             out.print(f"To fix: {summary.failed_sheet}", soft_wrap=True)
+        for line in spell_audit(summary):
+            out.print(line, soft_wrap=True, markup=False)
 
 
 def _of_preview(ending: Ending) -> dict[str, Any]:

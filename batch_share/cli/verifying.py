@@ -46,7 +46,12 @@ def verify(
     settings = given.settings()
     library = BatchShare(settings, watcher=TerminalWatcher(yes=True, json=given["json"]))
     if not settings.event:
-        raise SettingsError("event", "is not set: name the type of the activities with --event")
+        raise SettingsError(
+            "event",
+            "is not set: name the type of the activities with --event",
+            problem="No type of activities is named.",
+            hint="Name one.",
+        )
     if not given["yes"]:
         if not sys.stdin.isatty():
             raise NotConfirmed

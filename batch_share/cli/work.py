@@ -112,7 +112,7 @@ class Work:
         self._display = TerminalWatcher(
             yes=given.get("yes", False), json=given["json"], one_line=self.settings.one_line, ask_above=ask_above
         )
-        self._verbose = given["verbose"]
+        self._verbose = given.get("verbose", False)
         self.library = BatchShare(self.settings, watcher=self._display)
 
     def is_at_rest(self, look: Coroutine[Any, Any, Summary | None]) -> bool:

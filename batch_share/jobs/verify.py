@@ -24,6 +24,7 @@ from batch_share.jobs.run import RunSheet
 from batch_share.leadsquared.account import name_of_account, names_of_account
 from batch_share.leadsquared.people import (
     ALL_USERS,
+    PAGE,
     FoundLead,
     FoundUser,
     KeyUser,
@@ -58,7 +59,7 @@ from batch_share.sending.calls import ask_key_user, read
 from batch_share.sending.session import Course, open_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from batch_share.leadsquared.protocol import Call, Lost, NotSent
@@ -81,6 +82,9 @@ ANSWERS: Final = "answers"
 
 _ABSENT_NUMBER: Final = "999999999"
 """Of a lead that is hardly there; it is looked up before anything is said of it."""
+
+_MOST_ALIKE: Final = 5
+"""Leads that one look-up may show: some have a phone number in common, in a family for one."""
 
 _STATUS: Final = "EntityAccess.svc/Status/Get"
 _SHARE: Final = "EntityAccess.svc/Share"
@@ -239,95 +243,55 @@ class Verification:
 
     async def _look_up(self, connection: Connection) -> tuple[FoundLead, FoundUser]:
         """Who is meant, by every look-up that there is for them. Raises SettingsError if that is not told."""
-        keys = await ask_key_user(connection)
-        told = isinstance(keys, KeyUser)
-        seen = (
-            f"{keys.role or 'no role'}, OrgId {'told' if keys.org_id else 'not told'}"
-            if isinstance(keys, KeyUser)
-            else keys.words
-        )
-        self._tell(
-            "Whose are the keys?",
-            "an Administrator's, with an OrgId",
-            seen,
-            "" if told else "the account is told by its keys alone",
-        )
-        lead = await self._find_lead(connection)
-        user = await self._find_user(connection)
-        looks: list[tuple[str, Call, Callable[[Answer], Any], Callable[[Any], bool], bool]] = [
-            (
-                "leads by GUID, many to a call",
-                leads_by_ids([lead.id]),
-                read_leads,
-                lambda found: lead in found,
-                True,
-            ),
-            ("a lead by GUID", found_by("lead id", lead.id), read_leads, lambda found: lead in found, True),
-            (
-                "a lead by number",
-                leads_where("ProspectAutoId", [lead.number], "="),
-                read_leads,
-                lambda found: [lead] == found,
-                True,
-            ),
+        keys, follows = await ask_key_user(connection), ""
+        if isinstance(keys, KeyUser):
+            seen = f"{keys.role or 'no role'}, OrgId {'told' if keys.org_id else 'not told'}"
+        else:
+            seen, follows = keys.words, "the account is told by its keys alone"
+        self._tell("Whose are the keys?", "an Administrator's, with an OrgId", seen, follows)
+        lead, user = await self._find_lead(connection), await self._find_user(connection)
+        # What is looked up, by which call, and whether that is documented.
+        leads = [
+            ("leads by GUID, many to a call", leads_by_ids([lead.id]), True),
+            ("a lead by GUID", found_by("lead id", lead.id), True),
+            ("a lead by number", leads_where("ProspectAutoId", [lead.number], "="), True),
             (
                 "leads by number, many to a call (IN)",
                 leads_where("ProspectAutoId", [lead.number, _ABSENT_NUMBER], "IN"),
-                read_leads,
-                lambda found: [lead] == found,
                 False,
             ),
-            (
-                "leads from a number on",
-                leads_where("ProspectAutoId", [lead.number], ">="),
-                read_leads,
-                lambda found: lead in found,
-                False,
-            ),
-            ("all users", ALL_USERS, read_users, lambda found: user.id in {each.id for each in found}, True),
-            (
-                "a user by GUID",
-                found_by("user id", user.id),
-                read_users,
-                lambda found: user.id in {each.id for each in found},
-                True,
-            ),
-            ("the types of activities", ACTIVITY_TYPES, read_activity_types, bool, True),
+            ("leads from a number on", leads_where("ProspectAutoId", [lead.number], ">="), False),
         ]
         if lead.email:
-            looks.append(
-                (
-                    "a lead by e-mail address",
-                    found_by("lead email", lead.email),
-                    read_leads,
-                    lambda found: lead in found,
-                    True,
-                )
-            )
+            leads.append(("a lead by e-mail address", found_by("lead email", lead.email), True))
         if lead.phone:
-            looks.append(
-                (
-                    "a lead by phone number",
-                    found_by("lead phone", lead.phone),
-                    read_leads,
-                    lambda found: lead in found,
-                    True,
-                )
-            )
+            leads.append(("a lead by phone number", found_by("lead phone", lead.phone), True))
+        users = [("all users", ALL_USERS, True), ("a user by GUID", found_by("user id", user.id), True)]
         if user.email:
-            one = lambda found: user.id in {each.id for each in found}  # noqa: E731
-            looks.append(("a user by e-mail address", found_by("user email", user.email), read_users, one, True))
-            looks.append(("a user by a search", users_where("EmailAddress", user.email), read_users, one, False))
-        for what, call, parse, is_right, documented in looks:
-            found = await read(connection, call, parse, tries=1, spared=403)
-            if isinstance(found, list | dict):
-                seen, follows = (
-                    (ANSWERS, "") if is_right(found) else ("answers, and not with what was asked for", "not used")
-                )
-            else:
-                seen, follows = f"does not: {found.words}", "another look-up is used"
-            self._tell(f"{LOOK_UP} {what} answer?", "it does", seen, follows, documented=documented)
+            users.append(("a user by e-mail address", found_by("user email", user.email), True))
+            users.append(("a user by a search", users_where("EmailAddress", user.email), False))
+        for what, call, documented in leads:
+            found = await read(connection, call, read_leads, tries=1, spared=403)
+            shown = {(each.id, each.number) for each in found} if isinstance(found, list) else set()
+            # The first page of all leads is what an account shows that has not understood the question.
+            most = PAGE if ">=" in str(call.body) else _MOST_ALIKE
+            is_right = (lead.id, lead.number) in shown and len(shown) <= most
+            self._tell_look_up(what, found, documented=documented, is_right=is_right)
+        for what, call, documented in users:
+            listed = await read(connection, call, read_users, tries=1, spared=403)
+            is_right = isinstance(listed, list) and user.id in {each.id for each in listed}
+            self._tell_look_up(what, listed, documented=documented, is_right=is_right)
+        types = await read(connection, ACTIVITY_TYPES, read_activity_types, tries=1, spared=403)
+        self._tell_look_up("the types of activities", types, documented=True, is_right=bool(types))
         return lead, user
+
+    def _tell_look_up(self, what: str, found: object, *, documented: bool, is_right: bool) -> None:
+        seen, follows = ANSWERS, ""
+        if not isinstance(found, list | dict):
+            seen, follows = f"does not: {getattr(found, 'words', '')}", "another look-up is used"
+        elif not is_right:
+            seen, follows = "answers, and not with what was asked for", "not used"
+        self._tell(f"{LOOK_UP} {what} answer?", "it does", seen, follows, documented=documented)
 
     async def _find_lead(self, connection: Connection) -> FoundLead:
         """The lead that is meant, with both its Ids, by the first look-up that shows them."""

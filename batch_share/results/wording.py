@@ -352,9 +352,11 @@ def spell_audit(summary: Summary, *, by_name: bool = False) -> list[str]:
         said.append(f"Row {each['sheet_row']}: delete {extra} in LeadSquared{has_share}.")
     if (more := found - ROWS_NAMED) > 0:
         said.append(f"and {plural(more, 'row')} more: --json names them.")
+    unread = "; ".join(f"type {event}: {why.rstrip('.')}" for event, why in audit["unread"].items())
+    because = f" ({unread})" if unread else ""
+    if unread and not audit["again"]:
+        said.append(f"Not checked: whether each activity is at LeadSquared once{because}.")
     if audit["again"]:
-        unread = "; ".join(f"type {event}: {why.rstrip('.')}" for event, why in audit["unread"].items())
-        because = f" ({unread})" if unread else ""
         ledger = shlex.quote(summary.ledger.short if by_name else str(summary.ledger))
         after = spell_time(datetime.fromisoformat(audit["again"]).replace(tzinfo=None))
         said.append(

@@ -33,6 +33,9 @@ ASK_AGAIN_AFTER: Final = timedelta(minutes=15)
 """After the last call, when what lags behind is asked for again. The longest lag that somebody told of in public is
 a few minutes."""
 
+_LIST: Final = "ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent"
+"""The API that lists them, which an account may not have."""
+
 MOST_NAMED: Final = 100
 """Findings that are kept with their Ids: who has more has one cause, which these show."""
 
@@ -128,7 +131,7 @@ async def audit(session: Session, since: datetime | None = None) -> Audit | None
         found=len(findings),
         named=sorted(findings, key=attrgetter("sheet_row"))[:MOST_NAMED],
         unread=unread,
-        again=None if is_whole else max(last + ASK_AGAIN_AFTER, now),
+        again=None if is_whole or _LIST in session.apis.gone else max(last + ASK_AGAIN_AFTER, now),
         at=now,
     )
     await ledger.note(audit=told.as_json())

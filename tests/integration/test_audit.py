@@ -93,6 +93,7 @@ async def test_an_account_without_the_list_is_said_to_be_so(tmp_path: Path) -> N
         found = it.audited()
         assert (found["verdict"], found["seen"]) == ("not conclusive", 0)
         assert "404" in found["unread"]["201"]
+        assert found["again"] is None
 
 
 async def test_an_audit_that_fails_changes_nothing_of_the_runs_ending(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ async def test_every_kind_of_job_is_started_in_one_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "reported", "error", "words"),
     [
-        ("share", {}, ValueError, "one of run, resume, retry, revoke, follow_up, not 'share'"),
+        ("share", {}, ValueError, "one of run, resume, retry, revoke, follow_up, audit, not 'share'"),
         ("run", {"rows": "2-3"}, TypeError, "run is not told rows"),
         ("revoke", {"reason": "gone"}, TypeError, "revoke is not told reason"),
         ("resume", {"options": object()}, TypeError, "resume is not told options"),

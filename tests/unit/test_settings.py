@@ -531,6 +531,7 @@ def test_public_settings_are_plain_values_without_keys_and_this_machine() -> Non
         "data_folder",
         "log_folder",
         "log_level",
+        "wire_log",
     }
 
 
