@@ -146,7 +146,7 @@ def _arm_results(number: int) -> None:
     write, replace = writing.write_csv, Path.replace
 
     async def dies_writing(*arguments: Any) -> None:
-        if number == 1:
+        if number == 1 and arguments[1][-len(answers.COLUMNS) :] == [*answers.COLUMNS]:  # no sheet of failed rows
             arguments[0].write_text("half a fi")
             die()
         await write(*arguments)
