@@ -1,7 +1,7 @@
 """The watch over a folder that sheets are dropped into: one after the other is worked on and filed away.
 
 Each is worked on in a folder of its own, that is moved whole with all that was made of it; so where a sheet is says
-what became of it, also after a crash. What needs a person's yes is held, and whoever moves it to agreed/ says yes.
+what became of it, also after a crash. What needs a person's yes is held: moved back, or to agreed/, it is sent.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ class Inbox:
     def begun(self) -> list[Path]:
         """Sheets that were agreed to, then those being worked on, now or in an earlier watch; the oldest first."""
         with _usable(self.folder):
+            for held in self.folder.glob(f"*_*/.{HELD}"):  # moved back: agreed to as well
+                held.parent.rename(self._fresh(AGREED, held.parent.name))
             folders = [each for name in (AGREED, WORKING) for each in sorted(self.folder.glob(f"{name}/*_*"))]
             for folder in folders:
                 if folder.is_dir() and not any(folder.iterdir()):  # of a move that was cut off
@@ -114,10 +116,9 @@ class Inbox:
 
     def ready(self) -> list[Path]:
         """Look once; the sheets that are fully written, the oldest first."""
-        now, seen = self.clock(), self.unsettled
+        now, seen, self.unsettled = self.clock(), self.unsettled, {}
         with _usable(self.folder):
             files = [*self.folder.iterdir(), *self.folder.glob(f"{AGREED}/*")]
-        self.unsettled = {}
         for file in filter(is_sheet, files):
             with suppress(OSError):  # gone again, or on its way
                 if file.is_file():
@@ -142,22 +143,22 @@ class Inbox:
         with _usable(sheet):
             place = WORKING if sheet.parent == self.folder else AGREED
             folder = self._fresh(place, f"{utc_now():%Y%m%d-%H%M%S}_{sheet.name}")
+            self.unsettled.pop(sheet, None)
             folder.mkdir()
             try:
                 return sheet.rename(folder / sheet.name)
             except OSError:
                 folder.rmdir()
                 raise
-            finally:
-                self.unsettled.pop(sheet, None)
 
     def finish(self, sheet: Path, place: str, why: str = "") -> Path:
         """Move a sheet with all that was made of it to `place`; `why` is kept beside it."""
         with _usable(sheet.parent):
             target = self._fresh(place, sheet.parent.name)
+            sheet.with_name(f".{HELD}").unlink(missing_ok=True)
             if place == HELD:
-                agreed = self.folder.absolute() / AGREED
-                agreed.mkdir(exist_ok=True)
+                (agreed := self.folder.absolute() / AGREED).mkdir(exist_ok=True)
+                sheet.with_name(f".{HELD}").touch()
                 why = f"{why}\n\n{spell_release(target.absolute(), agreed)}"
             if why:
                 free = (file for file in names_for(sheet.with_name(WHY)) if not file.exists())

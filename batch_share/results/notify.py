@@ -1,14 +1,13 @@
 """What is told of a job that ended, to whoever the setting `notify` names: a webhook, or a line in a file.
 
-It says counts and the names of files, never who the leads and users are, and never changes how the job itself ends.
-A webhook's URL is a secret, and aiohttp's exceptions hold it: none leaves this module.
+It names nobody and never changes how the job ends; aiohttp's exceptions, which hold the secret URL, stay in here.
 """
 
 from __future__ import annotations
 
 import html
 import json
-import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 
 from batch_share.errors import SettingsError
+from batch_share.outputs import private
 from batch_share.results.wording import headline, next_steps, others, spell_ending
 
 if TYPE_CHECKING:
@@ -30,10 +30,8 @@ _BEGINS: Final = b'{"at": '
 
 
 async def post(url: SecretStr, text: str, *, seconds: float = 10.0) -> str | None:
-    """Post `{"text": text}`, in two tries of so many seconds. None, or why not, in words without the URL.
-
-    Two tries of 10 s outlast a dropped connection, and a run that ended is not kept waiting for half a minute.
-    """
+    """Post `{"text": text}`, in two tries of so many seconds. None, or why not, in words without the URL."""
+    # Two tries of 10 s outlast a dropped connection, and a run that ended is not kept waiting for half a minute.
     problem, timeout = "", aiohttp.ClientTimeout(total=seconds)
     for _ in range(2):
         try:
@@ -45,17 +43,14 @@ async def post(url: SecretStr, text: str, *, seconds: float = 10.0) -> str | Non
                 if response.status != 429 and response.status < 500:  # another try would do no better
                     return problem if response.status >= 300 else None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # its words hold the URL
-            is_late = isinstance(error, TimeoutError)
-            problem = f"no answer within {seconds:g} s" if is_late else "no connection, or it was lost"
+            late = f"no answer within {seconds:g} s"
+            problem = late if isinstance(error, TimeoutError) else "no connection, or it was lost"
     return problem
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is told: which `command` on which file, how it ended, and the totals, None where none are known.
-
-    `release` says what a person does with a sheet that is held.
-    """
+    """What is told: which `command` on which file, how it ended, any totals, how to release a held sheet."""
 
     command: str
     subject: Path
@@ -69,15 +64,14 @@ class Notice:
     def text(self) -> str:
         """A few short lines for a chat."""
         first = f"batch-share {self.command} of {_printable(self.subject.name)}: {self.ended}."
-        release = _printable(self.release)
-        if (known := self.summary) is None:
+        release, known = _printable(self.release), self.summary
+        if known is None:
             return f"{first}\n{release or 'Its totals are unknown: look at the machine it ran on.'}"
-        ledger = _printable(known.ledger.short)
         totals = f"{headline(known.states)} {others(known.states)}".strip()
         # A release says what is to be done with all of it.
         steps = () if release else map(_printable, next_steps(known, by_name=True))
         results = f", results: {_printable(known.results.name)}" if known.results is not None else ""
-        files = f"Ledger: {ledger}{results}"
+        files = f"Ledger: {_printable(known.ledger.short)}{results}"
         return "\n".join(filter(None, (first, release, totals, spell_ending(known.ending), *steps, files)))
 
     def as_json(self) -> dict[str, Any]:
@@ -89,6 +83,7 @@ class Notice:
             for name in ("ledger", "results", "failed_sheet"):
                 reported[name] = _printable(Path(reported[name]).name) if reported[name] else None
             # Not why: that may name somebody.
+            reported |= {"audit": {**self.summary.audit, "unread": {}}} if self.summary.audit else {}
             reported["unchecked"] = [{"what": each["what"], "rows": each["rows"]} for each in reported["unchecked"]]
         return reported | {"text": self.text}
 
@@ -101,12 +96,10 @@ def _printable(name: str) -> str:
 def check_target(target: SecretStr) -> None:
     """Raises SettingsError, which does not name it, for a file to which nothing should be added."""
     file, begins = _file(target), b""
-    try:
+    with suppress(OSError, ValueError):  # whoever adds to it says why it can't be
         if file is not None and file.is_file():
             with file.open("rb") as begun:
                 begins = begun.read(len(_BEGINS))
-    except (OSError, ValueError):  # whoever adds to it says why it can't be
-        return
     if begins not in {b"", _BEGINS}:  # a sheet or a ledger would be spoilt
         wrong = "the file can't be appended to, since it holds something other than such lines"
         raise SettingsError("notify", f"{wrong}: name another one")
@@ -126,11 +119,10 @@ def _file(target: SecretStr) -> Path | None:
 
 
 def _append(file: Path, target: SecretStr, notice: Notice) -> str | None:
-    line = f"{json.dumps(notice.as_json(), ensure_ascii=False)}\n".encode("utf-8", "replace")
     try:  # not Path.open: it can't say who may read a new file
         check_target(target)
-        with open(file, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as out:
-            out.write(line)
+        with open(file, "ab", opener=private) as out:
+            out.write(f"{json.dumps(notice.as_json(), ensure_ascii=False)}\n".encode("utf-8", "replace"))
     except (SettingsError, OSError, ValueError) as error:
         # Not its name: it may be a webhook's URL without its https://.
         why = getattr(error, "wrong", None) or getattr(error, "strerror", None) or "its name can't be used"

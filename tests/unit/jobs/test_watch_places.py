@@ -125,3 +125,14 @@ def test_a_sheet_by_itself_is_agreed_to_only_in_the_folder_for_it(tmp_path: Path
     assert places.take(drop(places, "1")).parents[1] == tmp_path / name / WORKING
     assert places.take(drop(places, "1", f"{AGREED}/leads.csv")).parents[1] == tmp_path / name / AGREED
     assert [sheet.parents[1].name for sheet in places.begun()] == [AGREED, WORKING]
+
+
+def test_what_is_held_is_agreed_to_where_it_is_moved_back_and_nothing_else_is(places: Inbox) -> None:
+    held = places.finish(places.take(drop(places, "1")), HELD, "it has 58 rows")
+    failed = places.finish(places.take(drop(places, "2", "other.csv")), FAILED, "a mistake")
+    for sheet in (held, failed):
+        sheet.parent.rename(places.folder / sheet.parent.name)
+    assert [*places.begun()] == [places.folder / AGREED / held.parent.name / held.name]
+    done = places.finish(places.begun()[0], DONE)
+    done.parent.rename(places.folder / done.parent.name)
+    assert places.begun() == []
