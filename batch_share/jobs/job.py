@@ -185,7 +185,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                 following = following_up(session) if settings.follow_up else nullcontext()
                 async with watcher.watch(session.progress, session.stop.ask), following:
                     await job.work(session, choice.due)
-                    if job.posts and session.tally.sent and settings.audit_pages:
+                    if job.posts and session.tally.sent and settings.audit_pages and not session.stop.asked:
                         with ending_early(session.stop):
                             await audit(session, begun)
             return replace(await _end(session, job), preview=course.preview)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, DROPPED, SHARE, Fault, envelope, trial
+from trial import CREATE, DROPPED, SHARE, Fault, Onlooker, envelope, stopping, trial
 
 from batch_share.ledger.states import State
 
@@ -103,3 +103,12 @@ async def test_an_audit_that_fails_changes_nothing_of_the_runs_ending(tmp_path: 
         assert ending.error is None
         assert it.audited()["verdict"] == "not conclusive"
         assert len(it.sent(SHARE)) == 3
+
+
+async def test_who_stops_a_run_waits_for_no_audit(tmp_path: Path) -> None:
+    onlooker = Onlooker()
+    async with trial(tmp_path, Fault(SHARE, [2], stopping(onlooker)), rows=6) as it:
+        ending = await it.run(onlooker, **AUDITED)
+        assert ending.interrupted
+        assert it.sent(OF_TYPE) == []
+        assert it.query("SELECT value FROM about WHERE name = 'audit'") == []
