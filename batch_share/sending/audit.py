@@ -7,7 +7,7 @@ twice does.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -16,8 +16,10 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import plural, utc_now
+from batch_share.errors import BatchShareError
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.protocol import TYPE_PAGE, activities_of_type
+from batch_share.ledger.records import Posted
 from batch_share.ledger.states import Stage
 from batch_share.sending.steps import collect, in_note, marker_of
 
@@ -92,10 +94,17 @@ class Audit:
 async def audit(session: Session, since: datetime | None = None) -> Audit | None:
     """Look at the account's activities of the job's types, in the time of its calls, or of those after `since`.
 
-    What was found is kept in the ledger. None if no activity was sent. Raises as `calls.read`.
+    What was found is kept in the ledger. None if no activity was sent. No call that fails ends anything here: the
+    work was done before. Raises PacerClosed.
     """
-    ledger, most = session.ledger, session.settings.audit_pages
-    posted = {each.marker: each async for each in ledger.posted(since)}
+    ledger, most, posted = session.ledger, session.settings.audit_pages, dict[str, Posted]()
+    async for each in ledger.posted(since):
+        posted[each.marker] = each
+        if len(posted) > most * TYPE_PAGE:  # a million of them would not be held in memory for nothing
+            why = {"any": f"it would take more than {plural(most, 'page')}"}
+            told = Audit(Verdict.NOT_CONCLUSIVE, len(posted), 0, unread=why, at=utc_now())
+            await ledger.note(audit=told.as_json())
+            return told
     if not posted:
         return None
     session.tally.phase = "looking whether each activity is there once"
@@ -103,12 +112,13 @@ async def audit(session: Session, since: datetime | None = None) -> Audit | None
     begun, last = (pick(each.sent_at for each in posted.values()) for pick in (min, max))
     views: dict[str, set[str]] = defaultdict(set)
     unread: dict[str, str] = {}
-    for event, rows in Counter(each.event for each in posted.values()).items():
-        if rows > most * TYPE_PAGE:
-            unread[str(event)] = f"it would take more than {plural(most, 'page')}"
-            continue
+    for event in {each.event for each in posted.values()}:
         page = partial(_page, event, begun - skew, now + skew)
-        found = await collect(session, event, page, most)
+        try:
+            found = await collect(session, event, page, most)
+        except BatchShareError as error:
+            unread[str(event)] = str(error)
+            break
         for marker, activities in found.views.items():
             views[marker].update(activities)
         if found.problem is not None:

@@ -8,6 +8,7 @@ import pytest
 from trial import CREATE, DROPPED, SHARE, Fault, Onlooker, envelope, stopping, trial
 
 from batch_share.ledger.states import State
+from batch_share.sending import audit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,3 +113,26 @@ async def test_who_stops_a_run_waits_for_no_audit(tmp_path: Path) -> None:
         assert ending.interrupted
         assert it.sent(OF_TYPE) == []
         assert it.query("SELECT value FROM about WHERE name = 'audit'") == []
+
+
+async def test_more_than_the_pages_allowed_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "TYPE_PAGE", 5)
+    async with trial(tmp_path, rows=11) as it:
+        await it.run(audit_pages=2)
+        found = it.audited()
+        assert (found["verdict"], found["seen"], found["again"]) == ("not conclusive", 0, None)
+        assert found["unread"] == {"any": "it would take more than 2 pages"}
+        assert it.sent(OF_TYPE) == []
+
+
+async def test_a_day_that_is_used_up_by_then_is_no_failure_of_the_run(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        await it.run(**AUDITED)
+        calls = it.sandbox.report()["total_calls"] - len(it.sent(OF_TYPE))
+    other = tmp_path / "other"
+    other.mkdir()
+    async with trial(other, rows=3) as it:
+        ending = await it.run(**AUDITED, daily_limit=calls)
+        assert (ending.summary.states, ending.error) == ({State.SHARED: 3}, None)
+        assert it.audited()["verdict"] == "not conclusive"
+        assert "calls were made today" in it.audited()["unread"]["201"]
