@@ -158,7 +158,8 @@ def test_while_a_refusal_is_waited_out_its_end_is_reported_and_no_time(
         return status_line(session.progress()), out.getvalue()
 
     line, shown = run_virtually(said())
-    then = time.strftime("%H:%M:", time.localtime(time.time() + (pause or 5.0)))
+    end = time.localtime(time.time() + (pause or 5.0))
+    then = time.strftime("%H:%M:" if end.tm_yday == time.localtime().tm_yday else "%Y-%m-%d %H:%M:", end)
     first = "bulk calls wait" if of_bulk else "waiting"
     assert re.search(rf"\| {first} until {then}\d\d: {reported}$", str(line))
     assert f"{first} until {then}" in shown
