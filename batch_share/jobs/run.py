@@ -16,7 +16,7 @@ from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, Se
 from batch_share.jobs.job import Choice, Kind, preview_of, sheet_of
 from batch_share.jobs.reconcile import Reconciler
 from batch_share.jobs.revoke import find_due, revoke_earlier, still_due
-from batch_share.leadsquared.account import is_verified
+from batch_share.leadsquared.account import tried
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.queries import ACCEPTED, Reasons
 from batch_share.ledger.reading import pages
@@ -156,7 +156,7 @@ class Resume(Kind):
             to_share=await ledger.to_share(),
             zone=counts.zone,
             plan=counts.as_json(),
-            is_verified=is_verified(settings),
+            is_verified=tried(settings) is not None,
         )
         addresses = call_by_address(await ledger.known_users())
         excess = next(excesses(counts.due, settings, addresses, counts.earlier), None)

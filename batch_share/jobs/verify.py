@@ -21,7 +21,7 @@ from batch_share.errors import BatchShareError, OwnerNotVerified, SettingsError
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import RunSheet
-from batch_share.leadsquared.account import name_of_account, names_of_account
+from batch_share.leadsquared.account import NOT_THERE, name_of_account, names_of_account
 from batch_share.leadsquared.people import (
     ALL_USERS,
     PAGE,
@@ -91,6 +91,10 @@ _SHARE: Final = "EntityAccess.svc/Share"
 _REVOKE: Final = "EntityAccess.svc/Revoke"
 _CREATE: Final = "ProspectActivity.svc/Create"
 _BULK: Final = "ProspectActivity.svc/Bulk/CustomActivity/Add/ByLeadId"
+
+
+_NEEDED: Final = {_CREATE, _BULK, _SHARE, _REVOKE, _STATUS}
+"""What is asked for whatever was found out: without these nothing, or nothing in bulk, can be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +219,8 @@ class Verification:
 
         Raises BatchShareError for what stops it before its first share.
         """
+        for name in names_of_account(self._settings):  # what was found out before is asked anew
+            (self._settings.data_folder / f"verify-{name}.json").unlink(missing_ok=True)
         await self._revoke_all()
         async with open_connection(self._settings, self._watcher, self._course()) as connection:
             lead, user = await self._look_up(connection)
@@ -547,7 +553,17 @@ class Verification:
         replacing = Replacing()
         answers = [asdict(each) | {"seen": replacing.text(each.seen, in_message=True)} for each in self._answers]
         calls = [replacing.exchange(each.call, each.answer) for each in self._wire.exchanges]
-        told = {"verify": 1, "batch_share": __version__, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+        gone = {
+            each.call.path: replacing.text(_spelled(read_status(each.answer)), in_message=True)
+            for each in self._wire.exchanges
+            if isinstance(each.answer, Answer) and each.answer.status in NOT_THERE and each.call.path not in _NEEDED
+        }
+        told = {
+            "verify": 1,
+            "gone": gone,
+            "batch_share": __version__,
+            "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        }
         file = self.folder.with_suffix(".json")
         write_private(file, json.dumps(told | {"answers": answers, "calls": calls}, indent=1))
         return file

@@ -36,7 +36,7 @@ from batch_share.leadsquared.protocol import Denied, Lost
 from batch_share.outputs import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from pydantic import SecretStr
@@ -48,7 +48,8 @@ MOST_LOST: Final = 3
 """Calls in a row, each of them repeated, that may go unanswered before an API is taken to be silent: one or two may
 be mishaps, and each of these takes minutes."""
 
-_NOT_THERE: Final = frozenset({404, 405, 501})
+NOT_THERE: Final = frozenset({404, 405, 501})
+"""HTTP status of a call to an API that a server does not have."""
 
 
 @dataclass(slots=True)
@@ -77,7 +78,7 @@ class Apis:
         """
         self.heard = self.heard or not isinstance(failure, Lost)
         self._lost[path] += isinstance(failure, Lost)
-        is_missing = isinstance(failure, Denied) or failure.status in _NOT_THERE or NOT_FOR_US.search(failure.words)
+        is_missing = isinstance(failure, Denied) or failure.status in NOT_THERE or NOT_FOR_US.search(failure.words)
         if self._lost[path] >= MOST_LOST or (is_missing and path not in self.worked):
             self.gone[path] = failure
 
@@ -401,14 +402,14 @@ KNOWN_FOR_DAYS: Final = 30
 """How long what was found out is taken to hold: plans and settings of accounts change, seldom within a month."""
 
 
-def is_verified(settings: Settings) -> bool:
-    """Whether somebody has tried the account on this machine, and not too long ago."""
+def tried(settings: Settings) -> Mapping[str, str] | None:
+    """The APIs that the account does not have, by path, and what it said; None if nobody has tried it of late."""
     for name in names_of_account(settings):
-        with suppress(OSError):
-            tried = (settings.data_folder / f"verify-{name}.json").stat().st_mtime
-            if time.time() - tried < KNOWN_FOR_DAYS * 86_400:
-                return True
-    return False
+        file = settings.data_folder / f"verify-{name}.json"
+        with suppress(OSError, ValueError, KeyError):
+            if time.time() - file.stat().st_mtime < KNOWN_FOR_DAYS * 86_400:
+                return {str(path): str(said) for path, said in json.loads(file.read_bytes())["gone"].items()}
+    return None
 
 
 ASK_AGAIN: Final = 0.5

@@ -27,11 +27,12 @@ from batch_share.leadsquared.account import (
     name_of_account,
     names_of_account,
     remember_account,
+    tried,
 )
 from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
-from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Throttled
+from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Refused, Throttled
 from batch_share.leadsquared.wire_log import CallLog, WireLog
 from batch_share.ledger.states import INTENTS, State
 from batch_share.sending.calls import ask_once
@@ -420,7 +421,7 @@ async def open_connection(
                     memory=memory,
                     bulk_pacer=bulk_pacer,
                     share_batch=ShareBatch(settings.share_batch, memory),
-                    apis=Apis(),
+                    apis=Apis(gone={path: Refused(said) for path, said in (tried(settings) or {}).items()}),
                     health=Health(),
                     key_user=None,
                     shown=set(),

@@ -12,6 +12,7 @@ from trial import CREATE, Onlooker, trial
 
 from batch_share.errors import SettingsError
 from batch_share.jobs.verify import Verification
+from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,3 +160,15 @@ async def test_a_lead_or_user_that_is_not_there_is_said_before_anything_is_sent(
             with pytest.raises(SettingsError, match="is found by"):
                 await Verification(it.settings(event="201"), Onlooker(), *given).carry_out()
         assert not it.sent(CREATE)
+
+
+async def test_what_an_account_lacks_is_not_asked_for_until_it_is_tried_again(tmp_path: Path) -> None:
+    by_ids = "LeadManagement.svc/Leads/Retrieve/ByIds"
+    async with trial(tmp_path, rows=3, without=("ByIds",)) as it:
+        await verified(it)
+        asked = len(it.sent(by_ids))
+        assert asked
+        assert (await it.run(force=True)).summary.states == {State.SHARED: 3}
+        assert len(it.sent(by_ids)) == asked
+        await verified(it)
+        assert len(it.sent(by_ids)) > asked
