@@ -237,6 +237,7 @@ class Verification:
             since = len(self._wire.exchanges)
             standing = await self._revoke_all()
             self._tell_revoked(since, standing)
+        self._tell_spellings(lead, user)
         return Verified(self._answers, datetime.now(UTC), self._write(), standing, error)
 
     def _course(self) -> Course:
@@ -513,6 +514,24 @@ class Verification:
                 return f"taken; then {_spelled(status)}"
             await asyncio.sleep(patience.pop(0))
 
+    def _tell_spellings(self, lead: FoundLead, user: FoundUser) -> None:
+        """By which names answers show the Ids of the lead and the user, of activities and requests."""
+        made = {id_of(text) for call in (_CREATE, _BULK) for each in self._wire.of(call) for text in _ids_in(each)}
+        requests = {
+            id_of(text) for call in (_SHARE, _REVOKE) for each in self._wire.of(call) for text in _ids_in(each)
+        }
+        kinds = {"lead": {lead.id}, "number": {lead.number}, "user": {user.id}, "activity": made - {lead.id}}
+        shown: dict[str, set[str]] = {kind: set() for kind in (*kinds, "request")}
+        for each in self._wire.exchanges:
+            for name, text in _texts(each.value):
+                for kind, ids in (kinds | {"request": requests}).items():
+                    if id_of(as_text(text)) in ids:
+                        shown[kind].add(name)
+        seen = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in shown.items() if names)
+        self._tell(
+            "By which names are Ids shown?", "by any spelling of Id", seen or "none was shown", documented=False
+        )
+
     # ---------------------------------------------------------------------------------------------- its end
 
     def _ledgers(self) -> list[LedgerName]:
@@ -576,6 +595,11 @@ def _spelled(found: object) -> str:
     words = getattr(found, "words", "")
     kind = type(found).__name__.lower()
     return f"{kind}: {words}" if words else kind
+
+
+def _ids_in(exchange: _Exchange) -> Iterator[str]:
+    """The GUIDs in an answer."""
+    return (text for _, each in _texts(exchange.value) if is_guid(text := as_text(each)))
 
 
 def _texts(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -93,6 +93,7 @@ async def write_once(
         session.tally.moved(BEFORE[step], INTENT_OF[step], len(rows))
         answer = await session.send(dispatch.call, counted)
     outcome, path = dispatch.read(answer) if isinstance(answer, Answer) else answer, dispatch.call.path
+    _report_strange(session, outcome)
     if isinstance(outcome, Done | tuple):
         session.apis.worked.add(path)
     elif isinstance(outcome, Refused) and outcome.status == 404:
@@ -158,6 +159,15 @@ async def consult(session: Connection, call: Call, parse: Callable[[Answer], T |
     return answer
 
 
+def _report_strange(session: Connection, outcome: object) -> None:
+    """Say once, where a call went well by its status and its answer is not understood, how that can be reported."""
+    if isinstance(outcome, Lost) and outcome.status is not None and outcome.status < 300:
+        session.tally.remark(
+            "An answer was not understood: to report it, run once more with --wire-log trouble.jsonl, which holds "
+            "nobody's data, and see “Reporting trouble” in the README"
+        )
+
+
 async def read(
     session: Connection,
     call: Call,
@@ -181,6 +191,7 @@ async def read(
             await before_repeating(session, parsed, unsent)
             continue
         session.health.answered()
+        _report_strange(session, parsed)
         lost += isinstance(parsed, Lost)
         if not isinstance(parsed, Lost) or lost >= tries:
             return parsed

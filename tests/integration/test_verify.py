@@ -50,6 +50,7 @@ NO_USER = "What does a wrong user look like?"
 NO_REQUEST = "What does an unknown request Id look like?"
 SEVERAL = "Are several shares taken in one call?"
 REVOKED = "Is a revocation processed?"
+SPELLINGS = "By which names are Ids shown?"
 IN = "Does the look-up of leads by number, many to a call (IN) answer?"
 GUIDS = "Does the look-up of leads by GUID, many to a call answer?"
 
@@ -68,6 +69,10 @@ async def test_against_the_sandbox_all_is_as_documented_or_guessed(tmp_path: Pat
         assert [told[each].partition(":")[0] for each in (NO_LEAD, NO_USER, NO_REQUEST)] == ["refused"] * 3
         assert told[SEVERAL] == "yes, 2, with 1 Id"
         assert told[REVOKED].startswith("yes: ShareStatus 6")
+        assert told[SPELLINGS].startswith("lead: ProspectID")
+        assert {each.partition(":")[0] for each in told[SPELLINGS].split("; ")} == {
+            "lead", "number", "user", "activity", "request",
+        }  # fmt: skip
         assert (found.error, found.standing, it.live()) == (None, 0, 0)
         assert [each.follows for each in found.answers if each.follows] == []
 
@@ -84,7 +89,7 @@ async def test_against_the_sandbox_all_is_as_documented_or_guessed(tmp_path: Pat
         ({"fail": 1.0}, {PROCESSED: "failed: 5 “User does not have access"}),
         ({"one_request_id": True}, {NO_LEAD: "taken; then"}),
         ({"without": ("ByIds",)}, {GUIDS: "does not: HTTP 404", OWNER: "yes"}),
-        ({"dialect": "lower"}, {OWNER_SHOWN: "as owner", NOTE_SHOWN: "in activityevent_note"}),
+        ({"dialect": "lower"}, {OWNER_SHOWN: "as owner", NOTE_SHOWN: "in activityevent_note", SPELLINGS: "lead: prospectid"}),
     ],
 )  # fmt: skip
 async def test_each_switch_of_the_sandbox_turns_its_answer(

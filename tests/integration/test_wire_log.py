@@ -6,7 +6,7 @@ import csv
 import json
 from typing import TYPE_CHECKING
 
-from trial import CREATE, DROPPED, HEADER, SHARE, Fault, Trial, envelope, options, sheet_rows, trial
+from trial import CREATE, DROPPED, HEADER, SHARE, Fault, Trial, answer, envelope, options, sheet_rows, trial
 
 from batch_share.ledger.states import State
 from batch_share.sandbox import Sandbox
@@ -77,3 +77,15 @@ async def test_a_faulty_run_has_the_same_outcomes_once_its_wire_log_is_answered_
     assert after.summary.states == before.summary.states
     assert after.looked_up == before.looked_up
     assert another.ledger.exists()
+
+
+async def test_an_answer_that_is_not_understood_says_once_how_to_report_it(tmp_path: Path) -> None:
+    strange = Fault(CREATE, [2, 4], answer(200, "<html>all is well</html>", "text/html"), applied=True)
+    async with trial(tmp_path, strange, rows=5) as it:
+        ending = await it.run(workers=1)
+        assert ending.summary.states == {State.SHARED: 5}
+        assert [each for each in ending.remarks if "--wire-log" in each] == [*ending.remarks][:1]
+    another = tmp_path / "another"
+    another.mkdir()
+    async with trial(another, Fault(CREATE, [2], DROPPED, applied=True), rows=5) as it:
+        assert (await it.run(workers=1)).remarks == []
