@@ -516,21 +516,20 @@ class Verification:
 
     def _tell_spellings(self, lead: FoundLead, user: FoundUser) -> None:
         """By which names answers show the Ids of the lead and the user, of activities and requests."""
-        made = {id_of(text) for call in (_CREATE, _BULK) for each in self._wire.of(call) for text in _ids_in(each)}
-        requests = {
-            id_of(text) for call in (_SHARE, _REVOKE) for each in self._wire.of(call) for text in _ids_in(each)
-        }
-        kinds = {"lead": {lead.id}, "number": {lead.number}, "user": {user.id}, "activity": made - {lead.id}}
-        shown: dict[str, set[str]] = {kind: set() for kind in (*kinds, "request")}
+        made, asked = (
+            {id_of(text) for path in paths for each in self._wire.of(path) for text in _ids_in(each)} - {lead.id}
+            for paths in ((_CREATE, _BULK), (_SHARE, _REVOKE))
+        )
+        kinds = {"lead": {lead.id}, "number": {lead.number}, "user": {user.id}, "activity": made, "request": asked}
+        shown: dict[str, set[str]] = {kind: set() for kind in kinds}
         for each in self._wire.exchanges:
             for name, text in _texts(each.value):
-                for kind, ids in (kinds | {"request": requests}).items():
+                for kind, ids in kinds.items():
                     if id_of(as_text(text)) in ids:
                         shown[kind].add(name)
         seen = "; ".join(f"{kind}: {', '.join(sorted(names))}" for kind, names in shown.items() if names)
-        self._tell(
-            "By which names are Ids shown?", "by any spelling of Id", seen or "none was shown", documented=False
-        )
+        seen = seen or "none was shown"
+        self._tell("By which names are Ids shown?", "by any spelling of Id", seen, documented=False)
 
     # ---------------------------------------------------------------------------------------------- its end
 

@@ -89,7 +89,7 @@ async def test_against_the_sandbox_all_is_as_documented_or_guessed(tmp_path: Pat
         ({"fail": 1.0}, {PROCESSED: "failed: 5 “User does not have access"}),
         ({"one_request_id": True}, {NO_LEAD: "taken; then"}),
         ({"without": ("ByIds",)}, {GUIDS: "does not: HTTP 404", OWNER: "yes"}),
-        ({"dialect": "lower"}, {OWNER_SHOWN: "as owner", NOTE_SHOWN: "in activityevent_note", SPELLINGS: "lead: prospectid"}),
+        ({"dialect": "lower"}, {OWNER_SHOWN: "as owner", SPELLINGS: "lead: prospectid"}),
     ],
 )  # fmt: skip
 async def test_each_switch_of_the_sandbox_turns_its_answer(
