@@ -13,6 +13,7 @@ from trial import CREATE, Onlooker, trial
 from batch_share.errors import SettingsError
 from batch_share.jobs.verify import Verification
 from batch_share.ledger.states import State
+from batch_share.sandbox.wire import Reply
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from trial import Trial
 
     from batch_share.jobs.verify import Verified
+    from batch_share.sandbox.server import Step
+    from batch_share.sandbox.wire import SandboxCall
 
 
 class Killed(BaseException):
@@ -50,6 +53,7 @@ NO_USER = "What does a wrong user look like?"
 NO_REQUEST = "What does an unknown request Id look like?"
 SEVERAL = "Are several shares taken in one call?"
 REVOKED = "Is a revocation processed?"
+PLANTED = "zqplantedqz"
 SPELLINGS = "By which names are Ids shown?"
 IN = "Does the look-up of leads by number, many to a call (IN) answer?"
 GUIDS = "Does the look-up of leads by GUID, many to a call answer?"
@@ -147,13 +151,20 @@ async def test_whoever_stops_it_has_its_shares_revoked_at_once(tmp_path: Path) -
 
 
 async def test_nobodys_data_is_in_the_file_that_may_be_sent(tmp_path: Path) -> None:
-    async with trial(tmp_path, access_key="zqplantedqz-access-key-01") as it:
-        found = await verified(it, access_key="zqplantedqz-access-key-01")
+    async def plant(step: Step, call: SandboxCall) -> Reply:
+        reply = await step(call)
+        value = json.loads(reply.body)
+        if isinstance(value, dict):
+            value |= {PLANTED: PLANTED, "Notes": PLANTED, "Error": f"Invalid {PLANTED}"}
+        return Reply.json(value, reply.status)
+
+    async with trial(tmp_path, plant, access_key=f"{PLANTED}-access-key-01") as it:
+        found = await verified(it, access_key=f"{PLANTED}-access-key-01")
         assert found.file is not None
         text = found.file.read_text(encoding="utf-8")
         assert found.file.stat().st_mode & 0o777 == 0o600
         lead, user = it.sandbox.world.leads[9], it.sandbox.world.users[2]
-        for planted in (lead.id, str(lead.number), lead.email, user.id, user.email, user.name, "zqplantedqz"):
+        for planted in (lead.id, str(lead.number), lead.email, user.id, user.email, user.name, PLANTED):
             assert planted.lower() not in text.lower(), planted
         assert len(json.loads(text)["answers"]) == len(found.answers)
 
