@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, DROPPED, SHARE, Fault, Onlooker, envelope, stopping, trial
+from trial import CREATE, DROPPED, SHARE, Fault, Onlooker, envelope, hurry, stopping, trial
 
 from batch_share.ledger.states import State
 from batch_share.sending import audit
@@ -68,7 +68,10 @@ async def test_a_marker_of_a_row_that_nothing_was_posted_for_is_found(tmp_path: 
         assert [(one["sheet_row"], one["ours"]) for one in found["named"]] == [(6, None)]
 
 
-async def test_a_list_that_lags_proves_nothing_and_says_when_to_ask_again(tmp_path: Path) -> None:
+async def test_a_list_that_lags_proves_nothing_and_says_when_to_ask_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurry(monkeypatch, 0.01)
     async with trial(tmp_path, rows=5, read_lag=60.0) as it:
         await it.run(**AUDITED, trust_owner=True)
         found = it.audited()
