@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import __version__, plural, utc_now
+from batch_share.common import Cause, __version__, plural, utc_now
 from batch_share.errors import BatchShareError, OwnerNotVerified, SettingsError
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.revoke import Revoke
@@ -199,6 +199,7 @@ class Verification:
         self._watcher, self._lead, self._user = _Quiet(watcher), lead.strip(), user.strip()
         self._wire = _Recorder()
         self._answers: list[Answered] = []
+        self._own_id = ""
 
     def intent(self) -> str:
         """What it will do, in a sentence."""
@@ -252,6 +253,7 @@ class Verification:
         """Who is meant, by every look-up that there is for them. Raises SettingsError if that is not told."""
         keys, follows = await ask_key_user(connection), ""
         if isinstance(keys, KeyUser):
+            self._own_id = keys.id
             seen = f"{keys.role or 'no role'}, OrgId {'told' if keys.org_id else 'not told'}"
         else:
             seen, follows = keys.words, "the account is told by its keys alone"
@@ -384,6 +386,10 @@ class Verification:
         if isinstance(ending.error, OwnerNotVerified):
             seen = f"no: {ending.error.problem}"
             follows = "nothing is posted so" if ending.error.is_anothers else "a run wants --trust-owner"
+        elif ids and any(each.cause is Cause.OWNER_NOT_CHECKED for each in ending.summary.unchecked):
+            seen, follows = "not told: no read shows whose it is", "look at one in LeadSquared before you trust it"
+        elif ids and user.id == self._own_id:
+            seen, follows = "yes, and it would be the keys' own user's in any case: name another user", ""
         elif ids:
             seen, follows = "yes", ""
         else:

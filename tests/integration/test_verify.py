@@ -112,6 +112,7 @@ async def test_an_account_without_look_ups_is_tried_with_what_is_named(tmp_path:
         settings = it.settings(event="201", wait=30.0, trust_owner=True, trust_ids=True)
         found = await Verification(settings, Onlooker(), f"{lead.id},{lead.number}", user.id).carry_out()
         answers = seen(found)
+        assert answers[OWNER] == "not told: no read shows whose it is"
         assert answers[GUIDS].startswith("does not: ")
         assert answers[PROCESSED].startswith("shared: 6")
         assert answers[NO_LEAD].startswith("not tried: ")
@@ -188,3 +189,11 @@ async def test_what_an_account_lacks_is_not_asked_for_until_it_is_tried_again(tm
         assert len(it.sent(by_ids)) == asked
         await verified(it)
         assert len(it.sent(by_ids)) > asked
+
+
+async def test_what_is_the_keys_own_users_says_nothing_of_other_users(tmp_path: Path) -> None:
+    async with trial(tmp_path, ignore_owner=True) as it:
+        lead, own = it.sandbox.world.leads[9], it.sandbox.world.users[0]
+        settings = it.settings(event="201", wait=30.0)
+        answers = seen(await Verification(settings, Onlooker(), lead.id, own.id).carry_out())
+        assert answers[OWNER] == "yes, and it would be the keys' own user's in any case: name another user"
