@@ -90,6 +90,10 @@ over by then."""
 _NOTED_WITHIN_SECONDS: Final = 0.1
 """So many of these may go by before it is noted: a touch for every call would be most of a quick run's work."""
 
+_ONE_CLOSING_SECONDS: Final = 10.0
+"""Calls under way together are refused together, each with whole seconds from when it was answered: what differs by
+no more is one end, and a person is told one time for it."""
+
 _IN_FLIGHT_SECONDS: Final = 60.0
 """If the network held it up, it may arrive just before the next process starts, but not when that is later than
 this: an answer is waited for as long."""
@@ -278,7 +282,9 @@ class AccountMemory:
 
     def close_for(self, seconds: float) -> dt.datetime:
         """Remember that LeadSquared wants no call for so long, LONGEST_CLOSED at most; until when that is."""
-        self.keep(closed_until=self._wall_clock() + seconds)
+        until = self._wall_clock() + seconds
+        if abs(until - self.account.closed_until) > _ONE_CLOSING_SECONDS:
+            self.keep(closed_until=until)
         return dt.datetime.fromtimestamp(self.account.closed_until, dt.UTC)
 
     def check_open(self) -> None:

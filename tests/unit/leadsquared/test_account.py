@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -479,6 +479,15 @@ def test_a_closed_account_makes_no_call_in_any_process_until_its_time_is_over(fi
     with AccountMemory(file, clock) as memory:
         memory.check_open()
         memory.spend(None)
+
+
+def test_calls_that_one_closing_refuses_tell_one_end_of_it(file: Path, clock: Clock) -> None:
+    with AccountMemory(file, clock) as memory:
+        assert memory.close_for(86_400.0) == UNTIL
+        clock.now += 0.6
+        assert memory.close_for(86_400.0) == UNTIL  # rounded up by its server
+        clock.now += 60.0
+        assert memory.close_for(86_400.0) == UNTIL + timedelta(seconds=60.6)
 
 
 def test_an_account_that_somebody_opens_again_stays_open(file: Path, clock: Clock) -> None:
