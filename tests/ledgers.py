@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import Cause
 from batch_share.ledger.files import LedgerName, open_ledger
-from batch_share.ledger.records import Instruction, NewRow, Result, SheetRecord, Why, why_of
+from batch_share.ledger.records import OLD_WORDS, Instruction, NewRow, Result, SheetRecord, Why, why_of
 from batch_share.ledger.states import Stage, State
 from batch_share.results.wording import spell, spell_notice
 
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Row
     from batch_share.ledger.store import Ledger
 
-because = Why.in_old_words
-"""A reason in words of its own, which nobody here reads."""
+
+def because(words: str) -> Why:
+    """A reason in words of its own, which nobody here reads."""
+    return Why(Cause.OLD_WORDS, {OLD_WORDS: words})
+
 
 HOST: Final = "https://leads.example"
 NOON: Final = datetime(2026, 1, 2, 12)  # noqa: DTZ001 - the ledger notes UTC without a zone

@@ -78,7 +78,7 @@ async def _at_rest(ledger: LedgerReader) -> Summary | None:
     shares have ended that may be renewed: a person is to know that. Rows that another job held may be free by now.
     """
     facts = await ledger.facts()
-    if facts.results is None or facts.unanswered or await ledger.to_do_counts():
+    if facts.results is None or facts.unanswered or await ledger.ids_to_do():
         return None
     if any(claim.state is not State.SKIPPED for claim in await ledger.claims()):
         return None

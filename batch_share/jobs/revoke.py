@@ -21,6 +21,7 @@ from batch_share.leadsquared.account import name_of_account
 from batch_share.leadsquared.protocol import Done, ShareItem, read_request_id, revoke_share
 from batch_share.ledger.files import open_ledger, read_ledger
 from batch_share.ledger.known import catch_up, check_whole, note_runs, open_history, refresh
+from batch_share.ledger.queries import TO_BE_REVOKED
 from batch_share.ledger.records import Result, Row, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.logs import log
@@ -213,7 +214,7 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
             await ledger.undo([row.row_id for row in fresh], {row.row_id for row in fresh if row.doubtful})
             for row in fresh:
                 session.tally.moved(row.state, State.TO_REVOKE)
-        rows = ledger.to_revoke()
+        rows = ledger.in_order(TO_BE_REVOKED, by_id=True)
         await in_parallel(session, work)
         left, _ = undone.of(await ledger.shared_rows(), utc_now())
         chosen = [row for row in left if row.state is State.UNKNOWN]  # those not answered, and so not revoked

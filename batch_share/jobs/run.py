@@ -289,7 +289,7 @@ class RunSheet(Resume):
         self.reported = await unread_columns(self.plan, session.ledger)
         if (wire_log := session.client.wire_log) is not None and (taken := await session.ledger.sheet()):
             mapping = taken.mapping or {}
-            async for row in session.ledger.rows_of_sheet():
+            async for row in session.ledger.in_order():
                 cells = {
                     mapping[name]: cell
                     for name, cell in zip(taken.columns, row.cells, strict=False)

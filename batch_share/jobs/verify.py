@@ -362,7 +362,7 @@ class Verification:
         settings = self._settings.model_copy(update={"bulk": bulk})
         ending = await do(RunSheet(SheetJob(sheet, ledger)), settings, self._watcher, self._course())
         async with read_ledger(ledger) as reader:
-            made = [row async for row in reader.rows_of_sheet()]
+            made = [row async for row in reader.in_order()]
         self._tell_posted(made, user, ending, since, bulk=bulk)
         self._tell_shared(made, since, bulk=bulk)
         if ending.error is not None and not isinstance(ending.error, OwnerNotVerified):

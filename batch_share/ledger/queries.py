@@ -17,6 +17,7 @@ from sqlalchemy import DateTime, Text, case, cast, false, func, or_, select, tru
 
 from batch_share.common import IN_THE_SHEET, ROWS_NAMED, Action, Cause
 from batch_share.ledger.records import (
+    OLD_WORDS,
     Alike,
     Instruction,
     LastCall,
@@ -110,6 +111,12 @@ RECOVERS: Final = (rows.c.state == State.UNKNOWN) & (
 
 COUNTED: Final = rows.c.renewed_as.is_(None) | rows.c.state.not_in((State.SHARED, State.REVOKED))
 """Rows but for those whose share was renewed: the row in their place is told of, while nothing is the matter."""
+
+OF_EARLIER_SHEET: Final = rows.c.position.is_(None) & COUNTED & MATTERS
+"""The rows of earlier sheets of which something is at LeadSquared, or may be."""
+
+TO_BE_REVOKED: Final = rows.c.state == State.TO_REVOKE
+"""Rows whose share is to be revoked."""
 
 
 _MINUTES, _END = rows.c.notice_details["now"][0].as_integer(), rows.c.notice_details["now"][1].as_string()
@@ -303,7 +310,7 @@ class Reasons:
         problems = row.why.details.get("problems", ()) if row.why else ()
         parts = [Why(row.why.cause, {"problems": [each]}) for each in problems] if row.why else []
         told: Why | None
-        for why in parts or [row.why or Why.in_old_words("")]:
+        for why in parts or [row.why or Why(Cause.OLD_WORDS, {OLD_WORDS: ""})]:
             kind, told = self._kind(row, why), why
             if kind not in self._found and len(self._found) >= KINDS_KEPT:
                 kind, told = (row.state,), None

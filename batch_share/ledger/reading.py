@@ -29,7 +29,6 @@ from batch_share.ledger.queries import (
     CLEARED,
     COUNTED,
     DURATION_NOW,
-    FIXABLE,
     FIXABLE_IN_SHEET,
     GIVES_ACCESS,
     GONE_LAST,
@@ -40,6 +39,7 @@ from batch_share.ledger.queries import (
     MATTERS,
     MEANT,
     OF_CALL,
+    OF_EARLIER_SHEET,
     RECOVERS,
     RETRY,
     SHARE_MAY_COME,
@@ -216,7 +216,7 @@ class LedgerReader:
             "standing": and_(rows.c.state == State.FAILED, IN_SHEET, stands),
             "in_sheet": FIXABLE_IN_SHEET,
             "held": (rows.c.cause == Cause.HELD) & MEANT,
-            "renewable": has_ended & _may_end_after(now),
+            "renewable": has_ended & or_(UNTIL_NOW.is_(None), now < UNTIL_NOW),
             "waiting": waits,
             "ending": ends,
         }
@@ -237,16 +237,6 @@ class LedgerReader:
             ending=EndingSoon(counted.pop("ending"), counted.pop("first_end")),
             **counted,
         )
-
-    async def to_do_counts(self) -> dict[State, int]:
-        """How many rows are still to be sent now, by state.
-
-        Those that were left out of the sheet do not count, nor do those whose time has not come.
-        """
-        begins = rows.c.state.in_((State.SHARED, State.UNKNOWN))
-        state = case((begins, State.PENDING.value), else_=rows.c.state).label("state")
-        found = await self._all(select(state, func.count().label("n")).where(self._to_do()).group_by(state))
-        return {State(row["state"]): row["n"] for row in found}
 
     async def keys(self) -> AsyncIterator[tuple[str, State, datetime | None]]:
         """By key, the state of each row as a run finds it once the sheet has it again; page by page.
@@ -312,7 +302,10 @@ class LedgerReader:
         return await self.rows_where(rows.c.id.in_((await self.facts()).canary), MEANT, self._is_due())
 
     async def ids_to_do(self) -> frozenset[int]:
-        """The rows that are still to be sent, by Id."""
+        """The rows that are still to be sent now, by Id.
+
+        Those that were left out of the sheet are none of them, nor are those whose time has not come.
+        """
         found = await self._all(select(rows.c.id).where(self._to_do(), to_go_on(self._only_looked_up_in)))
         return frozenset(row["id"] for row in found)
 
@@ -321,7 +314,7 @@ class LedgerReader:
         # By its index of states, a database would read and sort all that are to do for every page.
         in_order = (rows.c.state + "").in_(TO_DO)
         to_go_on_with = in_order & to_go_on(self._only_looked_up_in)
-        return self._in_order(to_go_on_with & self._is_due() & GIVES_ACCESS & CLEARED)
+        return self.in_order(to_go_on_with & self._is_due() & GIVES_ACCESS & CLEARED)
 
     async def claims(self, among: Collection[int] | None = None) -> list[Row]:
         """The rows for which shares that were made before are to be revoked now, in the sheet's order.
@@ -402,24 +395,12 @@ class LedgerReader:
         within = [n for n in numbers if not ranges or any(first <= n <= last for first, last in ranges)]
         return len(within), min(within, default=0), max(within, default=0)
 
-    def to_revoke(self) -> AsyncIterator[Row]:
-        """The rows whose share is to be revoked, read page by page as they are wanted."""
-        return self._in_order(rows.c.state == State.TO_REVOKE, rows.c.id)
-
     async def all_rows(self) -> AsyncIterator[Row]:
         """Every row in the sheet's order, then those that the sheet no longer has."""
-        async for row in self.rows_of_sheet():
+        async for row in self.in_order():
             yield row
-        async for row in self._in_order(rows.c.position.is_(None) & COUNTED, rows.c.id):
+        async for row in self.in_order(rows.c.position.is_(None) & COUNTED, by_id=True):
             yield row
-
-    def rows_of_sheet(self) -> AsyncIterator[Row]:
-        """Every row of the sheet in force, in its order."""
-        return self._in_order(IN_SHEET)
-
-    def earlier_rows(self) -> AsyncIterator[Row]:
-        """The rows of earlier sheets of which something is at LeadSquared, or may be."""
-        return self._in_order(rows.c.position.is_(None) & COUNTED & MATTERS, rows.c.id)
 
     async def page(self, after: tuple[bool, int], most: int, states: Collection[State] | None = None) -> list[Row]:
         """Rows that come `after` a place, at most so many.
@@ -430,8 +411,7 @@ class LedgerReader:
         is_gone, last = after
         which = true() if states is None else (state_at(self.now()) + "").in_(states)
         found: list[RowMapping] = []
-        lost = rows.c.position.is_(None) & COUNTED & MATTERS
-        ways = ((rows.c.position.is_not(None), rows.c.position), (lost, rows.c.id))
+        ways = ((rows.c.position.is_not(None), rows.c.position), (OF_EARLIER_SHEET, rows.c.id))
         for (there, by), begin in zip(ways[is_gone:], (last, -1), strict=False):
             page = select(rows).where(there, which, by > begin)
             found += await self._all(page.order_by(by).limit(most - len(found)))
@@ -439,8 +419,8 @@ class LedgerReader:
 
     async def all_troubled(self) -> AsyncIterator[tuple[Row, str]]:
         """Every row that a person has to look at, in order, each with the last that LeadSquared said of it."""
-        in_sheet = self._in_order(TROUBLE_IN_ORDER & rows.c.position.is_not(None))
-        for troubled in (in_sheet, self._in_order(TROUBLE & rows.c.position.is_(None), rows.c.id)):
+        in_sheet = self.in_order(TROUBLE_IN_ORDER & rows.c.position.is_not(None))
+        for troubled in (in_sheet, self.in_order(TROUBLE & rows.c.position.is_(None), by_id=True)):
             async for page in pages(troubled):
                 said = attempts.c.row_id.in_([row.id for row in page]) & attempts.c.words.is_not(None)
                 last = select(func.max(attempts.c.id)).where(said).group_by(attempts.c.row_id)
@@ -448,10 +428,6 @@ class LedgerReader:
                 words = {each["row_id"]: each["words"] for each in found}
                 for row in page:
                     yield row, words.get(row.id, "")
-
-    def fixable(self) -> AsyncIterator[Row]:
-        """The rows of the sheet that failed or are invalid and have no activity at LeadSquared, in order."""
-        return self._in_order(FIXABLE)
 
     async def counts_by_user(self) -> dict[str | None, dict[State, int]]:
         """By user Id, None for rows whose user is not known, how many rows are in each state."""
@@ -599,8 +575,12 @@ class LedgerReader:
         async for row in self._paged(select(*LEAN).where(*which), rows.c.id):
             yield row_of(row)
 
-    async def _in_order(self, which: ColumnElement[bool], by: Column[Any] = rows.c.position) -> AsyncIterator[Row]:
-        last = -1
+    async def in_order(self, which: ColumnElement[bool] = IN_SHEET, *, by_id: bool = False) -> AsyncIterator[Row]:
+        """The rows of which this is true, in the sheet's order, read page by page as they are wanted.
+
+        Those that the sheet no longer has have no place in it: `by_id` they come too.
+        """
+        last, by = -1, rows.c.id if by_id else rows.c.position
         while True:
             found = await self._all(select(rows).where(which, by > last).order_by(by).limit(PAGE))
             # By the Id of a row that was renewed, its shares before, each from when until when.
@@ -636,7 +616,7 @@ class LedgerReader:
     def to_renew(self) -> ColumnElement[bool]:
         """Rows whose share is renewed now."""
         which, after = self._renewal()
-        return and_(MEANT, which, _may_end_after(after))
+        return and_(MEANT, which, or_(UNTIL_NOW.is_(None), after < UNTIL_NOW))
 
     def _renewal(self) -> tuple[ColumnElement[bool], ColumnElement[datetime]]:
         """Rows whose share is renewed now if the sheet has them, and what it must end after if that says when.
@@ -699,11 +679,6 @@ class LedgerReader:
     async def close(self) -> None:
         """Finish what is being written and close the file."""
         await self._database.close()
-
-
-def _may_end_after(moment: datetime | ColumnElement[datetime]) -> ColumnElement[bool]:
-    """Rows of which the sheet says now that they last until later than that, or does not say until when."""
-    return or_(UNTIL_NOW.is_(None), moment < UNTIL_NOW)
 
 
 async def pages(source: AsyncIterator[T], size: int = PAGE) -> AsyncIterator[list[T]]:

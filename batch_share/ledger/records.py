@@ -31,11 +31,6 @@ class Why:
     cause: Cause
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    @classmethod
-    def in_old_words(cls, words: str) -> Why:
-        """What an older ledger said in words of its own."""
-        return cls(Cause.OLD_WORDS, {OLD_WORDS: words})
-
     def __hash__(self) -> int:
         return hash((self.cause, json.dumps(self.details)))
 
@@ -262,10 +257,6 @@ class SheetRecord:
     digest: str
     columns: Sequence[str]
     mapping: Mapping[str, str] | None = None
-
-    def means_the_same(self, other: SheetRecord) -> bool:
-        """Whether the rows are the same and mean the same, whichever of them were chosen."""
-        return self.digest[:CHOICE_FROM] == other.digest[:CHOICE_FROM]
 
 
 @dataclass(frozen=True, slots=True)

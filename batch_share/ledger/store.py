@@ -56,7 +56,7 @@ from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, RowMapping, Update
+    from sqlalchemy import ColumnElement, Connection, Update
 
     from batch_share.ledger.database import Database
     from batch_share.ledger.files import LedgerName
@@ -66,6 +66,9 @@ P = ParamSpec("P")
 
 _UNDO = "undo"
 _NOTICE = ("notice_kind", "notice_details")
+
+_RENEWED = (*INSTRUCTION, "key", "position", "sheet_row", "cells", "chosen", "edit")
+"""The columns that a renewed row has of the one before it."""
 
 _NOTHING_ASKED = dict.fromkeys(INSTRUCTION) | {"action": Action.SHARE}
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
@@ -472,12 +475,19 @@ class Ledger(LedgerReader):
         last = connection.scalar(select(func.max(rows.c.id))) or 0
         began = connection.scalar(select(about.c.value).where(about.c.name == "recovered"))
         for chunk in chunks(enumerate(ids, last + 1), PAGE):
-            new_ids = {old: new for new, old in chunk}
+            new_ids, renewed = {old: new for new, old in chunk}, list[dict[str, Any]]()
             found = connection.execute(select(rows).where(rows.c.id.in_(new_ids))).mappings().all()
             for row in found:
                 values = {"key": f"{row['key']}~{row['renewal']}", "position": None}
                 connection.execute(update(rows).where(rows.c.id == row["id"]).values(values))
-            connection.execute(insert(rows), [_renewed(row, new_ids[row["id"]], self.now()) for row in found])
+                # To be sent as the sheet says now, and nothing was sent for it.
+                kept = {name: row[name] for name in _RENEWED}
+                if other := (row["notice_details"] or {}).get("now"):
+                    minutes, until = other
+                    kept |= {"duration": minutes, "until": datetime.fromisoformat(until) if until else None}
+                new = {"id": new_ids[row["id"]], "state": State.PENDING, "renewal": row["renewal"] + 1}
+                renewed.append(kept | fresh | {"changed_at": self.now()})
+            connection.execute(insert(rows), renewed)
             for old, new in new_ids.items():
                 earlier = (rows.c.id == old) | (rows.c.renewed_as == old)
                 connection.execute(update(rows).where(earlier).values(renewed_as=new))
@@ -607,17 +617,6 @@ def _put_facts(connection: Connection, facts: Mapping[str, str]) -> None:
     """Each in the place of what was noted by its name before."""
     connection.execute(delete(about).where(about.c.name.in_(facts)))
     connection.execute(insert(about), [{"name": name, "value": value} for name, value in facts.items()])
-
-
-def _renewed(row: RowMapping, row_id: int, now: datetime) -> dict[str, Any]:
-    """The row that takes the place of one: to be sent as the sheet says now, and nothing was sent for it."""
-    kept = (*INSTRUCTION, "key", "position", "sheet_row", "cells", "chosen", "edit")
-    values = {name: row[name] for name in kept}
-    if other := (row["notice_details"] or {}).get("now"):
-        minutes, until = other
-        values |= {"duration": minutes, "until": datetime.fromisoformat(until) if until else None}
-    new = {"id": row_id, "state": State.PENDING, "renewal": row["renewal"] + 1, "changed_at": now}
-    return values | new
 
 
 def _place(position: int, row: NewRow) -> dict[str, Any]:

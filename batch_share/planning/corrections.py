@@ -175,7 +175,7 @@ async def read_corrections(
     sent: list[int] = []
     left_out: dict[int, str] = {}
     alike, mapping = Counter[str](), record.mapping or {}
-    async for row in ledger.rows_of_sheet():
+    async for row in ledger.in_order():
         raw = _as_read(row, record.columns)
         key = _key(mapping, record.columns, row.cells, alike) if row.edit is None else row.edit
         if row.edit is not None:

@@ -35,7 +35,7 @@ from batch_share.leadsquared.people import PAGE, KeyUser
 from batch_share.leadsquared.protocol import ACTIVITY_TYPES, read_activity_types
 from batch_share.ledger.database import create_private
 from batch_share.ledger.files import LedgerName, read_ledger
-from batch_share.ledger.records import Lookup, Occasion, Why
+from batch_share.ledger.records import CHOICE_FROM, Lookup, Occasion, Why
 from batch_share.ledger.states import State
 from batch_share.outputs import Output, Written, with_written
 from batch_share.planning.already_shared import live_for
@@ -422,7 +422,8 @@ async def account_zone(connection: Connection) -> ZoneInfo | None:
 
 def _occasion(in_force: SheetRecord | None, planned: SheetRecord) -> Occasion:
     """Why the sheet is to be taken in; of one that is in force already only what was not found can change."""
-    if in_force is None or not in_force.means_the_same(planned):
+    # Up to there a digest says whether the rows are the same and mean the same, whichever of them were chosen.
+    if in_force is None or in_force.digest[:CHOICE_FROM] != planned.digest[:CHOICE_FROM]:
         return Occasion.SHEET
     return Occasion.FOUND if in_force.digest == planned.digest else Occasion.CHOICE
 

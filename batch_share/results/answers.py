@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import IN_THE_SHEET, Cause, __version__, plural
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
-from batch_share.ledger.queries import TROUBLE
+from batch_share.ledger.queries import FIXABLE, OF_EARLIER_SHEET, TROUBLE
 from batch_share.ledger.records import Why
 from batch_share.ledger.states import AT_REST, TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output, digest_of, is_in_the_way
@@ -420,7 +420,7 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
     header = [*columns, *COLUMNS]
 
     async def write(file: Path) -> None:
-        both = ledger.rows_of_sheet(), ledger.earlier_rows()
+        both = ledger.in_order(), ledger.in_order(OF_EARLIER_SHEET, by_id=True)
         if file.suffix.lower() == ".csv":
             await write_csv(file, header, _answers(ledger, len(columns), *both))
             return
@@ -673,7 +673,7 @@ class _Fixable:
     async def cells(self) -> AsyncIterator[tuple[State, list[str]]]:
         """Each row as it will stand there."""
         width, job = len(self.header) - len(ADDED), (await self.ledger.facts()).job
-        async for row in self.ledger.fixable():
+        async for row in self.ledger.in_order(FIXABLE):
             if self.sheet is not None and is_fixable(row, self.sheet):
                 reference = f"R-{job[:10]}-{row.key[:KEY_LENGTH]}"
                 yield row.state, [*row.cells[:width], reason_of(row), str(row.sheet_row), reference]
