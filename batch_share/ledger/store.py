@@ -485,7 +485,7 @@ class Ledger(LedgerReader):
                 if other := (row["notice_details"] or {}).get("now"):
                     minutes, until = other
                     kept |= {"duration": minutes, "until": datetime.fromisoformat(until) if until else None}
-                new = {"id": new_ids[row["id"]], "state": State.PENDING, "renewal": row["renewal"] + 1}
+                fresh = {"id": new_ids[row["id"]], "state": State.PENDING, "renewal": row["renewal"] + 1}
                 renewed.append(kept | fresh | {"changed_at": self.now()})
             connection.execute(insert(rows), renewed)
             for old, new in new_ids.items():
