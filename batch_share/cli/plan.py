@@ -92,7 +92,7 @@ def _print_sending(out: Console, seen: Overview) -> None:
         if types:  # else all rows wait for their time
             posted = spell_activities(types)
             out.print(f"{posted[:1].upper()}{posted[1:]}.{meant}", soft_wrap=True, markup=False)
-    if seen.plan.is_dated and seen.plan.zone is None:
+    if seen.plan.needs_zone:
         out.print(f"[yellow]{ZONE_UNKNOWN}[/yellow]", soft_wrap=True)
     if seen.to_send + seen.claiming:
         out.print(_cost(seen), soft_wrap=True)

@@ -12,6 +12,7 @@ import asyncio
 from collections import Counter, defaultdict
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import Action, Cause, utc_now
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from batch_share.leadsquared.protocol import ActivityView, Call
+    from batch_share.leadsquared.protocol import ActivityView
     from batch_share.ledger.records import Row
     from batch_share.sending.session import Session
 
@@ -174,13 +175,9 @@ class Reconciler:
     ) -> Found:
         """What one of the two APIs shows: all activities of the lead, or all of the type since then."""
         skew = timedelta(seconds=CLOCK_SKEW)
-        until = utc_now() + skew
-
-        def page(number: int) -> Call:
-            if looks == _LOOKS_AT_LEAD:
-                return activities_of_lead(*place, number)
-            return activities_of_type(place.event, since - skew, until, number + 1)
-
+        page = partial(activities_of_type, place.event, since - skew, utc_now() + skew)
+        if looks == _LOOKS_AT_LEAD:
+            page = partial(activities_of_lead, *place)
         return await collect(self._session, place.event, page, most, wanted)
 
     async def _decide(self, lost: Sequence[Row]) -> None:

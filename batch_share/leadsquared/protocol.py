@@ -320,15 +320,15 @@ def activities_of_lead(lead_id: str, event: int, page: int = 0) -> Call:
     return post("ProspectActivity.svc/Retrieve", body, leadId=lead_id)
 
 
-def activities_of_type(event: int, since: datetime, until: datetime, page: int = 1) -> Call:
-    """Read a page of the account's activities of one type, modified in this time (UTC); the first page is 1.
+def activities_of_type(event: int, since: datetime, until: datetime, page: int = 0) -> Call:
+    """Read a page of the account's activities of one type, modified in this time (UTC); the first page is 0.
 
     https://apidocs.leadsquared.com/bulk-retrieve-activities-by-activity-event/
     """
     parameter = {"FromDate": f"{since:{_DATE}}", "ToDate": f"{until:{_DATE}}", "ActivityEvent": event}
     body = {
         "Parameter": parameter,
-        "Paging": {"PageIndex": page, "PageSize": TYPE_PAGE},
+        "Paging": {"PageIndex": page + 1, "PageSize": TYPE_PAGE},
         "Sorting": {"ColumnName": "ProspectActivityId", "Direction": 1},
     }
     return post("ProspectActivity.svc/CustomActivity/RetrieveByActivityEvent", body)

@@ -28,7 +28,7 @@ from batch_share.sheet.values import parse_event
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from batch_share.leadsquared.protocol import ActivityView, Call
+    from batch_share.leadsquared.protocol import ActivityView
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.known import History, KnownLedger
     from batch_share.sending.onlookers import Watcher
@@ -116,8 +116,12 @@ class Access(NamedTuple):
 
 @dataclass(slots=True)
 class _Seen:
-    """What the ledgers tell that their index does not. `users` by Id, numbers by ledger and row, activity types."""
+    """What the ledgers that are `here` tell and their index does not: `users` by Id, numbers by ledger and row.
 
+    And activity types. `unseen` are those that could not be looked at.
+    """
+
+    here: set[tuple[LedgerName, str]] = field(default_factory=set)
     users: dict[str | None, tuple[str, str]] = field(default_factory=dict)
     numbers: dict[tuple[LedgerName, str], dict[int, str]] = field(default_factory=dict)
     events: set[int] = field(default_factory=set)
@@ -163,11 +167,11 @@ async def _told(
         except HistoryError as error:
             remarks.append(str(error))
         seen = await _look(history, settings.host)
-        now, here = utc_now(), {(known.ledger, known.job) for known in _of_host(history, settings.host)}
+        now = utc_now()
         live = history.live_after(now)
     shares = []
     for each in live:
-        if (of := (each.ledger, each.job)) in here:
+        if (of := (each.ledger, each.job)) in seen.here:
             name, email = seen.users.get(each.user_id, ("", ""))
             number = seen.numbers.get(of, {}).get(each.row_id, "")
             access = {1: "read", 2: "write"}.get(each.access)
@@ -215,7 +219,8 @@ async def _of_others(
         remarks.append("LeadSquared was not asked: no activity type is known here; name one with --set event=CODE")
     views: dict[str, ActivityView] = {}
     for each in events:
-        found = await collect(connection, each, partial(_page, each, now), _MOST_PAGES)
+        page = partial(activities_of_type, each, now - LOOK_BACK, now + dt.timedelta(seconds=CLOCK_SKEW))
+        found = await collect(connection, each, page, _MOST_PAGES)
         views |= {marker: next(iter(those.values())) for marker, those in found.views.items()}
         if found.problem is not None:
             remarks.append(
@@ -275,10 +280,6 @@ async def _lead_with_number(connection: Connection, wanted: set[str], remarks: l
     return found
 
 
-def _page(event: int, now: dt.datetime, number: int) -> Call:
-    return activities_of_type(event, now - LOOK_BACK, now + dt.timedelta(seconds=CLOCK_SKEW), number + 1)
-
-
 def _share_of(view: ActivityView, end: dt.datetime, seen: _Seen, by_address: Mapping[str, str]) -> KnownShare:
     """What an activity of another machine tells of its share; of an owner shown by name alone no Id is guessed."""
     owner = view.owner or Owner()
@@ -288,15 +289,14 @@ def _share_of(view: ActivityView, end: dt.datetime, seen: _Seen, by_address: Map
     return KnownShare(*whose, None, True, end, "", None, None, "")
 
 
-def _of_host(history: History, host: str | None) -> list[KnownLedger]:
-    return [known for known in history.ledgers() if host in {None, known.host}]
-
-
 async def _look(history: History, host: str | None) -> _Seen:
     """Bring what is known of these ledgers up to date, and read what else they tell. Raises HistoryError."""
     seen = _Seen()
     await catch_up(history)
-    for known in _of_host(history, host):
+    for known in history.ledgers():
+        if host not in {None, known.host}:
+            continue
+        seen.here.add((known.ledger, known.job))
         try:
             async with read_ledger(known.ledger) as ledger:
                 if (await ledger.facts()).job != known.job:  # another one is in its place

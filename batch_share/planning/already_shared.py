@@ -11,7 +11,7 @@ import shlex
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice, repeat
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action, Cause, chunks, utc_now
@@ -66,25 +66,25 @@ class AlreadyShared:
     forced: bool = False
 
     def reasons(self, history: History, asked: Sequence[Instruction]) -> list[Why | None]:
-        """For each, why it is not to be sent. Raises HistoryError."""
+        """For each, why it is not to be sent. Raises HistoryError.
+
+        By the share that lasts longest of those that give the access that is wanted; else by a held row.
+        """
         found: dict[tuple[str, str], list[LiveShare]] = {}
         leads = {each.lead_id for each in asked}
         for share in history.live_among(self.accounts, leads, self.after, not_in=self.job):
             found.setdefault((share.lead_id, share.user_id), []).append(share)
-        return [self._reason(each.access, found.get((each.lead_id, each.user_id), ())) for each in asked]
-
-    def _reason(self, wanted: int, shares: Sequence[LiveShare]) -> Why | None:
-        """By the share that lasts longest of those that give the access that is wanted; else by a held row."""
-        enough = [share for share in shares if share.access >= wanted and not self.forced]
-        if enough:
-            last = max(enough, key=lambda share: share.ends_at)
-            until = {"until": f"{last.ends_at:%Y-%m-%d %H:%M}"}
-            return Why(
-                Cause.ALREADY_SHARED, until | {"sheet": last.sheet, "row": last.sheet_row, "run": last.run_id}
-            )
-        if held := next((share for share in shares if share.held), None):
-            return Why(Cause.HELD, {"sheet": held.sheet, "run": held.run_id})
-        return None
+        whys: list[Why | None] = []
+        for each in asked:
+            shares, why = found.get((each.lead_id, each.user_id), ()), None
+            if held := next((share for share in shares if share.held), None):
+                why = Why(Cause.HELD, {"sheet": held.sheet, "run": held.run_id})
+            if enough := [share for share in shares if share.access >= each.access and not self.forced]:
+                last = max(enough, key=lambda share: share.ends_at)
+                place = {"sheet": last.sheet, "row": last.sheet_row, "run": last.run_id}
+                why = Why(Cause.ALREADY_SHARED, {"until": f"{last.ends_at:%Y-%m-%d %H:%M}"} | place)
+            whys.append(why)
+        return whys
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those skipped that earlier runs have shared; those failed whose activity stands."""
@@ -102,12 +102,16 @@ class AlreadyShared:
                 yield from left
                 return
             while page := list(islice(left, _PAGE)):
-                reasons: Iterator[Why | None] = repeat(None)
-                with remarking(self.remarks.append):
-                    asked = [row.instruction for row in page if row.instruction and _may_repeat(row)]
-                    reasons = iter(self.reasons(history, asked))
+                wishes = {}  # those before which nothing else has to be done
                 for row in page:
-                    why = next(reasons) if _may_repeat(row) else None
+                    asked, is_to_do = row.instruction, row.chosen and row.state in TO_DO
+                    if is_to_do and asked is not None and asked.action is Action.SHARE:
+                        wishes[row.key] = asked
+                found: dict[str, Why | None] = {}
+                with remarking(self.remarks.append):
+                    found = dict(zip(wishes, self.reasons(history, [*wishes.values()]), strict=True))
+                for row in page:
+                    why = found.get(row.key)
                     # As a run ends it: what was posted is not shared then.
                     state = State.FAILED if row.state is State.POSTED else State.SKIPPED
                     yield replace(row, state=state, why=why) if why else row
@@ -121,12 +125,6 @@ class AlreadyShared:
                     check_whole(history)
                     shares.update(*shares_meant(history, self.host, claims))
         return len(shares)
-
-
-def _may_repeat(row: NewRow) -> bool:
-    """Whether nothing has to be done before a row is found to repeat what is shared already."""
-    is_to_do = row.chosen and row.state in TO_DO
-    return is_to_do and row.instruction is not None and row.instruction.action is Action.SHARE
 
 
 def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> Iterator[list[LiveShare]]:

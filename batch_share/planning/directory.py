@@ -417,24 +417,9 @@ def _wrong(
         yield first, answer or Nobody(_NOT_ASKED, Cause.INVALID)
         return
     for ref in others:
-        real = _said(answer, ref.field) if isinstance(answer, FoundLead) else _called(answer, ref)
-        if real and not _agree(ref, real):
+        if (real := _said(answer, ref.field)) and not is_meant(ref, answer):
             wrong = f"is not that of {header(first.field)} {first.value!r}, which has {real!r}"
             yield ref, Nobody(wrong, Cause.INVALID)
-
-
-def _agree(ref: Ref, real: str) -> bool:
-    return same_phone(ref.value, real) if ref.field is Field.LEAD_PHONE else ref.value == ascii_lower(real)
-
-
-def answers_for_leads(refs: Sequence[Ref], leads: Iterable[FoundLead]) -> list[Lookup]:
-    """The same for many refs of one kind, of which each finds its leads at once."""
-    if refs[0].field is Field.LEAD_PHONE:  # a phone number has more spellings than one
-        return [answer_for(ref, leads) for ref in refs]
-    by_name: dict[str, list[FoundLead]] = defaultdict(list)
-    for lead in leads:
-        by_name[ascii_lower(_said(lead, refs[0].field))].append(lead)
-    return [answer_for(ref, by_name.get(ref.value, ())) for ref in refs]
 
 
 def answer_for(ref: Ref, found: Iterable[FoundLead | FoundUser]) -> Lookup:
@@ -461,32 +446,24 @@ def answer_for(ref: Ref, found: Iterable[FoundLead | FoundUser]) -> Lookup:
 
 
 def is_meant(ref: Ref, found: FoundLead | FoundUser) -> bool:
-    """Whether this is the one that `ref` names."""
-    if isinstance(found, FoundLead):
-        return _agree(ref, _said(found, ref.field))
-    return ref.value == ascii_lower(_called(found, ref))
-
-
-def _called(user: FoundUser, ref: Ref) -> str:
-    """What LeadSquared says of the user, in the way that `ref` names one."""
-    return user.id if ref.field is Field.USER_ID else user.email
-
-
-def _said(lead: FoundLead, named: Field) -> str:
-    """What LeadSquared says of the lead, in the way that a row may name it."""
-    return {
-        Field.LEAD_ID: lead.id,
-        Field.LEAD_NUMBER: lead.number,
-        Field.LEAD_EMAIL: lead.email,
-        Field.LEAD_PHONE: lead.phone,
-    }[named]
-
-
-def same_phone(one: str, other: str) -> bool:
-    """Whether two numbers are the same, be it that one lacks its country code or a leading zero."""
-    first, second = digits(one).lstrip("0"), digits(other).lstrip("0")
-    shorter, longer = sorted((first, second), key=len)
+    """Whether this is the one that `ref` names; by a phone number, be it without country code or leading zero."""
+    real = _said(found, ref.field)
+    if ref.field is not Field.LEAD_PHONE:
+        return ref.value == ascii_lower(real)
+    shorter, longer = sorted((digits(ref.value).lstrip("0"), digits(real).lstrip("0")), key=len)
     return len(shorter) >= 6 and longer.endswith(shorter) and len(longer) - len(shorter) <= 3
+
+
+def _said(found: FoundLead | FoundUser, named: Field) -> str:
+    """What LeadSquared says of the lead, or of the user, in the way that a row may name one."""
+    if isinstance(found, FoundUser):
+        return found.id if named is Field.USER_ID else found.email
+    return {
+        Field.LEAD_ID: found.id,
+        Field.LEAD_NUMBER: found.number,
+        Field.LEAD_EMAIL: found.email,
+        Field.LEAD_PHONE: found.phone,
+    }[named]
 
 
 # ------------------------------------------------------------------------------------------------- looking up
@@ -690,8 +667,11 @@ class Enquiry:
     # ------------------------------------------------------------------------------------------ plumbing
 
     async def _learn_found(self, refs: Sequence[Ref], leads: Sequence[FoundLead]) -> list[Ref]:
-        """Learn who of `refs` was found; the others."""
-        answers = answers_for_leads(refs, leads) if refs else []
+        """Learn who of `refs`, which are of one kind, was found among so many; the others."""
+        by_name: dict[str, list[FoundLead]] = defaultdict(list)
+        for lead in leads if refs else ():
+            by_name[ascii_lower(_said(lead, refs[0].field))].append(lead)
+        answers = [answer_for(ref, by_name.get(ref.value, ())) for ref in refs]
         await self._learn([each for each in answers if each.found is not None])
         return [ref for ref, each in zip(refs, answers, strict=True) if each.found is None]
 

@@ -154,11 +154,11 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         return None
     async for answer in ledger.lookups():
         directory.learn([answer])
-    kept, first = kept_answers(session.settings), _first_look(plan, directory)
+    kept, first = kept_answers(session.settings), plan.first_look(directory)
     kept.forget()
     wanted = _recall(plan, directory, first.unknown, kept)
     _foresee(watcher, plan, first, wanted, directory, session)
-    asks_zone = not is_same and needs_zone(plan, session.settings) and first.may_do
+    asks_zone = not is_same and plan.needs_zone and first.may_do
     zone, is_new_type = None, False
     session.tally.phase = LOOKING_UP
     async with watcher.watch(session.progress, session.stop.ask) if wanted or asks_zone else nullcontext():
@@ -303,11 +303,11 @@ async def show_sheet(
     job, settings, plan = await plan_meant(named, settings)
     directory = Unasked() if watcher is None else Directory()
     before, kept = await before_of(job.ledger, settings, directory), kept_answers(settings)
-    first = _first_look(plan, directory) if watcher is not None or kept.holds_anything else FirstLook()
+    first = plan.first_look(directory) if watcher is not None or kept.holds_anything else FirstLook()
     if watcher is not None and (before.refusal or not first.may_do):  # no answer would change that
         watcher, directory = None, Unasked()
         before = await before_of(job.ledger, settings, directory)
-    if before.zone and needs_zone(plan, settings):
+    if before.zone and plan.needs_zone:
         plan = plan.in_zone(before.zone)
     # A run of a sheet that its ledger has as it is asks nobody; whom it recalled once is in its rows.
     is_known = not before.in_vain and _occasion(before.sheet, plan.record) is Occasion.FOUND
@@ -331,9 +331,9 @@ async def _ask(
         kept.forget()
         connection.tally.phase = LOOKING_UP
         async with watcher.watch(connection.progress, connection.stop.ask):
-            if needs_zone(plan, settings):
+            if plan.needs_zone:
                 plan = plan.in_zone(await account_zone(connection))
-                first = _first_look(plan, directory)  # what seemed to be over may go on there
+                first = plan.first_look(directory)  # what seemed to be over may go on there
             wanted = _recall(plan, directory, first.unknown, kept)
             _foresee(watcher, plan, first, wanted, directory, connection)
             directory.learn_types(await types_of(connection, kept, directory))
@@ -398,11 +398,6 @@ def _foresee(
         watcher.foresee(outlook)
 
 
-def needs_zone(plan: Plan, settings: Settings) -> bool:
-    """Whether the sheet has dates whose time zone nobody named."""
-    return not settings.timezone and plan.is_dated
-
-
 async def account_zone(connection: Connection) -> ZoneInfo | None:
     """The account's time zone; None when the work is to end. Raises SettingsError if it can't be found out."""
     try:
@@ -426,13 +421,6 @@ def _occasion(in_force: SheetRecord | None, planned: SheetRecord) -> Occasion:
     if in_force is None or in_force.digest[:CHOICE_FROM] != planned.digest[:CHOICE_FROM]:
         return Occasion.SHEET
     return Occasion.FOUND if in_force.digest == planned.digest else Occasion.CHOICE
-
-
-def _first_look(plan: Plan, directory: Directory) -> FirstLook:
-    """All are named before the first is asked for: a sheet that turns out to be broken costs no call."""
-    seen = FirstLook()
-    seen.unknown = Names(ref for ref in plan.refs(seen) if not directory.is_found(ref))
-    return seen
 
 
 async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: Watcher) -> dict[str, str]:
@@ -572,9 +560,13 @@ class KeptAnswers:
         for kinds in _KINDS if numbers_too else ("",):
             whom |= {self._key(opened, kinds + kind, value): (kind, value) for kind, value in page}
         answers = self._get(opened, [*whom])
-        # In that order: of a lead that is known in both ways the last has its address, too.
-        found = {name: answers[key] for key, name in whom.items() if key in answers}
-        return [Lookup(kind, value, _whole(answer)) for (kind, value), answer in found.items()]
+        found: dict[tuple[str, str], Any] = {}
+        for key, name in whom.items():  # in that order: of a lead known in both ways the last has its address, too
+            if isinstance(answer := answers.get(key), list):
+                answer = dict.fromkeys(_LEAD, "") | dict(zip(_LEAD, answer, strict=False))
+            if key in answers:
+                found[name] = answer
+        return [Lookup(kind, value, answer) for (kind, value), answer in found.items()]
 
     def _put(self, opened: _Opened, found: Iterable[tuple[tuple[str, str], Any, bool]]) -> None:
         rows = [
@@ -654,10 +646,6 @@ _PASSING: Final = {
     sqlite3.SQLITE_CANTOPEN,
 }
 """What says nothing of the file: it is in use for too long, or the disk is full."""
-
-
-def _whole(answer: Any) -> Any:
-    return dict.fromkeys(_LEAD, "") | dict(zip(_LEAD, answer, strict=False)) if isinstance(answer, list) else answer
 
 
 def _begun(connection: sqlite3.Connection, file: Path) -> bytes:

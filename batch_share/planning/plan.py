@@ -122,18 +122,6 @@ class FirstLook:
     mistakes: Reasons = field(default_factory=Reasons)
     unknown: Names = field(default_factory=lambda: Names(()))
 
-    def add(self, each: Checked) -> None:
-        """Take the next row in."""
-        if not each.is_chosen:
-            return
-        self.rows += 1
-        self.may_do = self.may_do or isinstance(each.asked, ShareRow)
-        if each.wish is None:
-            problems = [each.asked.over] if isinstance(each.asked, ShareRow) and each.asked.over else each.asked
-            why = _wrong(problems) if isinstance(problems, list) else None
-            self.wrong += 1
-            self.mistakes.add(NewRow("", each.raw.number, (), State.INVALID, why=why))
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -154,9 +142,9 @@ class Plan:
     corrections: Corrections | None = None
 
     @property
-    def is_dated(self) -> bool:
-        """Whether there are dates, which are of some time zone."""
-        return not {*DATED}.isdisjoint({*self.sheet.found.fields, *self.rules.defaults})
+    def needs_zone(self) -> bool:
+        """Whether there are dates, and nobody named the time zone that they are of."""
+        return self.zone is None and not {*DATED}.isdisjoint({*self.sheet.found.fields, *self.rules.defaults})
 
     @property
     def dates(self) -> Order | None:
@@ -192,16 +180,32 @@ class Plan:
         of_none = self.selection.none_of(len(numbers), numbers[0], numbers[-1])
         raise SheetError(self.sheet.path, f"{self.selection} {of_none}", problem=f"The choice of rows {of_none}.")
 
-    def refs(self, seen: FirstLook) -> Iterator[Ref]:
-        """By what each row's lead and user are looked up: the surest that it says. May raise SheetError.
+    def first_look(self, directory: Directory) -> FirstLook:
+        """What the chosen rows say, and whom they name that the directory does not know. May raise SheetError.
 
-        `seen` learns what else the rows say, as they come.
+        Leads and users are looked up by the surest that a row says of them, and all are named before the first is
+        asked for: a sheet that turns out to be broken costs no call.
         """
-        for each in self.checked():
-            if each.wish is not None:
-                yield each.wish.leads[0]
-                yield each.wish.users[0]
-            seen.add(each)
+        seen = FirstLook()
+
+        def named() -> Iterator[Ref]:
+            for each in self.checked():
+                if not each.is_chosen:
+                    continue
+                seen.rows += 1
+                seen.may_do = seen.may_do or isinstance(each.asked, ShareRow)
+                if each.wish is not None:
+                    yield each.wish.leads[0]
+                    yield each.wish.users[0]
+                    continue
+                over = each.asked.over if isinstance(each.asked, ShareRow) else None
+                problems = [over] if over else each.asked
+                why = _wrong(problems) if isinstance(problems, list) else None
+                seen.wrong += 1
+                seen.mistakes.add(NewRow("", each.raw.number, (), State.INVALID, why=why))
+
+        seen.unknown = Names(ref for ref in named() if not directory.is_found(ref))
+        return seen
 
     def header(self, named: Field) -> str:
         """The header under which the sheet names leads or users so."""
@@ -231,7 +235,9 @@ class Plan:
     def _row(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         raw = each.raw
         asked = self._resolved(each, directory, seen)
-        key, first = _numbered(job, asked, raw, seen)
+        identity = _identity(asked) if isinstance(asked, Instruction) else ("invalid", *raw.cells)
+        occurrence, first = seen.add(identity, raw.number)
+        key = hashlib.sha256(json.dumps([job, *identity, occurrence]).encode()).hexdigest()
         # Whose row it is, though it can't be sent.
         user_id = None if isinstance(asked, Instruction) else directory.user_of(self.rules.users(raw))
         if not each.is_chosen:
@@ -264,23 +270,20 @@ class Plan:
             return row
         if row.over is None:
             return directory.resolve(row, each.raw, self.header)
-        # It is what it was before its end was over, unless another row asks for the same now. Only for those who
-        # are known: nobody is looked up for it.
-        if directory.is_found(row.leads[0]) and directory.is_found(row.users[0]):
-            asked = directory.resolve(row, each.raw, self.header)
-            if isinstance(asked, Instruction) and not self._is_asked_again(asked, directory, seen):
-                return asked
-        return [row.over]
-
-    def _is_asked_again(self, over: Instruction, directory: Directory, seen: _Seen) -> bool:
-        """Whether a row whose end is not over asks for the same; the sheet is read for that once, if ever."""
-        if seen.standing is None:
+        # It is what it was before its end was over, unless a row whose end is not over asks for the same. Only for
+        # those who are known: nobody is looked up for it.
+        if not (directory.is_found(row.leads[0]) and directory.is_found(row.users[0])):
+            return [row.over]
+        asked = directory.resolve(row, each.raw, self.header)
+        if not isinstance(asked, Instruction):
+            return [row.over]
+        if seen.standing is None:  # the sheet is read for that once, if ever
             seen.standing = Numbers()
-            for each in self.checked():
-                is_over = isinstance(each.asked, ShareRow) and each.asked.over is not None
-                if not is_over and isinstance(asked := self._resolved(each, directory, seen), Instruction):
-                    seen.standing.put(repr(_identity(asked)), each.raw.number)
-        return seen.standing.get(repr(_identity(over))) is not None
+            for other in self.checked():
+                is_over = isinstance(other.asked, ShareRow) and other.asked.over is not None
+                if not is_over and isinstance(stands := self._resolved(other, directory, seen), Instruction):
+                    seen.standing.put(repr(_identity(stands)), other.raw.number)
+        return asked if seen.standing.get(repr(_identity(asked))) is None else [row.over]
 
 
 def plan_of(
@@ -448,20 +451,9 @@ def _wrong(problems: Sequence[Problem]) -> Why:
     return Why(cause, {"problems": [[each.column, shortened(each.value), each.text] for each in problems]})
 
 
-def _numbered(job: str, asked: Instruction | list[Problem], raw: RawRow, seen: _Seen) -> tuple[str, int]:
-    """The row's key, and the first row that asks for the same, be it this one."""
-    identity = _identity(asked) if isinstance(asked, Instruction) else ("invalid", *raw.cells)
-    occurrence, first = seen.add(identity, raw.number)
-    return _key(job, identity, occurrence), first
-
-
 def _identity(asked: Instruction) -> tuple[Any, ...]:
     named = asked.lead_id, asked.lead_number, asked.user_id, asked.access, asked.event
     return (*named, asked.action) if asked.action.revokes else named
-
-
-def _key(job: str, asked: tuple[Any, ...], occurrence: int) -> str:
-    return hashlib.sha256(json.dumps([job, *asked, occurrence]).encode()).hexdigest()
 
 
 def _digest(path: Path, sheet: Sheet, rules: RowRules, settings: Settings, options: SheetOptions) -> str:

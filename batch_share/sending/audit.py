@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from batch_share.leadsquared.protocol import Call
     from batch_share.ledger.reading import LedgerReader
     from batch_share.sending.session import Session
 
@@ -113,7 +112,7 @@ async def audit(session: Session, since: datetime | None = None) -> Audit | None
     views: dict[str, set[str]] = defaultdict(set)
     unread: dict[str, str] = {}
     for event in {each.event for each in posted.values()}:
-        page = partial(_page, event, begun - skew, now + skew)
+        page = partial(activities_of_type, event, begun - skew, now + skew)
         try:
             found = await collect(session, event, page, most)
         except BatchShareError as error:
@@ -146,10 +145,6 @@ async def audit(session: Session, since: datetime | None = None) -> Audit | None
     )
     await ledger.note(audit=told.as_json())
     return told
-
-
-def _page(event: int, since: datetime, until: datetime, number: int) -> Call:
-    return activities_of_type(event, since, until, number + 1)
 
 
 async def _not_posted(ledger: LedgerReader, views: dict[str, set[str]]) -> list[Finding]:

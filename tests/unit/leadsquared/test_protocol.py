@@ -175,7 +175,7 @@ def test_an_accounts_activities_are_asked_for_by_event_and_time_in_a_steady_orde
         "Paging": {"PageIndex": 1, "PageSize": 1000},
         "Sorting": {"ColumnName": "ProspectActivityId", "Direction": 1},
     }
-    assert sent(activities_of_type(201, since, until, 2).body)["Paging"] == {"PageIndex": 2, "PageSize": 1000}
+    assert sent(activities_of_type(201, since, until, 1).body)["Paging"] == {"PageIndex": 2, "PageSize": 1000}
 
 
 # ------------------------------------------------------------------------------------------------ the table

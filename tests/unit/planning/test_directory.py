@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from batch_share.common import Action
 from batch_share.leadsquared.people import FoundLead, FoundUser
 from batch_share.ledger.records import Instruction
-from batch_share.planning.directory import Directory, answer_for, same_phone
+from batch_share.planning.directory import Directory, answer_for, is_meant
 from batch_share.sheet.columns import Field
 from batch_share.sheet.rows import Problem, Ref, ShareRow
 from batch_share.sheet.table import RawRow
@@ -140,7 +141,7 @@ def test_a_user_is_one_active_user_or_nobody(users: list[FoundUser], problem: st
     ],
 )
 def test_phone_numbers_are_compared_by_their_digits(one: str, other: str, same: bool) -> None:
-    assert same_phone(one, other) is same
+    assert is_meant(Ref(Field.LEAD_PHONE, one), replace(LEAD, phone=other)) is same
 
 
 def test_whoever_is_no_longer_a_user_can_lose_what_it_has_by_its_id() -> None:

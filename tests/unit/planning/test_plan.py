@@ -17,7 +17,7 @@ from batch_share.errors import SettingsError, SheetError
 from batch_share.ledger.records import CHOICE_FROM
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Directory
-from batch_share.planning.plan import FirstLook, SheetOptions, check_options
+from batch_share.planning.plan import SheetOptions, check_options
 from batch_share.results.wording import spell_row
 from batch_share.settings import Settings
 from batch_share.sheet.mapping import SheetMapping
@@ -212,8 +212,8 @@ def part(*ranges: tuple[int, int]) -> SheetOptions:
 
 def test_nobody_is_looked_up_for_a_row_that_is_left_out_or_can_not_be_sent(write: Write) -> None:
     path = write(cells(1), cells(2, id="x"), cells(3))
-    asked = make_plan(path, part((2, 3)), settings()).refs(FirstLook())
-    assert [ref.value for ref in asked] == [guid(1), guid(99)]
+    seen = make_plan(path, part((2, 3)), settings()).first_look(Directory())
+    assert [ref.value for ref in seen.unknown] == [guid(1), guid(99)]
 
 
 def test_a_row_that_is_left_out_is_skipped_and_says_by_what(write: Write) -> None:
@@ -344,7 +344,7 @@ def test_an_end_for_all_rows_is_for_those_that_say_none(
     write: Write, cell: dict[str, str], lasting: dt.datetime | int
 ) -> None:
     plan = make_plan(write(cells(**cell)), SheetOptions(), settings(duration="", until="30.06.2095"))
-    assert plan.is_dated
+    assert plan.needs_zone
     (checked,) = plan.checked()
     assert isinstance(checked.asked, ShareRow)
     assert (checked.asked.until or checked.asked.duration) == lasting
