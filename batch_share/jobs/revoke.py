@@ -358,7 +358,17 @@ async def _answer(session: Session, due: Sequence[Due], became: Became) -> None:
     """Commit for each row what came of its claim; where the work was to end first, it stays as it is."""
     results: dict[int, Result] = {}
     for each in due:
-        left = [*_not_ended(each, became)]
+        left: list[dict[str, Any]] = []  # each share that is not known to have ended, and how its row stands
+        for share in each.shares:
+            row = became.get(share)
+            if not isinstance(row, Row):
+                said = str(row).rstrip(".") if row else "it was not revoked"
+                left.append({"of": Due.row_of(share), "said": said})
+                continue
+            never_stood = row.state is State.FAILED and row.stage is not Stage.REVOKE
+            if not (row.state is State.REVOKED or never_stood or share.ends_at <= utc_now()):
+                why = {"cause": row.cause, "details": row.why.details if row.why else None}
+                left.append({"of": Due.row_of(share), "state": row.state, "stage": row.stage, **why})
         locked = [share.ledger for share in each.shares if isinstance(became.get(share), LedgerLocked)]
         if left and session.stop.asked:
             continue
@@ -372,19 +382,6 @@ async def _answer(session: Session, due: Sequence[Due], became: Became) -> None:
             session.moved(State.PENDING, result)
             if result.state is State.FAILED:
                 log.info("row failed", row=each.claim.sheet_row, step=str(Stage.EARLIER))
-
-
-def _not_ended(due: Due, became: Became) -> Iterator[dict[str, Any]]:
-    """Each share that is not known to have ended, and how the row that made it stands."""
-    for share in due.shares:
-        row = became.get(share)
-        if not isinstance(row, Row):
-            yield {"of": Due.row_of(share), "said": str(row).rstrip(".") if row else "it was not revoked"}
-            continue
-        never_stood = row.state is State.FAILED and row.stage is not Stage.REVOKE
-        if not (row.state is State.REVOKED or never_stood or share.ends_at <= utc_now()):
-            why = {"cause": row.cause, "details": row.why.details if row.why else None}
-            yield {"of": Due.row_of(share), "state": row.state, "stage": row.stage, **why}
 
 
 def _result(due: Due, left: Sequence[Mapping[str, Any]]) -> Result:

@@ -61,6 +61,12 @@ async def send_canary(session: Session, most: int) -> None:
     CanaryFailed if any of them did not get shared.
     """
     ledger = session.ledger
+    to_do: list[Row] = []
+
+    async def first() -> AsyncIterator[Row]:
+        for row in to_do:
+            yield row
+
     with ending_early(session.stop):
         # Rows that an earlier run did not see shared, but for those that are skipped by now, or were revoked.
         going = [row for row in await ledger.canary() if row.stage is not Stage.REVOKE]
@@ -78,8 +84,13 @@ async def send_canary(session: Session, most: int) -> None:
         if not chosen:
             return
         await ledger.note(canary=[*chosen])
-        if to_do := [row for row in chosen.values() if row.state in TO_DO]:
-            await _send_canary(session, to_do)
+        to_do += [row for row in chosen.values() if row.state in TO_DO]
+        if to_do:
+            if session.settings.bulk and session.memory.account.ignores_owner:
+                wrong = "rows posted by themselves do not get their user as owner here: run without"
+                raise SettingsError("canary", wrong)
+            session.tally.phase = "sending the canary"
+            await Sender(session, first(), workers=1).send()
         await all_followed_up(session)
         if session.stop.asked:
             return
@@ -87,19 +98,6 @@ async def send_canary(session: Session, most: int) -> None:
         # While one of them has failed it stays noted: the same command again sends no other rows.
         _check_canary(judged, [row for row in judged if row.state is not State.SHARED], ledger.name)
         await ledger.note(canary=[])
-
-
-async def _send_canary(session: Session, rows: Sequence[Row]) -> None:
-    """Send these, one after the other."""
-    if session.settings.bulk and session.memory.account.ignores_owner:
-        raise SettingsError("canary", "rows posted by themselves do not get their user as owner here: run without")
-
-    async def chosen() -> AsyncIterator[Row]:
-        for row in rows:
-            yield row
-
-    session.tally.phase = "sending the canary"
-    await Sender(session, chosen(), workers=1).send()
 
 
 def _check_canary(rows: Sequence[Row], bad: Sequence[Row], ledger: LedgerName) -> None:
@@ -160,7 +158,7 @@ class Resume(Kind):
         )
         addresses = call_by_address(await ledger.known_users())
         excess = next(excesses(counts.due, settings, addresses, counts.earlier), None)
-        return Choice(preview, await ledger.ids_to_do(), due, excess)
+        return Choice(preview, frozenset(await ledger.ids_to_do()), due, excess)
 
     async def _counted(self, session: Session) -> Counts:
         """What is to be done, as a plan counts it."""

@@ -223,13 +223,15 @@ class Verification:
         for name in names_of_account(self._settings):  # what was found out before is asked anew
             (self._settings.data_folder / f"verify-{name}.json").unlink(missing_ok=True)
         await self._revoke_all()
-        async with open_connection(self._settings, self._watcher, self._course()) as connection:
+        async with open_connection(self._settings, self._watcher, Course(wire_log=self._wire)) as connection:
             lead, user = await self._look_up(connection)
         error, standing = None, 0
         try:
             alone = await self._run("one-by-one", lead, user, ALONE, bulk=False)
             if row := next((row for row in alone if row.state in ARE_SHARED), None):
-                async with open_connection(self._settings, self._watcher, self._course()) as connection:
+                async with open_connection(
+                    self._settings, self._watcher, Course(wire_log=self._wire)
+                ) as connection:
                     await self._try_odd_shares(connection, lead, user, row.activity_id or "")
             await self._run("in-bulk", lead, user, TOGETHER, bulk=True)
         except BatchShareError as stopped:
@@ -240,9 +242,6 @@ class Verification:
             self._tell_revoked(since, standing)
         self._tell_spellings(lead, user)
         return Verified(self._answers, datetime.now(UTC), self._write(), standing, error)
-
-    def _course(self) -> Course:
-        return Course(wire_log=self._wire)
 
     def _tell(self, question: str, expected: str, seen: str, follows: str = "", *, documented: bool = True) -> None:
         self._answers.append(Answered(question, expected, documented, seen, follows))
@@ -316,11 +315,11 @@ class Verification:
             ways = [by_number]
         for call in ways:
             found = await read(connection, call, read_leads, tries=1, spared=403)
-            meant = (
-                [each for each in found if each.is_whole and self._is_meant(each)]
-                if isinstance(found, list)
-                else []
-            )
+            meant = []
+            for each in found if isinstance(found, list) else ():
+                is_named = self._lead.lower() in {each.id, each.number, each.email.lower()}
+                if each.is_whole and (is_named or id_of(self._lead) == each.id):
+                    meant.append(each)
             if len(meant) == 1:
                 return meant[0]
         raise SettingsError(
@@ -328,9 +327,6 @@ class Verification:
             f"no lead is found by {self._lead}: name one by its GUID, number or e-mail address, or by GUID and "
             "number with a comma between them",
         )
-
-    def _is_meant(self, lead: FoundLead) -> bool:
-        return self._lead.lower() in {lead.id, lead.number, lead.email.lower()} or id_of(self._lead) == lead.id
 
     async def _find_user(self, connection: Connection) -> FoundUser:
         """The user that is meant, who must be active. Raises SettingsError."""
@@ -360,7 +356,7 @@ class Verification:
         write_private(sheet, "\n".join([header, *[",".join(told)] * rows]) + "\n")
         since, ledger = len(self._wire.exchanges), LedgerName.of_sheet(sheet)
         settings = self._settings.model_copy(update={"bulk": bulk})
-        ending = await do(RunSheet(SheetJob(sheet, ledger)), settings, self._watcher, self._course())
+        ending = await do(RunSheet(SheetJob(sheet, ledger)), settings, self._watcher, Course(wire_log=self._wire))
         async with read_ledger(ledger) as reader:
             made = [row async for row in reader.in_order()]
         self._tell_posted(made, user, ending, since, bulk=bulk)
@@ -522,11 +518,11 @@ class Verification:
 
     def _tell_spellings(self, lead: FoundLead, user: FoundUser) -> None:
         """By which names answers show the Ids of the lead and the user, of activities and requests."""
-        made, asked = (
-            {id_of(text) for path in paths for each in self._wire.of(path) for text in _ids_in(each)} - {lead.id}
-            for paths in ((_CREATE, _BULK), (_SHARE, _REVOKE))
-        )
-        kinds = {"lead": {lead.id}, "number": {lead.number}, "user": {user.id}, "activity": made, "request": asked}
+        kinds: dict[str, set[str]] = {"lead": {lead.id}, "number": {lead.number}, "user": {user.id}}
+        for kind, paths in (("activity", (_CREATE, _BULK)), ("request", (_SHARE, _REVOKE))):
+            answers = (each.value for path in paths for each in self._wire.of(path))
+            texts = (as_text(text) for value in answers for _, text in _texts(value))
+            kinds[kind] = {id_of(text) for text in texts if is_guid(text)} - {lead.id}
         shown: dict[str, set[str]] = {kind: set() for kind in kinds}
         for each in self._wire.exchanges:
             for name, text in _texts(each.value):
@@ -552,7 +548,7 @@ class Verification:
         left = 0
         for ledger in self._ledgers():
             if ledger.exists() and await self._standing(ledger):
-                await do(Revoke(ledger), self._settings, self._watcher, self._course())
+                await do(Revoke(ledger), self._settings, self._watcher, Course(wire_log=self._wire))
                 left += await self._standing(ledger)
         return left
 
@@ -600,11 +596,6 @@ def _spelled(found: object) -> str:
     words = getattr(found, "words", "")
     kind = type(found).__name__.lower()
     return f"{kind}: {words}" if words else kind
-
-
-def _ids_in(exchange: _Exchange) -> Iterator[str]:
-    """The GUIDs in an answer."""
-    return (text for _, each in _texts(exchange.value) if is_guid(text := as_text(each)))
 
 
 def _texts(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:

@@ -267,12 +267,6 @@ class LedgerReader:
                 yield new_row_of(row)
             last = found[-1]["position"]
 
-    async def users_to_do(self) -> set[str]:
-        """The users of the rows whose activity is still to be posted."""
-        which = self._to_do(), to_go_on(self._only_looked_up_in), rows.c.state == State.PENDING
-        users = select(rows.c.user_id).where(*which).distinct()
-        return {row["user_id"] for row in await self._all(users)}
-
     async def to_share(self) -> ToShare:
         """What the rows that are still to be sent would give, to how many people and until when."""
         is_ahead = case((self.now() < UNTIL_NOW, UNTIL_NOW))
@@ -301,13 +295,15 @@ class LedgerReader:
         """The rows that a run chose to go first and did not come to judge, but for those that are out by now."""
         return await self.rows_where(rows.c.id.in_((await self.facts()).canary), MEANT, self._is_due())
 
-    async def ids_to_do(self) -> frozenset[int]:
-        """The rows that are still to be sent now, by Id.
+    async def ids_to_do(self, state: State | None = None) -> dict[int, str]:
+        """The rows that are still to be sent now, by Id, with the user of each; only those in this state.
 
         Those that were left out of the sheet are none of them, nor are those whose time has not come.
         """
-        found = await self._all(select(rows.c.id).where(self._to_do(), to_go_on(self._only_looked_up_in)))
-        return frozenset(row["id"] for row in found)
+        which = true() if state is None else rows.c.state == state
+        to_send = which, self._to_do(), to_go_on(self._only_looked_up_in)
+        found = await self._all(select(rows.c.id, rows.c.user_id).where(*to_send))
+        return {row["id"]: row["user_id"] for row in found}
 
     def to_do(self) -> AsyncIterator[Row]:
         """The rows that are still to be sent, in the sheet's order, read page by page as they are wanted."""

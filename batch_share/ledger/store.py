@@ -308,13 +308,13 @@ class Ledger(LedgerReader):
             key: _Known(row_id, state_in_sheet(state, cause), stage, cause)
             for key, row_id, state, stage, cause in connection.execute(there_already)
         }
-        fresh = [self._values(position, row) for position, row in chunk if row.key not in known]
+        fresh = [self._values(position, row, None) for position, row in chunk if row.key not in known]
         if fresh:
             connection.execute(insert(rows), fresh)
         for position, row in chunk:
             if row.key in known:
                 there = known[row.key]
-                values = self._known_values(position, row, there)
+                values = self._values(position, row, there)
                 if there.cause == Cause.REVOKING_EARLIER and row.state is State.PENDING:
                     for name in ("cause", "details"):  # else nobody would know what was revoked for it
                         values.pop(name, None)
@@ -344,27 +344,25 @@ class Ledger(LedgerReader):
             if notice != why_of(kind, details):
                 connection.execute(update(rows).where(rows.c.id == row_id).values(_why_values(notice, _NOTICE)))
 
-    def _known_values(self, position: int, row: NewRow, there: _Known) -> dict[str, Any]:
-        """What a row that the ledger knows takes from the sheet: everything that was not sent yet."""
-        state = there.state
-        if state in NEVER_SENT:
-            return self._values(position, row)
-        if row.instruction is None or not row.chosen:
-            return _place(position, row)
-        asked = _fields(row.instruction)
-        # Whatever is sent for it again is as the sheet says now; a share that may stand ends when it was to end.
-        if state is State.UNKNOWN and there.stage != Stage.REVOKE:
-            return _place(position, row) | {name: asked[name] for name in ("duration", "until", "note", "custom")}
-        if state is State.POSTED:
-            return _place(position, row) | {name: asked[name] for name in ("duration", "until")}
-        if state is State.SHARED:  # for its next share, should it be renewed
-            return _place(position, row) | {name: asked[name] for name in ("note", "custom")}
-        return _place(position, row)
-
-    def _values(self, position: int, row: NewRow) -> dict[str, Any]:
+    def _values(self, position: int, row: NewRow, there: _Known | None) -> dict[str, Any]:
+        """What a row takes from the sheet: everything that was not sent yet, as far as the ledger knows it."""
+        place = {"position": position, "sheet_row": row.sheet_row, "cells": list(row.cells)}
+        place |= {"chosen": row.chosen, "edit": row.edit}
         asked = _fields(row.instruction) if row.instruction else _NOTHING_ASKED | {"user_id": row.user_id}
-        state = {"key": row.key, "state": row.state, "changed_at": self.now()}
-        return _place(position, row) | asked | state | _why_values(row.why)
+        if there is None or there.state in NEVER_SENT:
+            state = {"key": row.key, "state": row.state, "changed_at": self.now()}
+            return place | asked | state | _why_values(row.why)
+        if row.instruction is None or not row.chosen:
+            return place
+        # Whatever is sent for it again is as the sheet says now; a share that may stand ends when it was to end.
+        names: Sequence[str] = ()
+        if there.state is State.UNKNOWN and there.stage != Stage.REVOKE:
+            names = ("duration", "until", "note", "custom")
+        elif there.state is State.POSTED:
+            names = ("duration", "until")
+        elif there.state is State.SHARED:  # for its next share, should it be renewed
+            names = ("note", "custom")
+        return place | {name: asked[name] for name in names}
 
     def _drop_gone(self, connection: Connection) -> int:
         """Rows without a place: forget those nothing was ever tried for, end those that still would be sent."""
@@ -617,11 +615,6 @@ def _put_facts(connection: Connection, facts: Mapping[str, str]) -> None:
     """Each in the place of what was noted by its name before."""
     connection.execute(delete(about).where(about.c.name.in_(facts)))
     connection.execute(insert(about), [{"name": name, "value": value} for name, value in facts.items()])
-
-
-def _place(position: int, row: NewRow) -> dict[str, Any]:
-    at = {"position": position, "sheet_row": row.sheet_row}
-    return at | {"cells": list(row.cells), "chosen": row.chosen, "edit": row.edit}
 
 
 def _row_values(result: Result) -> dict[str, Any]:

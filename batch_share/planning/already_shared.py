@@ -94,7 +94,7 @@ class AlreadyShared:
         left = iter(rows)
         with _index(self.folder, self.remarks.append) as history:
             any_live = False
-            with remarking(self.remarks.append):
+            with _remarking(self.remarks.append):
                 any_live = history is not None and bool(
                     history.live_among(self.accounts, None, self.after, not_in=self.job, most=1)
                 )
@@ -108,7 +108,7 @@ class AlreadyShared:
                     if is_to_do and asked is not None and asked.action is Action.SHARE:
                         wishes[row.key] = asked
                 found: dict[str, Why | None] = {}
-                with remarking(self.remarks.append):
+                with _remarking(self.remarks.append):
                     found = dict(zip(wishes, self.reasons(history, [*wishes.values()]), strict=True))
                 for row in page:
                     why = found.get(row.key)
@@ -120,7 +120,7 @@ class AlreadyShared:
         """How many shares are to be revoked, by all ledgers, this one with them."""
         shares: set[LiveShare] = set()
         if self.host and self.folder is not None and claims:
-            with _index(self.folder, self.remarks.append) as history, remarking(self.remarks.append):
+            with _index(self.folder, self.remarks.append) as history:
                 if history is not None:
                     check_whole(history)
                     shares.update(*shares_meant(history, self.host, claims))
@@ -170,7 +170,7 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
     """
     ledger, settings = session.ledger, session.settings
     may_recover = settings.recover and recovers
-    with _index(settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
+    with _index(settings.data_folder, session.tally.remark) as history:
         facts, began = await ledger.facts(), [run.started_at for run in await ledger.runs()][:1]
         # Whoever asks for it may know of another copy that no index does.
         is_asked = may_recover and bool(began)
@@ -205,11 +205,7 @@ async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings
     if settings.recover:
         return None
     remarks: list[str] = []
-    with (
-        _index(settings.data_folder, remarks.append) as history,
-        remarking(remarks.append),
-        suppress(SettingsError),
-    ):
+    with _index(settings.data_folder, remarks.append) as history, suppress(SettingsError):
         if history is not None:
             await catch_up(history, besides=name)
         if history is not None and ledger is None:
@@ -223,7 +219,7 @@ async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings
 
 async def check_newest(session: Session) -> None:
     """Raises LedgerError if another copy of the ledger has made calls since this one was opened."""
-    with _index(session.settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
+    with _index(session.settings.data_folder, session.tally.remark) as history:
         calls = history.last_call((await session.ledger.facts()).job) if history else 0
         if await session.ledger.last_number() < calls:
             raise _is_older(session.ledger.name, calls)
@@ -244,7 +240,7 @@ async def known_elsewhere(session: Session) -> Elsewhere:
     ledger, facts = session.ledger, await session.ledger.facts()
     if facts.recovered is None:
         return Elsewhere({}, revoked=False)
-    with _index(session.settings.data_folder, session.tally.remark) as history, remarking(session.tally.remark):
+    with _index(session.settings.data_folder, session.tally.remark) as history:
         if history is not None:
             job = facts.job
             own = {run_id(job, run) for run in await ledger.runs()}
@@ -298,20 +294,18 @@ async def note_begin(session: Session, *, goes_on: bool = True) -> None:
     """
     with _index(session.settings.data_folder, session.tally.remark) as history:
         if history is not None:
-            with remarking(session.tally.remark):
-                await catch_up(history, besides=session.ledger.name)
-                if goes_on:
-                    history.go_on((await session.ledger.facts()).job)
-                await note_runs(history, session.ledger, name_of_account(session.settings), goes_on=True)
+            await catch_up(history, besides=session.ledger.name)
+            if goes_on:
+                history.go_on((await session.ledger.facts()).job)
+            await note_runs(history, session.ledger, name_of_account(session.settings), goes_on=True)
 
 
 async def note_end(session: Session) -> bool:
     """Note in the index how this run ended, and what is shared by it: whether that could be done."""
     with _index(session.settings.data_folder, session.tally.remark) as history:
         if history is not None:
-            with remarking(session.tally.remark):
-                await refresh(history, session.ledger, name_of_account(session.settings))
-                return True
+            await refresh(history, session.ledger, name_of_account(session.settings))
+            return True
     return False
 
 
@@ -329,15 +323,14 @@ async def skip_shared(session: Session, *, only_more: bool = False) -> None:
     with _index(settings.data_folder, session.tally.remark) as history:
         if history is None:
             return
-        with remarking(session.tally.remark):
-            for action, judge in ((Action.SHARE, live), (Action.REASSIGN, replace(live, job=""))):
-                if only_more:
-                    break
-                skipped = ledger.wishes(State.SKIPPED, action)
-                await _decide(session, skipped, partial(judge.reasons, history))
-            if history.live_among(live.accounts, None, live.after, not_in=job, most=1):
-                for state in (State.PENDING, State.POSTED):
-                    await _decide(session, ledger.wishes(state, Action.SHARE), partial(live.reasons, history))
+        for action, judge in ((Action.SHARE, live), (Action.REASSIGN, replace(live, job=""))):
+            if only_more:
+                break
+            skipped = ledger.wishes(State.SKIPPED, action)
+            await _decide(session, skipped, partial(judge.reasons, history))
+        if history.live_among(live.accounts, None, live.after, not_in=job, most=1):
+            for state in (State.PENDING, State.POSTED):
+                await _decide(session, ledger.wishes(state, Action.SHARE), partial(live.reasons, history))
 
 
 async def skip_reassigned(session: Session) -> None:
@@ -346,9 +339,7 @@ async def skip_reassigned(session: Session) -> None:
     accounts, after = names_of_account(settings), _after(settings)
     live = AlreadyShared(settings.data_folder, accounts, after=after, forced=settings.force)
     with _index(settings.data_folder, session.tally.remark) as history:
-        if history is None:
-            return
-        with remarking(session.tally.remark):
+        if history is not None:
             await refresh(history, session.ledger, name_of_account(settings), goes_on=True)
             pending = session.ledger.wishes(State.PENDING, Action.REASSIGN)
             await _decide(session, pending, partial(live.reasons, history))
@@ -365,38 +356,30 @@ async def _decide(
 
 @contextmanager
 def _index(folder: Path, remark: Callable[[str], None]) -> Iterator[History | None]:
-    """The index of runs, None if it can't be used."""
-    try:
-        opened = open_history(folder)
-        history = opened.__enter__()
-    except HistoryError as error:
-        _remark(remark, error)
-        yield None
-        return
-    try:
+    """The index of runs, None if it can't be used. What goes wrong with it then ends the body, and no more."""
+    is_open = False
+    with _remarking(remark), open_history(folder) as history:
+        is_open = True
         if history.begun_anew is not None:
             remark(_begun_anew(history.begun_anew))
         yield history
-    finally:
-        opened.__exit__(None, None, None)
+    if not is_open:
+        yield None
 
 
 @contextmanager
-def remarking(remark: Callable[[str], None]) -> Iterator[None]:
-    """What goes wrong with the index is remarked on, and no more."""
+def _remarking(remark: Callable[[str], None]) -> Iterator[None]:
+    """What goes wrong with the index is remarked on."""
     try:
         yield
     except HistoryError as error:
-        _remark(remark, error)
-
-
-def _remark(remark: Callable[[str], None], error: HistoryError) -> None:
-    remark(f"{error}. The run continues without it: it does not see the shares of other ledgers, nor they its own")
+        without = "The run continues without it: it does not see the shares of other ledgers, nor they its own"
+        remark(f"{error}. {without}")
 
 
 def note_move(settings: Settings, old: LedgerName, new: LedgerName, remark: Callable[[str], None]) -> None:
     """Note in the index that a ledger is at another place now."""
-    with _index(settings.data_folder, remark) as history, remarking(remark):
+    with _index(settings.data_folder, remark) as history:
         if history is not None:
             history.moved(old.resolved(), new.resolved())
 
@@ -448,17 +431,6 @@ def _run_named(history: History, named: str) -> KnownRun:
     return found
 
 
-def ledger_of_run(settings: Settings, named: str) -> LedgerName:
-    """The ledger of the run with this Id, or of the `last` one. Raises LedgerError, HistoryError."""
-    with open_history(settings.data_folder) as history:
-        found = _run_named(history, named)
-    if found.purged_at is not None:
-        raise LedgerError(
-            found.ledger, f"run {found.id} was purged on {found.purged_at:%Y-%m-%d}: only its counts are kept"
-        )
-    return found.ledger
-
-
 _RUN: Final = re.compile(r"last|[a-z2-7]{8}")
 
 
@@ -470,7 +442,12 @@ def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
     """
     try:
         if not file.exists() and _RUN.fullmatch(str(file)):
-            return ledger_of_run(settings(), str(file))
+            with open_history(settings().data_folder) as history:
+                found = _run_named(history, str(file))
+            if found.purged_at is not None:
+                purged = f"run {found.id} was purged on {found.purged_at:%Y-%m-%d}"
+                raise LedgerError(found.ledger, f"{purged}: only its counts are kept")
+            return found.ledger
         beside = LedgerName.of_sheet(file)
         has_ledger, is_there = beside.exists(), file.is_file()
         if file.suffix.lower() not in SHEET_SUFFIXES or not (has_ledger or is_there) or is_database(file):

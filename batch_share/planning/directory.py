@@ -314,11 +314,6 @@ class Directory:
         self.strange_types -= found
         return bool(found)
 
-    def learn_names(self, types: Mapping[int, str]) -> None:
-        """Take in what activity types were called a while ago: there may be others by now."""
-        self.type_names |= types
-        self._called.clear()
-
     def code_of(self, event: int | str) -> int | None:
         """The code of an activity type that a row gives by its code or its name; None if no single one is meant."""
         if isinstance(event, int):

@@ -247,7 +247,7 @@ async def types_of(connection: Connection, kept: KeptAnswers, directory: Directo
     if isinstance(found, dict):
         kept.note_types(found)
         return found
-    directory.learn_names(kept.types())
+    directory.learn(kept.types())
     return {}
 
 
@@ -312,7 +312,7 @@ async def show_sheet(
     # A run of a sheet that its ledger has as it is asks nobody; whom it recalled once is in its rows.
     is_known = not before.in_vain and _occasion(before.sheet, plan.record) is Occasion.FOUND
     if watcher is None or is_known:
-        directory.learn_names(kept.types())
+        directory.learn(kept.types())
         _recall(plan, directory, first.unknown, kept)
         directory.kept = 0 if is_known else directory.kept
     else:
@@ -524,13 +524,14 @@ class KeptAnswers:
         if self.minutes and types:
             self._do(lambda opened: self._put(opened, [(_TYPES, types, False)]), None, makes=True)
 
-    def types(self) -> dict[int, str]:
-        """What the account's activity types are called, by code; nothing if that is not known."""
+    def types(self) -> list[Lookup]:
+        """What the account's activity types are called, as far as that is known."""
         if not self.minutes:
-            return {}
+            return []
         nothing: dict[bytes, Any] = {}
         found = self._do(lambda opened: self._get(opened, [self._key(opened, *_TYPES)]), nothing)
-        return {int(code): str(name) for each in found.values() for code, name in each.items()}
+        names = (pair for each in found.values() for pair in each.items())
+        return [Lookup(Field.EVENT, code, {"name": name}) for code, name in names]
 
     def forget(self, older_than: int | None = None) -> int:
         """Delete what is used no more, and what was found more than so many minutes ago. How much it was."""

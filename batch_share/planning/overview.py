@@ -283,15 +283,6 @@ class Counts:
             self._other.setdefault(first, {access: first}).setdefault(asked.access, row.sheet_row)
 
     @property
-    def conflicts(self) -> list[str]:
-        """Which rows ask for different access of one user to one lead."""
-        reported = []
-        for _, rows in sorted(self._other.items()):
-            said = " and ".join(f"row {number} says {_ACCESS[access]}" for access, number in sorted(rows.items()))
-            reported.append(f"the same lead and user twice, with different access: {said}")
-        return reported
-
-    @property
     def invalid(self) -> list[str]:
         """What is wrong with each row that can't be sent, in one sentence."""
         rows = groupby(self.problems, key=attrgetter("row"))
@@ -406,8 +397,10 @@ class Counts:
 
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""
-        odd = self.conflicts
-        sent = self.to_send
+        odd, sent = [], self.to_send
+        for _, rows in sorted(self._other.items()):
+            said = " and ".join(f"row {number} says {_ACCESS[access]}" for access, number in sorted(rows.items()))
+            odd.append(f"the same lead and user twice, with different access: {said}")
         for user, count in self.users.most_common(1):
             if 2 * count > sent > 4:
                 odd.append(f"{user} gets {count:,} of {sent:,} leads")

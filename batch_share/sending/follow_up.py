@@ -81,15 +81,19 @@ class Polls:
         self._changed = asyncio.Event()
         self.patience = FIRST_PATIENCE
 
-    def add_old(self, request_ids: Iterable[str]) -> None:
-        """Requests of an earlier run: nobody knows how old they are, so they are asked for at once."""
-        for request_id in request_ids:
-            self._push(Poll(0.0, self._orders, request_id))
+    def add(self, *request_ids: str, is_old: bool = False) -> None:
+        """Requests that were accepted just now; nobody knows when those of an earlier run were (`is_old`).
 
-    def add(self, request_id: str) -> None:
-        """A request that was accepted just now."""
-        self._last_added = now = _now()
-        self._push(Poll(now + self.patience, self._orders, request_id, accepted_at=now))
+        They are asked for at once.
+        """
+        now = _now()
+        for request_id in request_ids:
+            poll = Poll(0.0, self._orders, request_id)
+            if not is_old:
+                poll.due, poll.accepted_at, self._last_added = now + self.patience, now, now
+            self._orders += 1
+            heapq.heappush(self._heap, poll)
+        self._changed.set()
 
     def complete(self) -> None:
         """No more will be added."""
@@ -169,11 +173,6 @@ class Polls:
             heapq.heapreplace(self._heap, poll)
         return None
 
-    def _push(self, poll: Poll) -> None:
-        self._orders += 1
-        heapq.heappush(self._heap, poll)
-        self._changed.set()
-
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
@@ -189,9 +188,11 @@ async def following_up(session: Session, waiting: Iterable[str] | None = None) -
     it early is `session.stop.error`.
     """
     with ending_early(session.stop):
-        session.polls.add_old(await session.ledger.waiting_requests() if waiting is None else waiting)
+        session.polls.add(*(await session.ledger.waiting_requests() if waiting is None else waiting), is_old=True)
     session.stop.also(session.polls.close)
-    pollers = asyncio.create_task(_poll(session))
+    pollers = asyncio.create_task(in_parallel(session, partial(_work, session)))
+    # Whatever ends them: nobody is to wait for what nobody asks for.
+    pollers.add_done_callback(lambda _: session.polls.close())
     try:
         yield
         session.polls.complete()
@@ -209,13 +210,6 @@ async def all_followed_up(session: Session) -> None:
     session.tally.phase = FOLLOWING_UP
     with session.tally.waits_for(session.polls.awaited):
         await session.polls.none_left()
-
-
-async def _poll(session: Session) -> None:
-    try:
-        await in_parallel(session, lambda: _work(session))
-    finally:
-        session.polls.close()  # whatever ended it: nobody is to wait for what nobody asks for
 
 
 async def _work(session: Session) -> None:

@@ -489,11 +489,6 @@ class Progress:
         """Whether leads and users are still to be looked up."""
         return self.looked_up is not None and self.looked_up[0] < self.looked_up[1]
 
-    @property
-    def held_until(self) -> datetime | None:
-        """Until when no call goes, as LeadSquared asked; UTC, with a zone."""
-        return self.held.until if self.held is not None else None
-
 
 # ------------------------------------------------------------------------------------------- for the log
 

@@ -204,7 +204,9 @@ class Sender:
         )
         dispatch = Dispatch([row], Stage.ACTIVITY, call, read_activity_id, [texts.marker])
         outcome = await write(self._session, dispatch, if_free=if_free)
-        return _posted(row, outcome.id) if isinstance(outcome, Done) else None
+        if not isinstance(outcome, Done):
+            return None
+        return replace(row, state=State.POSTED, stage=None, activity_id=outcome.id)
 
     # ---------------------------------------------------------------------------------------- posted together
 
@@ -292,7 +294,7 @@ class Sender:
         outcome, results = await write_once(self._session, dispatch)
         for row, result in zip(due, results, strict=True):
             if result.state is State.POSTED and result.answer_id:
-                stands = _posted(row, result.answer_id)
+                stands = replace(row, state=State.POSTED, stage=None, activity_id=result.answer_id)
                 if not self._owners.is_proved(stands, Form.BULK):
                     await self._owners.prove(stands, Form.BULK)
                 self._queue.settle(stands)
@@ -380,11 +382,6 @@ class Sender:
         log_outcome(row, stage, ending)
         self._session.moved(row.state, ending)
         self._session.guard.check()
-
-
-def _posted(row: Row, activity_id: str) -> Row:
-    """The row once its activity stands."""
-    return replace(row, state=State.POSTED, stage=None, activity_id=activity_id)
 
 
 def minutes_left(asked: Instruction) -> int:

@@ -230,7 +230,7 @@ async def find_owner_emails(session: Session) -> dict[str, str]:
     A user without one, or with one that others have too, is left out: an activity must not go to somebody else.
     Raises as `calls.read`.
     """
-    wanted = await session.ledger.users_to_do()
+    wanted = {*(await session.ledger.ids_to_do(State.PENDING)).values()}
     if not wanted:
         return {}
     listed = await consult(session, ALL_USERS, read_users)

@@ -292,8 +292,8 @@ async def test_progress_tells_until_when_leadsquared_wants_no_call(tmp_path: Pat
     async with trial(tmp_path, Fault(CREATE, [1], slow_down)) as it, BatchShare(it.settings(), every=0.01) as bs:
         job = await bs.start("run", tmp_path / "leads.csv")
         async for progress in job:
-            if progress.held_until is not None:
-                assert 15 < (progress.held_until - datetime.now(UTC)).total_seconds() <= 20
+            if progress.held is not None:
+                assert 15 < (progress.held.until - datetime.now(UTC)).total_seconds() <= 20
                 assert (progress.refusals, progress.eta) == (1, None)
                 job.stop()
         assert (await job).interrupted

@@ -193,7 +193,7 @@ async def test_the_users_to_do_are_those_of_rows_still_to_be_posted(file: Path) 
     async with working(file, *(new_row(number) for number in (1, 2, 3))) as ledger:
         await advance(ledger, 1, State.POSTED)
         await advance(ledger, 2, State.FAILED)
-        assert await ledger.users_to_do() == {instruction(3).user_id}
+        assert {*(await ledger.ids_to_do(State.PENDING)).values()} == {instruction(3).user_id}
 
 
 async def test_requests_to_follow_up_come_once_each_oldest_first(file: Path) -> None:
@@ -248,7 +248,7 @@ async def test_a_row_waits_for_its_time(file: Path) -> None:
     async with working(file, *rows) as ledger:
         assert await leads(ledger.to_do()) == ["1", "2"]
         assert len(await ledger.ids_to_do()) == 2
-        assert "other" not in await ledger.users_to_do()
+        assert "other" not in (await ledger.ids_to_do(State.PENDING)).values()
         assert (await ledger.totals()).waiting == Waiting(2, NOON + timedelta(seconds=1))
     async with open_ledger(LedgerName.of(file), now=lambda: NOON + timedelta(hours=1)) as later:
         assert await leads(later.to_do()) == ["1", "2", "3"]

@@ -56,7 +56,10 @@ async def test_another_account_knows_nothing_of_it(tmp_path: Path) -> None:
     kept(tmp_path).note_types({201: "Site visit"})
     other = kept(tmp_path, account="globex")
     assert found(other, ("Lead Email", BY_EMAIL.value), ("Lead Id", "l-1"), ("Lead Number", "869001")) == []
-    assert (other.types(), kept(tmp_path).types()) == ({}, {201: "Site visit"})
+    assert (other.types(), kept(tmp_path).types()) == (
+        [],
+        [Lookup("Activity Event", "201", {"name": "Site visit"})],
+    )
 
 
 async def test_whoever_was_not_found_is_not_kept_and_no_longer_known(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ async def follow(polls: Polls, is_settled: Callable[[str], bool]) -> list[tuple[
 def test_requests_of_an_earlier_run_are_asked_for_at_once_and_in_order() -> None:
     async def job() -> list[tuple[float, str]]:
         polls = Polls(wait=60)
-        polls.add_old(["a", "b"])
+        polls.add("a", "b", is_old=True)
         polls.complete()
         return await follow(polls, lambda _: True)
 
@@ -57,7 +57,7 @@ def test_a_new_request_is_given_time_and_then_ever_more_until_its_wait_is_over()
 def test_without_a_wait_each_is_asked_for_once() -> None:
     async def job() -> list[tuple[float, str]]:
         polls = Polls(wait=0)
-        polls.add_old(["a"])
+        polls.add("a", is_old=True)
         polls.add("b")
         polls.complete()
         return await follow(polls, lambda _: False)
@@ -124,7 +124,7 @@ def test_whoever_waits_is_woken_by_an_addition_and_by_the_end() -> None:
 def test_what_is_closed_asks_for_nothing_more() -> None:
     async def job() -> list[tuple[float, str]]:
         polls = Polls(wait=60)
-        polls.add_old(["a", "b"])
+        polls.add("a", "b", is_old=True)
         following = asyncio.create_task(follow(polls, lambda _: False))
         await asyncio.sleep(1)
         polls.close()
@@ -138,7 +138,7 @@ def test_one_under_way_keeps_the_others_waiting_for_its_end() -> None:
 
     async def job() -> list[tuple[float, str]]:
         polls = Polls(wait=60)
-        polls.add_old(["a"])
+        polls.add("a", is_old=True)
         polls.complete()
         poll = await polls.take()
         assert poll is not None
@@ -192,7 +192,7 @@ def test_none_is_left_while_there_was_none_and_more_may_still_come() -> None:
 def test_one_that_is_being_asked_for_is_not_settled_yet() -> None:
     async def job() -> float:
         polls = Polls(wait=0)
-        polls.add_old(["a"])
+        polls.add("a", is_old=True)
         poll = await polls.take()
         assert poll is not None
         asyncio.get_running_loop().call_later(3, lambda: polls.done(poll, settled=True))
@@ -246,7 +246,7 @@ def test_a_first_ask_that_is_far_off_is_reported() -> None:
 def test_requests_that_were_asked_for_in_vain_are_reported_with_the_next_ask_and_the_end_of_the_last() -> None:
     async def job() -> list[Awaited | None]:
         polls = Polls(wait=600)
-        polls.add_old(["a"])
+        polls.add("a", is_old=True)
         poll = await polls.take()
         assert poll is not None
         polls.done(poll, settled=False)
