@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, ClassVar
 
-from batch_share.common import __version__, utc_now
+from batch_share.common import Cause, __version__, utc_now
 from batch_share.errors import (
     AccountClosed,
     BatchShareError,
@@ -26,7 +26,6 @@ from batch_share.ledger.known import CallCount
 from batch_share.ledger.states import INTENTS, State, rows_in
 from batch_share.logs import about, bind_run, log
 from batch_share.planning.already_shared import check_newest, find_missing, note_begin, note_end, recover
-from batch_share.planning.intake import check_said
 from batch_share.results.answers import REASONS_SHOWN, summarize, write_beside
 from batch_share.results.wording import ExitCode, Summary, spell_result
 from batch_share.sending.audit import audit
@@ -140,10 +139,17 @@ class Kind:
         return settings
 
     async def check(self, ledger: Ledger, settings: Settings) -> None:
-        """Whether there is anything to do it on, and somebody agreed to that when it was taken in."""
+        """Whether there is anything to do it on, and somebody agreed to that when it was taken in.
+
+        Raises LedgerError if rows rest on what somebody was sure of, and nobody agreed to the run then.
+        """
         await sheet_of(ledger)
-        if self.posts:
-            await check_said(ledger, settings)
+        unsaid = [*(await ledger.facts()).unsaid] if self.posts else []
+        if settings.trust_ids and Cause.IDS_NOT_CHECKED in unsaid:
+            unsaid.remove(Cause.IDS_NOT_CHECKED)
+        if unsaid:
+            about = "their Ids" if unsaid == [Cause.IDS_NOT_CHECKED] else "who is to get them"
+            raise LedgerError(ledger.name, f"nobody has agreed to its rows ({about}): run the sheet itself again")
 
     async def take_in(self, session: Session, watcher: Watcher) -> None:
         """Bring the ledger up to what is to be done."""
@@ -288,9 +294,8 @@ async def _session(
                 hint="Set the host that it belongs to, or use another ledger.",
             )
         connection = await stack.enter_async_context(open_connection(settings, watcher, course))
-        guard = FailureGuard(settings.stop_after_failures, settings.stop_at, spell=spell_result)
-        if not job.guarded:
-            guard.off()
+        limits = (settings.stop_after_failures, settings.stop_at) if job.guarded else (0, None)
+        guard = FailureGuard(*limits, spell=spell_result)
         session = Session(**vars(connection), ledger=ledger, polls=Polls(settings.wait), guard=guard)
         session = await stack.enter_async_context(noted(session, job))
         bind_run(await ledger.last_run_id() or "")

@@ -65,7 +65,7 @@ async def nothing_due(ledger_name: LedgerName) -> Summary | None:
 
 async def is_agreed_to(ledger_name: LedgerName) -> bool:
     """Whether a ledger, there or not, holds a sheet, and nothing that somebody was sure of but never agreed to."""
-    if not ledger_name.holds_anything():
+    if not ledger_name.size():
         return False
     async with read_ledger(ledger_name) as ledger:
         return await ledger.sheet() is not None and not (await ledger.facts()).unsaid

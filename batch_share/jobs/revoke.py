@@ -258,13 +258,6 @@ async def find_due(session: Session, claims: Sequence[Row]) -> tuple[Sequence[Du
     return due, reported, RevokedEarlier(users, [*dict.fromkeys(share.sheet for share in shares)])
 
 
-async def still_due(session: Session, due: Sequence[Due]) -> list[Due]:
-    """Those whose row was not sent, now that they were looked up. Raises LedgerError."""
-    rows = await session.ledger.rows_by_id({each.claim.id for each in due})
-    now = [replace(each, claim=rows[each.claim.id]) for each in due]
-    return [each for each in now if each.claim.state in {State.PENDING, State.SKIPPED}]
-
-
 async def revoke_earlier(session: Session, due: Sequence[Due]) -> None:
     """Revoke the shares, each in the ledger that made it and as `revoke` does, and say of each row what came of it.
 

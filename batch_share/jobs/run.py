@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from batch_share.common import Cause
+from batch_share.common import Cause, ascii_lower
 from batch_share.errors import BatchShareError, CanaryFailed, OfAnotherSheet, SettingsError, check_not_empty
 from batch_share.jobs.job import Choice, Kind, preview_of, sheet_of
 from batch_share.jobs.reconcile import Reconciler
-from batch_share.jobs.revoke import find_due, revoke_earlier, still_due
+from batch_share.jobs.revoke import find_due, revoke_earlier
 from batch_share.leadsquared.account import tried
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.queries import ACCEPTED, Reasons
 from batch_share.ledger.reading import pages
 from batch_share.ledger.states import ARE_SHARED, TO_DO, Stage, State
 from batch_share.planning.already_shared import choose_renewals, live_for, skip_reassigned, skip_shared
-from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in, unread_columns
+from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in
 from batch_share.planning.overview import Counts
 from batch_share.planning.plan import check_approval, named_zone
 from batch_share.results.wording import spell_alike, spell_row
@@ -33,7 +33,7 @@ from batch_share.sending.onlookers import NOTHING_REVOKED, RevokedEarlier
 from batch_share.sending.sender import Sender, send_rows
 from batch_share.sending.session import ending_early
 from batch_share.sending.steps import activity_marker, asked
-from batch_share.sheet.columns import Field
+from batch_share.sheet.columns import Field, spell_unread
 from batch_share.sheet.mapping import Remembered, SheetMapping
 
 if TYPE_CHECKING:
@@ -202,7 +202,9 @@ class Resume(Kind):
         if any(each.claim.state is State.UNKNOWN for each in due):  # of a ledger that was recovered
             while await reconciler.settle():
                 pass
-            due = await still_due(session, due)
+            rows = await session.ledger.rows_by_id({each.claim.id for each in due})
+            looked_up = (replace(each, claim=rows[each.claim.id]) for each in due)
+            due = [each for each in looked_up if each.claim.state in {State.PENDING, State.SKIPPED}]
         if session.stop.asked:
             return
         if most is None:
@@ -214,8 +216,8 @@ class Resume(Kind):
                 pass
             await _revoke_earlier(session, due[:most])
             with ending_early(session.stop):
-                rows = [*(await session.ledger.rows_by_id({each.claim.id for each in due[:most]})).values()]
-                _check_canary(rows, [row for row in rows if row.stage is Stage.EARLIER], session.ledger.name)
+                first = [*(await session.ledger.rows_by_id({each.claim.id for each in due[:most]})).values()]
+                _check_canary(first, [row for row in first if row.stage is Stage.EARLIER], session.ledger.name)
             if not session.stop.asked:
                 await skip_shared(session, only_more=True)
                 await send_canary(session, most)
@@ -284,7 +286,10 @@ class RunSheet(Resume):
         sheet = self.plan.sheet
         self.read_notes = [*sheet.notes(), *sheet.of_people]
         self.notes = sheet.notes() if self.changes else ()
-        self.reported = await unread_columns(self.plan, session.ledger)
+        # Of columns that hold somebody and are not read it is told once users were looked up.
+        known = await session.ledger.known_users()
+        users = {ascii_lower(name) for user_id, (_, email) in known.items() for name in (user_id or "", email)}
+        self.reported = spell_unread(sheet.columns, sheet.found, users - {""})
         if (wire_log := session.client.wire_log) is not None and (taken := await session.ledger.sheet()):
             mapping = taken.mapping or {}
             async for row in session.ledger.in_order():

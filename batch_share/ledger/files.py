@@ -75,13 +75,10 @@ class LedgerName:
 
     def exists(self) -> bool:
         """Whether it is there. Raises LedgerError if that can't be told."""
-        return self._size() is not None
+        return self.size() is not None
 
-    def holds_anything(self) -> bool:
-        """A run that was killed as it began leaves an empty one. Raises LedgerError."""
-        return bool(self._size())
-
-    def _size(self) -> int | None:
+    def size(self) -> int | None:
+        """Bytes; None if it is not there, 0 if a run was killed as it began. Raises LedgerError."""
         try:
             return self._file.stat().st_size if self._file.is_file() else None
         except OSError as error:
@@ -229,7 +226,7 @@ def _must_be_one(name: LedgerName) -> None:
     if not is_spelled(file):
         raise LedgerError(spelled(str(name)), "its name, or that of its folder, is not UTF-8: rename it")
     try:
-        is_one = not name.holds_anything() or is_database(file)
+        is_one = not name.size() or is_database(file)
     except OSError as error:
         raise LedgerError(name, f"it can't be looked at ({error.strerror})") from None
     if not is_one:

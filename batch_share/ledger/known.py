@@ -383,14 +383,17 @@ class History:
             made=made,
         )
 
-    def live_noted(self, ledger: KnownLedger, made: int, now: datetime) -> None:
+    def live_noted(self, ledger: KnownLedger, made: int, now: datetime, told: Iterable[int] = ()) -> None:
         """All were taken in: forget what was not, and what has ended.
 
-        Of other copies of it too, which are older; but not what was taken aside.
+        Of other copies of it too, which are older; but not what was taken aside, except of the rows that it has
+        `told` of, by their Ids there.
         """
-        of_job = "row_id >= 0 AND ledger_id IN (SELECT id FROM ledgers WHERE job = :job)"
-        gone = f"DELETE FROM live WHERE ends_at <= :now OR ({of_job} AND (ledger_id != :id OR made != :made))"
-        self._write(gone, id=ledger.id, job=ledger.job, made=made, now=now)
+        theirs = "ledger_id IN (SELECT id FROM ledgers WHERE job = :job)"
+        unseen = f"row_id >= 0 AND {theirs} AND (ledger_id != :id OR made != :made)"
+        gone = f"({unseen}) OR ({theirs} AND row_id IN (SELECT value FROM json_each(:told)))"
+        forget, row_ids = f"DELETE FROM live WHERE ends_at <= :now OR {gone}", json.dumps([*told])
+        self._write(forget, id=ledger.id, job=ledger.job, made=made, now=now, told=row_ids)
 
     def take_aside(self, job: str) -> None:
         """Keep what is known of a job's shares, though a ledger is to take its place that does not know of them.
@@ -404,11 +407,6 @@ class History:
             "UPDATE ledgers SET mark = NULL, seen = NULL WHERE job = :job",
             job=job,
         )
-
-    def drop_aside(self, job: str, row_ids: Iterable[int]) -> None:
-        """Forget these, by what they are known by: the job's ledger knows of them."""
-        theirs = "row_id = :row_id AND ledger_id IN (SELECT id FROM ledgers WHERE job = :job)"
-        self._write(f"DELETE FROM live WHERE {theirs}", rows=[{"row_id": each} for each in row_ids], job=job)
 
     def live_among(
         self,
@@ -671,9 +669,9 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger)
             history.note_live(known, made, chunk)
             chunk = []
     history.note_live(known, made, chunk)
-    history.live_noted(known, made, now)
     # What was taken aside is told by the ledger, once that knows of a share that ends no earlier, or what became of
     # a row that was under way.
+    told: list[int] = []
     if aside := history.live_of(known.job, aside=True):
         ends = await ledger.ends_of({(share.lead_id, share.user_id) for share in aside})
         known_ends = ((share, ends.get((share.lead_id, share.user_id))) for share in aside)
@@ -682,7 +680,7 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger)
             for share, end in known_ends
             if end is not None and (share.ends_at == NEVER or share.ends_at <= end + SAME_END)
         ]
-        history.drop_aside(known.job, told)
+    history.live_noted(known, made, now, told)
 
 
 async def catch_up(

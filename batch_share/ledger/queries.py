@@ -311,22 +311,19 @@ class Reasons:
         parts = [Why(row.why.cause, {"problems": [each]}) for each in problems] if row.why else []
         told: Why | None
         for why in parts or [row.why or Why(Cause.OLD_WORDS, {OLD_WORDS: ""})]:
-            kind, told = self._kind(row, why), why
+            # What was wrong in a sheet beside it is no matter; what earlier runs have shared is another for each.
+            cause = None if "problems" in why.details else why.cause
+            common = {} if cause is Cause.ALREADY_SHARED else _common(why.details)
+            kind: tuple[object, ...] = row.state, cause, json.dumps(common, sort_keys=True)
+            if isinstance(row, Row):
+                kind = *kind, row.stage, row.position is None, row.notice and row.notice.cause
+            told = why
             if kind not in self._found and len(self._found) >= KINDS_KEPT:
                 kind, told = (row.state,), None
             known = self._found.get(kind) or Alike(replace(row, why=told, cells=()), 0, ())
             first = known.first if len(known.first) == ROWS_NAMED else (*known.first, row.sheet_row)
             is_same = known.is_same and (told, notice) == (known.row.why, known.notice)
             self._found[kind] = Alike(known.row, known.rows + rows, first, is_same)
-
-    def _kind(self, row: Row | NewRow, why: Why) -> tuple[object, ...]:
-        # What was wrong in a sheet beside it is no matter; what earlier runs have shared is another thing for each.
-        cause = None if "problems" in why.details else why.cause
-        common = {} if cause is Cause.ALREADY_SHARED else _common(why.details)
-        kind = row.state, cause, json.dumps(common, sort_keys=True)
-        if isinstance(row, NewRow):
-            return kind
-        return *kind, row.stage, row.position is None, row.notice and row.notice.cause
 
     def most(self) -> list[Alike]:
         """The reasons, those of the most rows first, of those of as many the first in the sheet."""

@@ -65,7 +65,7 @@ async def ledger_of_job(job: str, sheet: Path, settings: Settings) -> LedgerName
     beside = [LedgerName.of_sheet(sheet.with_name(stem + suffix)) for suffix in sorted(SHEET_SUFFIXES)]
     others = sorted(sheet.absolute().parent.glob("*.ledger.db"))  # noqa: ASYNC240 - as every look at a file here
     for name in dict.fromkeys([*beside, *map(LedgerName.of, others)]):
-        if name.holds_anything():
+        if name.size():
             try:
                 async with read_ledger(name) as ledger:
                     if (await ledger.facts()).job.startswith(job):

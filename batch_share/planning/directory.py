@@ -334,8 +334,9 @@ class Directory:
         if isinstance(event, int):
             if not types or event in types:
                 return ""
-            nearest = sorted(types, key=lambda code: (abs(code - event), code))[:_NEAREST]
-            return f"the account has no activity type {event}; it has {self._named(sorted(nearest), types)}"
+            nearest = sorted(sorted(types, key=lambda code: (abs(code - event), code))[:_NEAREST])
+            it_has = ", ".join(f"{code} ({types[code]})" for code in nearest)
+            return f"the account has no activity type {event}; it has {it_has}"
         if not types:
             return (
                 "is not the code of an activity type, and LeadSquared does not tell their names: give its code, "
@@ -353,7 +354,8 @@ class Directory:
             meant.set_seq1(type_key(name))
             like[code] = meant.ratio()
         nearest = sorted(types, key=lambda code: (-like[code], code))[:_NEAREST]
-        return f"the account has no activity type {event!r}; it has {self._named(nearest, types)}"
+        it_has = ", ".join(f"{code} ({types[code]})" for code in nearest)
+        return f"the account has no activity type {event!r}; it has {it_has}"
 
     def _codes(self, name: str) -> list[int]:
         """The types that are called so, as they are called now if that was told."""
@@ -361,10 +363,6 @@ class Directory:
             types = (self.types or self.type_names).items()
             self._called[name] = sorted(code for code, called in types if type_key(called) == type_key(name))
         return self._called[name]
-
-    @staticmethod
-    def _named(codes: Iterable[int], types: Mapping[int, str]) -> str:
-        return ", ".join(f"{code} ({types[code]})" for code in codes)
 
     def _lead(self, row: ShareRow) -> FoundLead | FoundUser | Nobody | None:
         """Who is meant; as the row says where nobody can tell, which is for the plan to trust or not."""

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
-from batch_share.common import Cause, ascii_lower, chunks, utc_now
+from batch_share.common import Cause, chunks, utc_now
 from batch_share.errors import (
     BatchShareError,
     LedgerError,
@@ -48,7 +48,7 @@ from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt, Outlook
 from batch_share.sending.session import Course, open_connection, remembered
-from batch_share.sheet.columns import LEADS, USERS, Field, doubt_of, spell_unread
+from batch_share.sheet.columns import LEADS, USERS, Field, doubt_of
 from batch_share.sheet.reader import ReadOptions, open_sheet, read_sheet
 from batch_share.sheet.rows import Ref, Selection
 from batch_share.sheet.values import parse_event
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.planning.plan import Approval, Plan
@@ -96,7 +95,7 @@ async def plan_job(job: SheetJob, settings: Settings, opened: Sheet | None = Non
         plan = plan_of(sheet, replace(job.options, selection=Selection()), settings, now=now, before=before)
         return replace(plan, corrections=corrections)
     sheet, before = opened or read_sheet(job.sheet, job.options.read), {}
-    if job.ledger.holds_anything():
+    if job.ledger.size():
         with suppress(NoLedger):  # as a run leaves it that was cut off at its very beginning
             async with read_ledger(job.ledger) as ledger:
                 before = (await ledger.facts()).dates
@@ -264,13 +263,6 @@ def check_type(plan: Plan, directory: Directory, settings: Settings) -> None:
             raise PlanChanged(None, f"the activity type that is called {name!r}")
 
 
-async def unread_columns(plan: Plan, ledger: LedgerReader) -> list[str]:
-    """What is to be known of columns that hold somebody and are not read, once users were looked up."""
-    known = await ledger.known_users()
-    users = {ascii_lower(name) for user_id, (_, email) in known.items() for name in (user_id or "", email)}
-    return spell_unread(plan.sheet.columns, plan.sheet.found, users - {""})
-
-
 async def _note_unanswered(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> Why | None:
     """Note how many rows wait for an API that tells of their people; those of them that have all Ids.
 
@@ -433,7 +425,7 @@ async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: W
     doubtful = {sheet.columns[index] for index in sheet.found.doubtful}
     meant = {header: name for header, name in (plan.record.mapping or {}).items() if header in doubtful}
     agreed: dict[str, str] = {}  # in an earlier run
-    if meant and job.ledger.holds_anything():
+    if meant and job.ledger.size():
         async with read_ledger(job.ledger) as ledger:
             agreed = dict((await ledger.facts()).said_columns)
     if meant.items() <= agreed.items():
@@ -451,16 +443,6 @@ async def settle_doubt(job: SheetJob, plan: Plan, settings: Settings, watcher: W
     if (await plan_job(job, settings)).record.digest != plan.record.digest:
         raise SheetError(sheet.path, "it was changed while you were asked about it: run it again")
     return meant
-
-
-async def check_said(ledger: LedgerReader, settings: Settings) -> None:
-    """Raises LedgerError if rows rest on what somebody was sure of, and nobody agreed to the run then."""
-    unsaid = [
-        each for each in (await ledger.facts()).unsaid if each != Cause.IDS_NOT_CHECKED or not settings.trust_ids
-    ]
-    if unsaid:
-        about = "their Ids" if unsaid == [Cause.IDS_NOT_CHECKED] else "who is to get them"
-        raise LedgerError(ledger.name, f"nobody has agreed to its rows ({about}): run the sheet itself again")
 
 
 # ------------------------------------------------------------------------------------- what look-ups found

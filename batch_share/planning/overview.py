@@ -110,7 +110,7 @@ class KnownRows:
 
 async def before_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
     """What is known of the rows by `ledger`, if there is one; `directory` learns who is. Raises LedgerError."""
-    if not ledger.holds_anything():
+    if not ledger.size():
         behind = await what_is_behind(ledger, None, settings)
         return KnownRows(refusal=behind.wrong, hint=behind.hint) if behind else KnownRows()
     async with read_ledger(ledger) as opened:

@@ -77,12 +77,6 @@ def _page(status: int, words: str) -> Reply:
     return Reply(status, page.encode(), content_type="text/html")
 
 
-def _processing(number: int, words: str) -> Reply:
-    return Reply.json(
-        {"Status": "Success", "Message": {"ResponseText": words}, "ShareStatus": number, "ErrorMessage": None}
-    )
-
-
 def _denied(said: dict[str, Any], status: int, _particulars: Particulars, right: Reply) -> Reply:
     """A failure that names the Id of the right answer; where there is none, the right answer."""
     body = json.loads(right.body) if right.content_type == "application/json" else None
@@ -153,9 +147,11 @@ _OF_BULK: dict[str, Reply | Say] = {
     ),
     "applied-500-mx": _mx(500, "The activities can not be posted"),
 }
+_PROCESSED: dict[str, Any] = {"Status": "Success", "ErrorMessage": None}
+_NOBODY_KNOWS = {"ResponseText": "Request is in a state that nobody knows."}
 _OF_STATUS: dict[str, Reply] = {
-    "pending": _processing(1, "Request is queued."),
-    "unknown-number": _processing(4711, "Request is in a state that nobody knows."),
+    "pending": Reply.json(_PROCESSED | {"Message": {"ResponseText": "Request is queued."}, "ShareStatus": 1}),
+    "unknown-number": Reply.json(_PROCESSED | {"Message": _NOBODY_KNOWS, "ShareStatus": 4711}),
     "id-gone": _mx(500, "Request Id does not exist"),
 }
 

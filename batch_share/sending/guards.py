@@ -83,6 +83,8 @@ def check_canary(settings: Settings) -> None:
 class FailureGuard:
     """Counts rows as their steps end: those failed in a row (`most` 0: any number), and their percentage.
 
+    Without limits it ends nothing: for work that sends no rows of its own.
+
     In a row are rows that fail at one step while no other gets through it. Each step by itself: the answer to a
     share comes long after those to later activities, and rows that wait for it say nothing against it. A call that
     is refused as a whole has failed none of its rows, nor has one whose rows are shared again by themselves.
@@ -132,10 +134,6 @@ class FailureGuard:
         known = min(self._waiting, rows)
         self._waiting -= known
         self.sent += rows - known
-
-    def off(self) -> None:
-        """Count on, but end nothing: for work that sends no rows of its own."""
-        self.most, self.percent = 0, None
 
     def check(self) -> None:
         """Whether the work may go on. Raises TooManyFailures."""

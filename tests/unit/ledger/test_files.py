@@ -376,13 +376,13 @@ def test_a_ledger_is_called_as_it_was_named_and_is_one_whatever_its_name(file: P
 
 def test_what_is_there_of_a_ledger_can_be_asked_by_its_name(file: Path) -> None:
     name = LedgerName.of(file)
-    assert (name.exists(), name.holds_anything(), name.place(), name.files()) == (False, False, None, [])
+    assert (name.exists(), name.size(), name.place(), name.files()) == (False, None, None, [])
     file.write_bytes(b"")
-    assert (name.exists(), name.holds_anything()) == (True, False)
+    assert (name.exists(), name.size()) == (True, 0)
     file.write_bytes(b"x")
     for beside in (".leads.ledger.db.lock", "leads.ledger.db-wal"):
         name.beside(beside).touch()
-    assert name.holds_anything()
+    assert name.size()
     assert [each.name for each in name.files()] == [
         "leads.ledger.db",
         "leads.ledger.db-wal",

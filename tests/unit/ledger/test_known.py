@@ -227,7 +227,7 @@ def test_what_one_of_an_earlier_version_had_taken_aside_is_kept(tmp_path: Path, 
         assert history.begun_anew is None
         assert sorted(each.row_id for each in history.live_of(a.job, aside=True)) == [-3, -2]
         assert {each.user_id for each in history.live_among({"acme"}, ["lead"], NOON)} == {"user", "another"}
-        history.drop_aside(a.job, [-3])
+        history.live_noted(a, 1, NOON, [-3])
         assert [each.user_id for each in history.live_of(a.job, aside=True)] == ["user"]
 
 
