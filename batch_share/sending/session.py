@@ -433,8 +433,8 @@ async def open_connection(
 
 
 def _heed_all(memory: AccountMemory, settings: Settings) -> None:
-    """Wait for the calls of every key that may be of the same account."""
-    for name in names_of_account(settings):
+    """Wait for the calls of every other key that may be of the same account."""
+    for name in names_of_account(settings) - {name_of_account(settings)}:
         with suppress(OSError):  # it has just become another's
             memory.heed(settings.state_folder / f"{name}.account")
 

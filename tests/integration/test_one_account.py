@@ -71,6 +71,14 @@ async def test_two_keys_at_once_share_the_one_limit(tmp_path: Path) -> None:
         assert len({*names(first).values()}) == 1
 
 
+async def test_the_next_run_of_an_account_waits_no_longer_than_its_period(tmp_path: Path) -> None:
+    """What its own file says is no other key's: it was closed, so nothing of it is under way."""
+    async with trial(tmp_path) as it:
+        await it.run()
+        async with open_connection(it.settings(), Onlooker()) as connection:
+            assert 0.0 < connection.memory.seconds_to_wait(5.0) <= 5.0
+
+
 async def test_what_one_key_shared_another_does_not_share_again(tmp_path: Path) -> None:
     async with trial(tmp_path, other_access_keys=(SECOND,)) as first:
         await first.run()
