@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import re
 import select
@@ -15,18 +16,22 @@ import termios
 import threading
 import time
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from commands import commands
+from trial import CREATE
 
 from batch_share.sandbox import Sandbox, SandboxOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from trial import Wrapper
+    from trial import Step, Wrapper
+
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
@@ -142,6 +147,38 @@ def sandbox_thread(options: SandboxOptions, *wrappers: Wrapper) -> Iterator[Sand
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+class Pause:
+    """A wrapper for a sandbox on a thread: holds every call once `after` calls of an endpoint had their effect.
+
+    So a command is caught in the middle of its work however busy the machine is. It ends with `go_on`.
+    """
+
+    def __init__(self, after: float = math.inf, endpoint: str = CREATE) -> None:
+        self.after, self.endpoint, self._done = after, endpoint, Counter[str]()
+        self._is_over = threading.Event()
+
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
+        """Let a call through, now or later."""
+        while self.holds():  # noqa: ASYNC110 - it is ended from another thread
+            await asyncio.sleep(0.01)
+        reply = await step(call)
+        self._done[call.endpoint] += call.outcome == "done"
+        return reply
+
+    def holds(self) -> bool:
+        """Whether the middle is reached."""
+        return self._done[self.endpoint] >= self.after and not self._is_over.is_set()
+
+    def go_on(self) -> None:
+        """Let all calls through from now on."""
+        self._is_over.set()
+
+    def catch(self, process: subprocess.Popen[str]) -> None:
+        """Wait until a command is in the middle of its work."""
+        wait_until(lambda: self.holds() or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

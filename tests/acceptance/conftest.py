@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import FAST, SandboxProcess, Shell, sandbox_thread, shell_for
+from processes import FAST, Pause, SandboxProcess, Shell, sandbox_thread, shell_for
 
 from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions
@@ -16,10 +16,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def sandbox() -> Iterator[SandboxProcess]:
+def pause() -> Pause:
+    """What holds a command in the middle of its work, if a test says where that is."""
+    return Pause()
+
+
+@pytest.fixture
+def sandbox(pause: Pause) -> Iterator[SandboxProcess]:
     """A quick sandbox of the test's own."""
     reported = SandboxOptions(port=0, rate=Rate.parse(FAST), latency=0.005, processing=0.05)
-    with sandbox_thread(reported) as made:
+    with sandbox_thread(reported, pause) as made:
         yield made
 
 

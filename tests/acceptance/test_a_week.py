@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import openpyxl
 import pytest
-from processes import SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
+from processes import Pause, SandboxProcess, Shell, sandbox_thread, shell_for
 
 from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions, World
@@ -39,9 +39,10 @@ STAYS_WRONG = (240, 241, 242, 243)
 
 
 @pytest.fixture
-def sandbox() -> Iterator[SandboxProcess]:
-    """Slow enough to be stopped in the middle."""
-    with sandbox_thread(SandboxOptions(port=0, rate=Rate(200, 1.0), latency=0.005, processing=0.1)) as made:
+def sandbox(pause: Pause) -> Iterator[SandboxProcess]:
+    """With a limit that is met."""
+    options = SandboxOptions(port=0, rate=Rate(200, 1.0), latency=0.005, processing=0.1)
+    with sandbox_thread(options, pause) as made:
         yield made
 
 
@@ -118,7 +119,7 @@ def look_ups(sandbox: SandboxProcess) -> int:
     return len(sandbox.calls("LeadManagement.svc/Leads.Get"))
 
 
-def test_a_week(shell: Shell, sandbox: SandboxProcess, tmp_path: Path) -> None:
+def test_a_week(shell: Shell, sandbox: SandboxProcess, pause: Pause, tmp_path: Path) -> None:
     write(tmp_path / "reassign.xlsx")
 
     planned = shell.run("plan", "reassign.xlsx", *HOW, "--online", "--json")
@@ -128,9 +129,11 @@ def test_a_week(shell: Shell, sandbox: SandboxProcess, tmp_path: Path) -> None:
     assert any("2 rows" in note for note in plan["notes"]), "of the section and the total"
     asked = look_ups(sandbox)
 
+    pause.after = 30
     stopped = shell.start(*RUN)
-    wait_until(lambda: sandbox.report()["activities"] >= 30 or stopped.poll() is not None)
+    pause.catch(stopped)
     stopped.send_signal(signal.SIGINT)
+    pause.go_on()
     _, err = stopped.communicate()
     assert stopped.returncode == 130, err
     assert 30 <= sandbox.report()["activities"] < 292

@@ -8,7 +8,8 @@ import shutil
 import signal
 from typing import TYPE_CHECKING
 
-from processes import SAMPLES, SandboxProcess, Shell, wait_until
+from processes import SAMPLES, Pause, SandboxProcess, Shell
+from trial import REVOKE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,13 +112,15 @@ def test_the_most_urgent_exit_code_counts_and_the_other_jobs_go_on(
 
 
 def test_a_signal_ends_all_jobs_and_the_same_command_goes_on(
-    shell: Shell, sandbox: SandboxProcess, tmp_path: Path
+    shell: Shell, sandbox: SandboxProcess, pause: Pause, tmp_path: Path
 ) -> None:
     user, before = two_jobs(shell, tmp_path), live(sandbox)
     command = ("revoke", "--user", user, "--all-jobs", "--yes", "--json")
-    with shell.start(*command, BATCH_SHARE_RATE="2/1s") as process:
-        wait_until(lambda: bool(sandbox.calls("EntityAccess.svc/Revoke")) or process.poll() is not None)
+    pause.after, pause.endpoint = 1, REVOKE
+    with shell.start(*command) as process:
+        pause.catch(process)
         process.send_signal(signal.SIGINT)
+        pause.go_on()
         out, err = process.communicate()
     reported = json.loads(out)
     assert (process.returncode, reported["exit_code"], len(reported["jobs"])) == (130, 130, 1), err

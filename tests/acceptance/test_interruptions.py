@@ -14,7 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import DEADLINE, SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
+from processes import DEADLINE, SAMPLES, Pause, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
 
 from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions
@@ -27,10 +27,10 @@ CREATE = "ProspectActivity.svc/Create"
 
 
 @pytest.fixture
-def sandbox() -> Iterator[SandboxProcess]:
-    """Slow enough to be caught in the middle."""
+def sandbox(pause: Pause) -> Iterator[SandboxProcess]:
+    """With a limit that is met."""
     reported = SandboxOptions(port=0, rate=Rate(60, 1.0), latency=0.06, processing=0.05)
-    with sandbox_thread(reported) as made:
+    with sandbox_thread(reported, pause) as made:
         yield made
 
 
@@ -41,11 +41,11 @@ def shell(tmp_path: Path, sandbox: SandboxProcess) -> Shell:
     return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "60/1s"})
 
 
-def started(shell: Shell, sandbox: SandboxProcess, activities: int) -> subprocess.Popen[str]:
-    """A run that is under way: the sandbox has made `activities` for it."""
+def started(shell: Shell, pause: Pause, activities: int) -> subprocess.Popen[str]:
+    """A run that is under way: the sandbox has made `activities` for it, and does nothing more until it goes on."""
+    pause.after = activities
     process = shell.start("run", "leads.csv", "--yes")
-    wait_until(lambda: sandbox.report()["activities"] >= activities or process.poll() is not None)
-    assert process.poll() is None
+    pause.catch(process)
     return process
 
 
@@ -66,10 +66,11 @@ def recorded_activities(ledger: Path) -> set[str]:
 
 @pytest.mark.parametrize("command", [("run", "leads.csv"), ("resume", "leads.csv.ledger.db")])
 def test_ctrl_c_drains_and_the_next_command_goes_on(
-    shell: Shell, sandbox: SandboxProcess, command: tuple[str, ...]
+    shell: Shell, sandbox: SandboxProcess, pause: Pause, command: tuple[str, ...]
 ) -> None:
-    process = started(shell, sandbox, activities=15)
+    process = started(shell, pause, activities=15)
     process.send_signal(signal.SIGINT)
+    pause.go_on()
     _, screen = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130
     assert "Interrupted." in screen
@@ -80,10 +81,11 @@ def test_ctrl_c_drains_and_the_next_command_goes_on(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_drained_run_has_nothing_under_way(
-    shell: Shell, sandbox: SandboxProcess, tmp_path: Path, number: signal.Signals
+    shell: Shell, pause: Pause, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = started(shell, sandbox, activities=15)
+    process = started(shell, pause, activities=15)
     process.send_signal(number)
+    pause.go_on()
     _, screen = process.communicate(timeout=DEADLINE)
     assert (process.returncode, "Interrupted." in screen) == (130, True)
     assert (tmp_path / "leads.results.csv").is_file()
@@ -92,22 +94,27 @@ def test_a_drained_run_has_nothing_under_way(
     assert sum(status["states"].values()) == 110
 
 
-def test_a_run_under_nohup_outlives_its_terminal(shell: Shell, sandbox: SandboxProcess) -> None:
+def test_a_run_under_nohup_outlives_its_terminal(shell: Shell, sandbox: SandboxProcess, pause: Pause) -> None:
+    pause.after = 5
     nohup = ["sh", "-c", "trap '' HUP; exec \"$0\" -m batch_share run leads.csv --yes --limit 30", sys.executable]
     with subprocess.Popen(
         nohup, cwd=shell.folder, env=shell.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:
-        wait_until(lambda: sandbox.report()["activities"] >= 5 or process.poll() is not None)
+        pause.catch(process)
         process.send_signal(signal.SIGHUP)
+        pause.go_on()
         _, screen = process.communicate(timeout=DEADLINE)
     assert process.returncode == 3, screen
     assert sandbox.report()["live_shares"]["count"] == 29
 
 
-def test_a_second_ctrl_c_cuts_and_leaves_a_ledger_that_goes_on(shell: Shell, sandbox: SandboxProcess) -> None:
-    process = started(shell, sandbox, activities=15)
+def test_a_second_ctrl_c_cuts_and_leaves_a_ledger_that_goes_on(
+    shell: Shell, sandbox: SandboxProcess, pause: Pause
+) -> None:
+    process = started(shell, pause, activities=15)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
+    pause.go_on()
     _, screen = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130
     assert "Traceback" not in screen
@@ -116,11 +123,14 @@ def test_a_second_ctrl_c_cuts_and_leaves_a_ledger_that_goes_on(shell: Shell, san
     assert sandbox.report()["duplicates"] == 0
 
 
-def test_kill_9_repeats_nothing_that_was_recorded(shell: Shell, sandbox: SandboxProcess, tmp_path: Path) -> None:
-    process, ledger = started(shell, sandbox, activities=1), tmp_path / "leads.csv.ledger.db"
+def test_kill_9_repeats_nothing_that_was_recorded(
+    shell: Shell, sandbox: SandboxProcess, pause: Pause, tmp_path: Path
+) -> None:
+    process, ledger = started(shell, pause, activities=30), tmp_path / "leads.csv.ledger.db"
     wait_until(lambda: len(recorded_activities(ledger)) >= 25)
     process.kill()
     process.communicate(timeout=DEADLINE)
+    pause.go_on()
     recorded = recorded_activities(ledger)
     before = {call["lead"] for call in sandbox.calls(CREATE) if call["activity"] in recorded}
     seen = len(sandbox.calls(CREATE))
@@ -133,8 +143,8 @@ def test_kill_9_repeats_nothing_that_was_recorded(shell: Shell, sandbox: Sandbox
     assert states["shared"] + states["failed"] == 105
 
 
-def test_a_second_process_on_the_same_ledger_is_refused(shell: Shell, sandbox: SandboxProcess) -> None:
-    process = started(shell, sandbox, activities=3)
+def test_a_second_process_on_the_same_ledger_is_refused(shell: Shell, pause: Pause) -> None:
+    process = started(shell, pause, activities=3)
     second = shell.run("run", "leads.csv", "--yes")
     process.kill()
     process.communicate(timeout=DEADLINE)
@@ -143,16 +153,17 @@ def test_a_second_process_on_the_same_ledger_is_refused(shell: Shell, sandbox: S
 
 
 def test_a_second_sheet_of_the_account_waits_its_turn_and_takes_over_from_the_dead(
-    shell: Shell, sandbox: SandboxProcess, tmp_path: Path
+    shell: Shell, sandbox: SandboxProcess, pause: Pause, tmp_path: Path
 ) -> None:
     shutil.copy(SAMPLES / "minimal.csv", tmp_path)
-    first = started(shell, sandbox, activities=10)
+    first = started(shell, pause, activities=10)
     second = shell.start("run", "minimal.csv", "--event", "201", "--duration", "7d", "--yes", "--json")
     assert second.stderr is not None
     assert f"(process {first.pid}) on this machine is using this account" in second.stderr.readline()
     before = sandbox.report()["total_calls"]
     first.kill()
     first.communicate(timeout=DEADLINE)
+    pause.go_on()
     out, _ = second.communicate(timeout=DEADLINE)
     assert second.returncode == 0
     assert set(json.loads(out)["states"]) == {"shared"}
@@ -201,8 +212,8 @@ def test_ctrl_c_at_the_question_sends_nothing(shell: Shell, sandbox: SandboxProc
     assert sandbox.calls(CREATE) == []
 
 
-def test_status_answers_while_a_run_works(shell: Shell, sandbox: SandboxProcess) -> None:
-    process = started(shell, sandbox, activities=3)
+def test_status_answers_while_a_run_works(shell: Shell, pause: Pause) -> None:
+    process = started(shell, pause, activities=3)
     status = shell.run("status", "leads.csv.ledger.db", "--json")
     process.kill()
     process.communicate(timeout=DEADLINE)

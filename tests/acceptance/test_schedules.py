@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 from commands import commands
 from hostile import long, wide
-from processes import DEADLINE, ROOT, SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for, wait_until
+from processes import DEADLINE, ROOT, SAMPLES, Pause, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
 from recipes import FOLDER, INSTALLED, Failed, run_task, snippet, units
+
+from batch_share.common import Rate
+from batch_share.sandbox import SandboxOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -345,15 +348,19 @@ def test_it_watches_until_it_is_told_to_end(shell: Shell, inbox: Path) -> None:
 
 @pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGTERM])
 def test_a_watch_that_was_ended_goes_on_and_repeats_nothing(
-    tmp_path: Path, inbox: Path, blow: signal.Signals
+    tmp_path: Path, inbox: Path, pause: Pause, blow: signal.Signals
 ) -> None:
-    with sandbox_process("--limit", "40/1s", "--latency", "20ms", "--processing", "50ms") as sandbox:
+    pause.after = 8
+    with sandbox_thread(
+        SandboxOptions(port=0, rate=Rate(40, 1.0), latency=0.02, processing=0.05), pause
+    ) as sandbox:
         shell = shell_for(sandbox, tmp_path)
         few(inbox / "leads.csv", 40)
         options = ("--settle", "0.1s", "--every", "0.1s", "--yes", "--rate", "40/1s")
         with shell.start("watch", "inbox", *options) as process:
-            wait_until(lambda: sandbox.report()["activities"] >= 8)
+            pause.catch(process)
             process.send_signal(blow)
+            pause.go_on()
             process.communicate(timeout=DEADLINE)
         assert process.returncode == (-signal.SIGKILL if blow is signal.SIGKILL else 0)
         assert where(inbox) == {"leads.csv": "working"}

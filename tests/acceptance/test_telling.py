@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from processes import DEADLINE, wait_until
+from processes import DEADLINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from processes import SandboxProcess, Shell
+    from processes import Pause, Shell
 
 
 TOKEN = "T0Xw3LqVzK5HyMbU1Rj"
@@ -102,20 +102,20 @@ def test_a_run_that_an_error_stopped_is_reported(shell: Shell, sheet: Path) -> N
 
 
 @pytest.mark.parametrize("presses", [1, 2])
-def test_a_run_that_a_person_stopped_is_reported(
-    shell: Shell, sandbox: SandboxProcess, tmp_path: Path, presses: int
-) -> None:
-    rows = "".join(f"{869000 + number},isha.rao.2@sales.example.com\n" for number in range(400))
+def test_a_run_that_a_person_stopped_is_reported(shell: Shell, pause: Pause, tmp_path: Path, presses: int) -> None:
+    pause.after = 3
+    rows = "".join(f"{869000 + number},isha.rao.2@sales.example.com\n" for number in range(40))
     (tmp_path / "leads.csv").write_text(f"Lead Number,User Email\n{rows}", encoding="utf-8")
     with shell.start(*RUN, "--yes", "--notify", "told.jsonl", "--rate", "20/1s") as process:
-        wait_until(lambda: len(sandbox.calls("ProspectActivity.svc/Create")) > 3)
+        pause.catch(process)
         for _ in range(presses):
             process.send_signal(2)
+        pause.go_on()
         _, said = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130, said
     (reported,) = [json.loads(line) for line in (tmp_path / "told.jsonl").read_text(encoding="utf-8").splitlines()]
     assert reported["ended"] in {"interrupted by the user", "cut off by the user"}
-    assert (reported["exit_code"], reported["rows"]) == (130, 400)
+    assert (reported["exit_code"], reported["rows"]) == (130, 40)
     assert "batch-share resume leads.csv.ledger.db" in reported["text"]
 
 
