@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "samples"
-FAST = "500/1s"
+FAST = "100/200ms"
 DEADLINE = 300.0
 """Seconds after which something hangs; a busy machine is far quicker."""
 
