@@ -284,6 +284,13 @@ async def wait_for_event(event: asyncio.Event, at_most: float | None = None) -> 
             await event.wait()
 
 
+def loop_time() -> float:
+    """Seconds by the clock of the running event loop."""
+    import asyncio  # noqa: PLC0415 - as above
+
+    return asyncio.get_running_loop().time()
+
+
 def utc_now() -> datetime:
     """The time as ledgers note it: UTC, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_share.common import utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
-from batch_share.ledger.files import LedgerLock, read_ledger
+from batch_share.ledger.files import locked, read_ledger
 from batch_share.ledger.known import catch_up, open_history
 from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, OPEN
 from batch_share.outputs import digest_of
@@ -159,9 +159,8 @@ async def _delete(history: History, old: Old, *, force: bool) -> list[Path]:
     """Under the ledger's lock, which is the last file to go; the ledger itself is the last but one."""
     if why := await _why_kept(old.known, utc_now(), force=force):
         raise BatchShareError(why)
-    lock, lock_file = LedgerLock(old.known.ledger), old.known.ledger.lock_file
-    lock.acquire()
-    try:
+    lock_file = old.known.ledger.lock_file
+    with locked(old.known.ledger):
         written = [file for file in old.written if digest_of(file) in old.digests]
         files = [*written, *(file for file in reversed(old.own) if file != lock_file)]
         for file in files:
@@ -169,6 +168,4 @@ async def _delete(history: History, old: Old, *, force: bool) -> list[Path]:
         history.purged(old.known, utc_now())
         with suppress(OSError):  # Windows deletes no file that is open; it is empty
             lock_file.unlink(missing_ok=True)
-    finally:
-        lock.release()
     return [*files, lock_file]

@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batch_share.common import Action, Cause, utc_now
+from batch_share.common import Action, Cause, loop_time, utc_now
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type
 from batch_share.ledger.known import SAME_END
@@ -183,7 +183,7 @@ class Reconciler:
     async def _decide(self, lost: Sequence[Row]) -> None:
         """A second look at each, its grace over: what is still not there was never posted."""
         groups = sorted(_by_place([each for each in lost if each.id in self._first_looks]), key=self._wait)
-        last = _now() + max(map(self._wait, groups), default=0.0)
+        last = loop_time() + max(map(self._wait, groups), default=0.0)
         with self._session.tally.waits_for(lambda: Awaited(min(self._resting.values(), default=None), last)):
             for event in {_place(group[0]).event for group in groups}:
                 swept = [each for group in groups if _place(group[0]).event == event for each in group]
@@ -217,7 +217,7 @@ class Reconciler:
         """Wait until it is time for the second look at all of these; False if the work is to end."""
         while (wait := self._wait(group)) > 0:
             self._session.tally.phase = "waiting to look up unknown rows again"
-            self._resting[group[0].id] = _now() + wait
+            self._resting[group[0].id] = loop_time() + wait
             await self._session.stop.sleep(wait)
             del self._resting[group[0].id]
             if self._session.stop.asked:
@@ -245,7 +245,7 @@ class Reconciler:
         """Seconds to the group's second look: the grace over since the loss, half of it since the first look."""
         grace, now = self._session.settings.grace, utc_now()
         since_loss = max(((each.changed_at or now) - now).total_seconds() + grace for each in group)
-        since_look = max(self._first_looks[each.id] for each in group) + grace / 2 - _now()
+        since_look = max(self._first_looks[each.id] for each in group) + grace / 2 - loop_time()
         # A clock that was set back makes the loss look later than now.
         return max(min(since_loss, grace), since_look)
 
@@ -271,7 +271,7 @@ class Reconciler:
             named = found.views.get(marker, {}).values()
             views = [view for view in named if view.lead in {"", _place(each).lead_id}]
             if views or found.problem is None:
-                self._first_looks.setdefault(each.id, _now())
+                self._first_looks.setdefault(each.id, loop_time())
             if views:
                 adopted = await self._adoption(each, views)
                 if _is_recovered(each) and adopted.state is State.POSTED:
@@ -397,7 +397,3 @@ def _by_place(lost: Iterable[Row]) -> list[list[Row]]:
     for each in lost:
         groups[_place(each)].append(each)
     return [*groups.values()]
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiolimiter import AsyncLimiter
 
-from batch_share.common import Rate, wait_for_event
+from batch_share.common import Rate, loop_time, wait_for_event
 from batch_share.leadsquared.guesses import CLOCK_MARGIN
 from batch_share.logs import log
 
@@ -91,7 +91,7 @@ class Pacer:
     @property
     def hold(self) -> Hold | None:
         """For which refusal nothing goes now, if for any: of several, the one whose time is over last."""
-        return self._hold if self._hold is not None and _now() < self._hold.until else None
+        return self._hold if self._hold is not None and loop_time() < self._hold.until else None
 
     @asynccontextmanager
     async def slot(self, *, if_free: bool = False) -> AsyncIterator[None]:
@@ -134,13 +134,13 @@ class Pacer:
                 self.limit = reported
             if self._memory is not None:
                 self._memory.keep(**{"bulk_rate" if self._is_bulk else "rate": reported})
-        since, self._heard_at = _now() - self._heard_at, _now()
+        since, self._heard_at = loop_time() - self._heard_at, loop_time()
         if self.limit.per_second < self.rate.per_second or self.limit.period != self.rate.period:
             calls = int(min(self.limit.per_second, self.rate.per_second) * self.limit.period + 1e-9)
             self._set_rate(Rate(max(1, calls), self.limit.period))
         elif self.rate.period <= since < self._quiet:  # sooner it is the same burst, later it is bad luck
             self._set_rate(Rate(max(1, int(self.rate.limit * LOWER)), self.rate.period))
-        hold = Hold(_now(), _now() + (self.rate.period if pause is None else pause), pause is not None)
+        hold = Hold(loop_time(), loop_time() + (self.rate.period if pause is None else pause), pause is not None)
         self._opens_at = max(self._opening(), hold.until)
         if self.hold is None or self.hold.until < hold.until:
             self._hold = hold
@@ -156,7 +156,7 @@ class Pacer:
             self._set_rate(rate)
         if self._opens_at is not None and self._memory is not None:
             seconds_to_wait = self._memory.seconds_to_wait(self.rate.period + CLOCK_MARGIN)
-            self._opens_at = max(self._opens_at, _now() + seconds_to_wait)
+            self._opens_at = max(self._opens_at, loop_time() + seconds_to_wait)
 
     def close(self) -> None:
         """Give no more slots; whoever waits for one gets PacerClosed. Calls under way are not touched."""
@@ -172,11 +172,11 @@ class Pacer:
             while known != self.refusals:  # refused on the way: all over again, at the pace learnt
                 if self._closed:
                     raise PacerClosed
-                if self.rate.limit < self.limit.limit and _now() - self._heard_at >= self._quiet:
-                    self._heard_at = _now()  # after so much quiet one call more: whoever used them may be gone
+                if self.rate.limit < self.limit.limit and loop_time() - self._heard_at >= self._quiet:
+                    self._heard_at = loop_time()  # after so much quiet one call more: whoever used them may be gone
                     self._set_rate(Rate(self.rate.limit + 1, self.rate.period))
                     log.info("rate raised", rate=str(self.rate), limit=str(self.limit))
-                while (wait := self._opening() - _now()) > 0 or self._out >= self.rate.limit:
+                while (wait := self._opening() - loop_time()) > 0 or self._out >= self.rate.limit:
                     await self._change(wait if wait > 0 else None)
                 known = self.refusals
                 await self._distance()
@@ -185,7 +185,9 @@ class Pacer:
     def _opening(self) -> float:
         if self._opens_at is None:  # the first call of this process
             period = self.rate.period + CLOCK_MARGIN
-            self._opens_at = _now() + (self._memory.seconds_to_wait(period) if self._memory is not None else 0.0)
+            self._opens_at = loop_time() + (
+                self._memory.seconds_to_wait(period) if self._memory is not None else 0.0
+            )
         return self._opens_at
 
     async def _distance(self) -> None:
@@ -220,7 +222,3 @@ class Pacer:
     def _set_rate(self, rate: Rate) -> None:
         self.rate, self._quiet = rate, QUIET_PERIODS * rate.period
         self._spacing = AsyncLimiter(1, rate.period / rate.limit * (1 if self.refusals else SPREAD))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

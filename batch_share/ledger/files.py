@@ -8,7 +8,7 @@ ends with its process, however that ends: a killed run leaves nothing to clean u
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,7 +24,7 @@ from batch_share.ledger.store import Ledger
 from batch_share.outputs import check_apart, is_database, is_spelled, spelled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from datetime import datetime
     from os import PathLike
 
@@ -120,27 +120,20 @@ class LedgerName:
         check_apart(self._file, *named)
 
 
-class LedgerLock:
-    """Held from `acquire` to `release`. Raises LedgerLocked while another process holds it."""
-
-    def __init__(self, ledger: LedgerName) -> None:
-        self._ledger = ledger
-        self._lock = FileLock(ledger.lock_file, mode=0o600, thread_local=False)
-
-    def acquire(self) -> None:
-        """Take the lock or say at once why not."""
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            raise LedgerLocked(
-                self._ledger, f"{IN_USE} {WAIT}", problem=f"The ledger can't be used: {IN_USE}"
-            ) from None
-        except OSError as error:
-            raise LedgerError(self._ledger, f"its folder can't be written ({error.strerror})") from None
-
-    def release(self) -> None:
-        """Give the lock back."""
-        self._lock.release()
+@contextmanager
+def locked(ledger: LedgerName) -> Iterator[None]:
+    """Hold the ledger's lock. Raises LedgerLocked at once while another process does, LedgerError."""
+    lock = FileLock(ledger.lock_file, mode=0o600, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LedgerLocked(ledger, f"{IN_USE} {WAIT}", problem=f"The ledger can't be used: {IN_USE}") from None
+    except OSError as error:
+        raise LedgerError(ledger, f"its folder can't be written ({error.strerror})") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @asynccontextmanager
@@ -155,26 +148,21 @@ async def open_ledger(
         _must_exist(name)
     elif not name.as_file().parent.is_dir():
         raise LedgerError(name, "there is no such folder")
-    lock = LedgerLock(name)
-    try:
-        lock.acquire()
-    except LedgerLocked:
-        holder, process = await _holder(name)
-        whose = f" (process {process})" if process else ""
-        problem = f"Another batch_share process{whose} is working on the ledger."
-        raise LedgerLocked(name, f"{holder} {WAIT}", problem=problem) from None
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            stack.enter_context(locked(name))
+        except LedgerLocked:
+            holder, process = await _holder(name)
+            whose = f" (process {process})" if process else ""
+            problem = f"Another batch_share process{whose} is working on the ledger."
+            raise LedgerLocked(name, f"{holder} {WAIT}", problem=problem) from None
         _must_be_one(name)
         if host is not None:
             create_private(name.as_file())
         ledger = Ledger(name, Database(connect(name.as_file()), name), now)
-        try:
-            await ledger.prepare(host)
-            yield ledger
-        finally:
-            await ledger.close()
-    finally:
-        lock.release()
+        stack.push_async_callback(ledger.close)
+        await ledger.prepare(host)
+        yield ledger
 
 
 @asynccontextmanager

@@ -124,8 +124,20 @@ class Instruction:
     action: Action = Action.SHARE
 
 
+class Reasoned:
+    """A row that is where it is for some reason."""
+
+    __slots__ = ()
+    why: Why | None
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why it is where it is, if there is anything to say of it."""
+        return self.why.cause if self.why else None
+
+
 @dataclass(frozen=True, slots=True)
-class NewRow:
+class NewRow(Reasoned):
     """A row of a sheet on its way into the ledger; `instruction` is None where it is invalid.
 
     `user_id` is whose row it is where there is no instruction, None where nobody knows.
@@ -142,11 +154,6 @@ class NewRow:
     chosen: bool = True
     user_id: str | None = None
     edit: str | None = None
-
-    @property
-    def cause(self) -> Cause | None:
-        """Why it is in its state, if there is anything to say of it."""
-        return self.why.cause if self.why else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +185,7 @@ class LastCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(Reasoned):
     """A row as the ledger holds it. `notice` is what a person must know whatever becomes of the row.
 
     `doubtful`: a call that may have been done stands behind its state, and nobody knows. `changed_at` is when it
@@ -207,11 +214,6 @@ class Row:
     renewal: int = 0
     edit: str | None = None
     earlier: Sequence[tuple[datetime, datetime]] = ()
-
-    @property
-    def cause(self) -> Cause | None:
-        """Why it is where it is, if there is anything to say of it."""
-        return self.why.cause if self.why else None
 
     def state_at(self, now: datetime) -> State:
         """Its state as people are told it: a share that is over by now (UTC, without a zone) is `ended`."""

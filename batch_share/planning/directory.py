@@ -120,17 +120,14 @@ class PackedTexts:
 
     def at(self, place: int) -> Any:
         """The value that `add` kept there."""
-        return self._value(place, self._text.index(b"\n", place))
+        return _decode(self._text[place : self._text.index(b"\n", place)].decode())[0]
 
     def __iter__(self) -> Iterator[Any]:
         place = 0
         while place < len(self._text):
             end = self._text.index(b"\n", place)
-            yield self._value(place, end)
+            yield _decode(self._text[place:end].decode())[0]
             place = end + 1
-
-    def _value(self, start: int, end: int) -> Any:
-        return _decode(self._text[start:end].decode())[0]
 
 
 class Names:

@@ -235,7 +235,7 @@ async def before_repeating(
         return
     if outcome.hopeless or unsent >= CONNECT_TRIES:
         raise Unreachable(session.client.base_url, 1 if outcome.hopeless else unsent, outcome.words)
-    session.tally.out_of_reach(Outage(outcome.words, unsent, CONNECT_TRIES))
+    session.tally.reached(Outage(outcome.words, unsent, CONNECT_TRIES))
     await session.stop.sleep(min(2.0**unsent, 30.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from batch_share.common import utc_now, wait_for_event
+from batch_share.common import loop_time, utc_now, wait_for_event
 from batch_share.errors import NoSuchApi
 from batch_share.leadsquared.protocol import Lost, ShareStatus, read_status, share_status
 from batch_share.ledger.states import State
@@ -86,7 +86,7 @@ class Polls:
 
         They are asked for at once.
         """
-        now = _now()
+        now = loop_time()
         for request_id in request_ids:
             poll = Poll(0.0, self._orders, request_id)
             if not is_old:
@@ -117,7 +117,7 @@ class Polls:
 
         The first ask of a request whose age is known tells whether it came too early.
         """
-        now = _now()
+        now = loop_time()
         is_first = poll.until is None
         self._under_way -= 1
         self._in_vain -= not is_first
@@ -145,7 +145,7 @@ class Polls:
 
         It is asked often, and there may be a hundred thousand: none of them is looked at but the next.
         """
-        waiting, rest, now = len(self._heap) + self._under_way, self._rest(), _now()
+        waiting, rest, now = len(self._heap) + self._under_way, self._rest(), loop_time()
         if not waiting or not (self._in_vain or (rest is not None and rest > SOON)):
             return None
         until = self._last_until if self._in_vain else 0.0
@@ -168,14 +168,10 @@ class Polls:
             poll = self._heap[0]
             is_first = poll.accepted_at is not None and poll.until is None
             if not is_first or poll.due >= (likely := (poll.accepted_at or 0.0) + self.patience):
-                return poll.due - _now()
+                return poll.due - loop_time()
             poll.due = likely
             heapq.heapreplace(self._heap, poll)
         return None
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 @asynccontextmanager

@@ -126,16 +126,14 @@ class Tally:
             with suppress(ValueError):  # so long ago that it is no recent one
                 tally.recent.remove(at)
 
-    def out_of_reach(self, outage: Outage) -> None:
-        """A call found nobody once more. Of several that are tried again, the one nearest to giving up counts."""
-        for tally in self._and_above():
-            if tally.outage is None or tally.outage.tries <= outage.tries:
-                tally.outage = outage
+    def reached(self, outage: Outage | None = None) -> None:
+        """LeadSquared has answered; with an `outage`, a call found nobody once more.
 
-    def reached(self) -> None:
-        """LeadSquared has answered."""
+        Of several that are tried again, the one nearest to giving up counts.
+        """
         for tally in self._and_above():
-            tally.outage = None
+            if outage is None or tally.outage is None or tally.outage.tries <= outage.tries:
+                tally.outage = outage
 
     @property
     def awaited(self) -> Awaited | None:

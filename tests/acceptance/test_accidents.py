@@ -8,17 +8,18 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from processes import DEADLINE, ROOT, SAMPLES, SandboxProcess, Shell
 
-from batch_share.ledger.files import LedgerLock, LedgerName
+from batch_share.ledger.files import LedgerName, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
 RUN = ("run", "minimal.csv", "--event", "201", "--duration", "7d", "--yes")
 NARROW = {
@@ -256,7 +257,7 @@ BROKEN: Mapping[str, tuple[dict[str, str], str, int, str]] = {
 }
 
 
-def broken(case: str, sheet: Path) -> LedgerLock | None:
+def broken(case: str, sheet: Path) -> AbstractContextManager[None]:
     if case == "no sheet":
         sheet.unlink()
     elif case == "a sheet that can't be read":
@@ -267,10 +268,8 @@ def broken(case: str, sheet: Path) -> LedgerLock | None:
         ledger = sheet.with_name(f"{sheet.name}.ledger.db")
         with closing(sqlite3.connect(ledger)) as connection:
             connection.execute("CREATE TABLE about (x)")
-        lock = LedgerLock(LedgerName.of(ledger))
-        lock.acquire()
-        return lock
-    return None
+        return locked(LedgerName.of(ledger))
+    return nullcontext()
 
 
 def answered(shell: Shell, *options: str, **env: str) -> tuple[int, str]:
@@ -284,8 +283,7 @@ def answered(shell: Shell, *options: str, **env: str) -> tuple[int, str]:
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_script_gets_its_answer_whatever_is_wrong(shell: Shell, sheet: Path, case: str) -> None:
     env, kind, code, why = BROKEN[case]
-    lock = broken(case, sheet)
-    try:
+    with broken(case, sheet):
         status, out = answered(shell, "--json", **env)
         reported: dict[str, Any] = json.loads(out)
         assert (status, reported["exit_code"], reported["error"]["kind"]) == (code, code, kind)
@@ -300,9 +298,6 @@ def test_a_script_gets_its_answer_whatever_is_wrong(shell: Shell, sheet: Path, c
             assert status == code
             assert line.startswith(f"minimal.csv: nothing sent: {why}")
             assert f" (exit {code})" in line
-    finally:
-        if lock is not None:
-            lock.release()
 
 
 def test_other_commands_answer_too(shell: Shell, tmp_path: Path) -> None:

@@ -262,7 +262,7 @@ def test_a_log_is_told_at_once_when_nobody_is_reached_and_when_it_is_over() -> N
     async def work(session: Connection) -> None:
         await asyncio.sleep(2.5)
         for tries in (1, 2, 3):
-            session.tally.out_of_reach(Outage("no connection", tries, 7))
+            session.tally.reached(Outage("no connection", tries, 7))
             await asyncio.sleep(2.0)
         session.tally.reached()
         await asyncio.sleep(5.0)

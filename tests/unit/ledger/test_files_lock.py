@@ -13,18 +13,17 @@ import pytest
 
 import batch_share
 from batch_share.errors import LedgerError, LedgerLocked
-from batch_share.ledger.files import LedgerLock, LedgerName
+from batch_share.ledger.files import LedgerName, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOLDER = """
 import sys
-from batch_share.ledger.files import LedgerLock, LedgerName
-lock = LedgerLock(LedgerName.of(sys.argv[1]))
-lock.acquire()
-print("held", flush=True)
-sys.stdin.read()
+from batch_share.ledger.files import LedgerName, locked
+with locked(LedgerName.of(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
 """
 
 
@@ -52,8 +51,8 @@ def held_by_another_process(ledger: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_second_process_is_told_what_is_the_matter(ledger: Path) -> None:
-    with held_by_another_process(ledger), pytest.raises(LedgerLocked) as caught:
-        LedgerLock(LedgerName.of(ledger)).acquire()
+    with held_by_another_process(ledger), pytest.raises(LedgerLocked) as caught, locked(LedgerName.of(ledger)):
+        pass
     assert caught.value.ledger == LedgerName.of(ledger)
     assert "Wait for it to end, or stop it" in str(caught.value)
 
@@ -62,38 +61,28 @@ def test_a_killed_process_leaves_no_lock_behind(ledger: Path) -> None:
     with held_by_another_process(ledger) as process:
         process.kill()
         process.wait()
-        lock = LedgerLock(LedgerName.of(ledger))
-        lock.acquire()
-        lock.release()
+        with locked(LedgerName.of(ledger)):
+            pass
 
 
 def test_a_second_lock_in_the_same_process_is_refused_until_the_first_is_given_back(ledger: Path) -> None:
-    first, second = LedgerLock(LedgerName.of(ledger)), LedgerLock(LedgerName.of(ledger))
-    first.acquire()
-    with pytest.raises(LedgerLocked):
-        second.acquire()
-    first.release()
-    second.acquire()
-    second.release()
+    with locked(LedgerName.of(ledger)), pytest.raises(LedgerLocked), locked(LedgerName.of(ledger)):
+        pass
+    with locked(LedgerName.of(ledger)):
+        pass
 
 
 def test_another_name_of_the_same_file_is_the_same_ledger(ledger: Path, tmp_path: Path) -> None:
     ledger.touch()
     link = tmp_path / "link.db"
     link.symlink_to(ledger)
-    lock = LedgerLock(LedgerName.of(ledger))
-    lock.acquire()
-    with pytest.raises(LedgerLocked):
-        LedgerLock(LedgerName.of(link)).acquire()
-    lock.release()
+    with locked(LedgerName.of(ledger)), pytest.raises(LedgerLocked), locked(LedgerName.of(link)):
+        pass
 
 
 def test_other_ledgers_are_free(ledger: Path, tmp_path: Path) -> None:
-    first, second = LedgerLock(LedgerName.of(ledger)), LedgerLock(LedgerName.of(tmp_path / "other.db"))
-    first.acquire()
-    second.acquire()
-    first.release()
-    second.release()
+    with locked(LedgerName.of(ledger)), locked(LedgerName.of(tmp_path / "other.db")):
+        pass
 
 
 def test_a_folder_that_cannot_be_written_is_reported(ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,5 +93,6 @@ def test_a_folder_that_cannot_be_written_is_reported(ledger: Path, monkeypatch: 
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", refuse)
-        with pytest.raises(LedgerError, match=r"its folder can't be written \(Permission denied\)"):
-            LedgerLock(LedgerName.of(ledger)).acquire()
+        refused = pytest.raises(LedgerError, match=r"its folder can't be written \(Permission denied\)")
+        with refused, locked(LedgerName.of(ledger)):
+            pass

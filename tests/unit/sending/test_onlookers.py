@@ -77,11 +77,11 @@ def test_of_an_outage_the_call_that_is_nearest_to_giving_up_is_reported_until_on
     above = Tally()
     tally = Tally(parent=above)
     for tries in (1, 3, 2):
-        tally.out_of_reach(Outage("no connection", tries, 7))
+        tally.reached(Outage("no connection", tries, 7))
     assert above.outage == tally.outage == Outage("no connection", 3, 7)
     tally.reached()
     assert [tally.outage, above.outage] == [None, None]
-    tally.out_of_reach(Outage("no connection", 2, 7))
+    tally.reached(Outage("no connection", 2, 7))
     assert above.outage == Outage("no connection", 2, 7)
 
 
