@@ -35,7 +35,7 @@ def killer() -> Killer:
 @pytest.fixture
 def sandbox(killer: Killer) -> Iterator[SandboxProcess]:
     """With a limit that is met."""
-    reported = SandboxOptions(port=0, rate=Rate(40, 1.0), latency=0.02, processing=0.1)
+    reported = SandboxOptions(port=0, rate=Rate(20, 0.4), latency=0.02, processing=0.1)
     with sandbox_thread(reported, killer) as made:
         yield made
 
@@ -44,7 +44,7 @@ def sandbox(killer: Killer) -> Iterator[SandboxProcess]:
 def shell(tmp_path: Path, sandbox: SandboxProcess) -> Shell:
     shutil.copy(SAMPLES / SHEET, tmp_path)
     slow = shell_for(sandbox, tmp_path)
-    return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "40/1s"})
+    return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "20/400ms"})
 
 
 def reported(shell: Shell, *command: str, code: int) -> dict[str, int]:

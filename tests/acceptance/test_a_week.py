@@ -41,7 +41,7 @@ STAYS_WRONG = (240, 241, 242, 243)
 @pytest.fixture
 def sandbox(pause: Pause) -> Iterator[SandboxProcess]:
     """With a limit that is met."""
-    options = SandboxOptions(port=0, rate=Rate(200, 1.0), latency=0.005, processing=0.1)
+    options = SandboxOptions(port=0, rate=Rate(200, 0.4), latency=0.005, processing=0.1)
     with sandbox_thread(options, pause) as made:
         yield made
 
@@ -49,7 +49,7 @@ def sandbox(pause: Pause) -> Iterator[SandboxProcess]:
 @pytest.fixture
 def shell(tmp_path: Path, sandbox: SandboxProcess) -> Shell:
     slow = shell_for(sandbox, tmp_path)
-    return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "200/1s"})
+    return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "200/400ms"})
 
 
 def write(file: Path) -> None:

@@ -29,7 +29,7 @@ CREATE = "ProspectActivity.svc/Create"
 @pytest.fixture
 def sandbox(pause: Pause) -> Iterator[SandboxProcess]:
     """With a limit that is met."""
-    reported = SandboxOptions(port=0, rate=Rate(60, 1.0), latency=0.06, processing=0.05)
+    reported = SandboxOptions(port=0, rate=Rate(60, 0.4), latency=0.06, processing=0.05)
     with sandbox_thread(reported, pause) as made:
         yield made
 
@@ -38,7 +38,7 @@ def sandbox(pause: Pause) -> Iterator[SandboxProcess]:
 def shell(tmp_path: Path, sandbox: SandboxProcess) -> Shell:
     shutil.copy(SAMPLES / "leads.csv", tmp_path)
     slow = shell_for(sandbox, tmp_path)
-    return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "60/1s"})
+    return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "60/400ms"})
 
 
 def started(shell: Shell, pause: Pause, activities: int) -> subprocess.Popen[str]:
@@ -83,7 +83,11 @@ def test_ctrl_c_drains_and_the_next_command_goes_on(
 def test_a_drained_run_has_nothing_under_way(
     shell: Shell, pause: Pause, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = started(shell, pause, activities=15)
+    before = signal.signal(number, signal.SIG_DFL)  # under nohup it would be handed down that one is ignored
+    try:
+        process = started(shell, pause, activities=15)
+    finally:
+        signal.signal(number, before)
     process.send_signal(number)
     pause.go_on()
     _, screen = process.communicate(timeout=DEADLINE)

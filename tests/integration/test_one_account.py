@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -227,10 +228,11 @@ async def test_what_the_account_learnt_by_another_key_is_kept(tmp_path: Path) ->
     async with trial(tmp_path, other_access_keys=(SECOND,)) as first:
         own = tmp_path / "state" / f"{account_name('org', first.sandbox.url, '10001')}.account"
         own.parent.mkdir()
-        own.write_text(json.dumps({"closed": True, "rate": "5/5s", "share_batch": 3}))
+        own.write_text(json.dumps({"closed": True, "rate": "2/1s", "share_batch": 3}))
+        os.utime(own, (1, 1))  # so long ago that nothing is waited for
         async with open_connection(first.settings(rate=None), Onlooker()) as connection:
-            assert connection.pacer.rate == Rate(5, 5)
+            assert connection.pacer.rate == Rate(2, 1)
             assert connection.share_batch.most == 3
             assert connection.turn.is_held
-        assert Account.read(own).rate == Rate(5, 5.0)
+        assert Account.read(own).rate == Rate(2, 1.0)
         assert not first.sent(CREATE)
