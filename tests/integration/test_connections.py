@@ -79,7 +79,7 @@ async def test_a_run_through_a_proxy_leaves_no_key_and_no_password_anywhere(
 async def test_a_certificate_that_is_not_trusted_ends_a_run_at_once_and_nothing_is_sent(
     tmp_path: Path, authority: Authority
 ) -> None:
-    async with behind_tls(tmp_path, authority) as (it, url), asyncio.timeout(10):
+    async with behind_tls(tmp_path, authority) as (it, url), asyncio.timeout(60):
         ending = await it.run(host=url, **KEYS)
         assert isinstance(ending.error, Unreachable)
         assert ending.error.tries == 1

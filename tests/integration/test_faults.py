@@ -541,7 +541,7 @@ async def answers(client: Client | DirectClient, calls: Sequence[Request], kind:
 
 async def answer_of(client: Client | DirectClient, call: Request) -> Answer | NotSent | Lost:
     """What becomes of a call, tried until there is a connection."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while isinstance(heard := await client.send(call), NotSent):
             assert heard.words == "no connection: Connection refused"
             await asyncio.sleep(0.005)

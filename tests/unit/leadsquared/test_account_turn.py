@@ -74,7 +74,7 @@ async def test_who_waits_is_told_for_whom_and_takes_over_when_that_is_killed(fil
         await asyncio.sleep(0.05)
         assert not waiting.done()
         process.kill()
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 60)
         assert waited_for == [process.pid]
 
 

@@ -272,7 +272,7 @@ class Cut:
                 await database.write(slowly)
             finally:
                 self._is_cut.set()
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     await database.write(note(2))
                 self.is_written.append("to the end")
 

@@ -35,7 +35,7 @@ async def test_a_connection_taken_in_the_turn_in_which_the_door_closes_is_cut(
     listener = Listener(web.Application(), Clock())
     await listener.open("127.0.0.1", 0)
     with socket.create_connection(listener.address) as caller:
-        caller.settimeout(5)
+        caller.settimeout(60)
         await asyncio.sleep(0)  # it is taken in this turn of the loop, after this test's step
         end(listener)
         assert await asyncio.to_thread(_heard, caller) == b""
