@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from contextlib import nullcontext
 from functools import cached_property, partial
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
 
 from batch_share.common import parse_duration
 from batch_share.errors import BatchShareError, NotConfirmed, SettingsError, check_not_empty, is_blank
@@ -41,7 +41,7 @@ from batch_share.planning.plan import Approval, SheetOptions, check_options
 from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
 from batch_share.results.report import ROWS_REPORTED
-from batch_share.sending.onlookers import log_error
+from batch_share.sending.onlookers import Watcher, log_error
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
 
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
         Mapping,
         Sequence,
     )
-    from contextlib import AbstractAsyncContextManager
     from os import PathLike
     from types import TracebackType
     from typing import Unpack
@@ -69,16 +68,18 @@ if TYPE_CHECKING:
     from batch_share.planning.access import Access
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.overview import Look, Overview, PlanFiles
-    from batch_share.results.answers import FailedSheet, Page
+    from batch_share.results.answers import FailedSheet, LedgerRow, Page
     from batch_share.results.wording import Summary
     from batch_share.results.writing import Placed
-    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress, Watcher
+    from batch_share.sending.onlookers import Doubt, Preview, Progress
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]
     LedgerLike = Name | LedgerName
 
 T = TypeVar("T")
+_ROWS_AT_ONCE = 500
+
 JobKind = Literal["run", "resume", "retry", "revoke", "follow_up", "audit"]
 
 
@@ -277,33 +278,33 @@ class BatchShare:
         | `resume` | as `resume` | `only_unknown` |
         | `retry` | as `retry` | `reason`, `everything` |
         | `revoke` | as `revoke` | `rows`, `user` |
-        | `follow_up` | as `follow_up` | |
+        | `follow_up`, `audit` | as `follow_up`, `audit` | |
 
         Raises SettingsError if none are in force, or for an argument that is empty; ValueError for a kind that is
         none of these, TypeError for what the kind is not told. All else is raised by `await job`.
         """
         settings = self.settings
-        if kind not in _TAKES:
-            raise ValueError(f"a job is one of {', '.join(_TAKES)}, not {kind!r}")
-        is_strange = options is not None and kind != "run"
-        strange = sorted({*reported} - _TAKES[kind]) or ["options"] * is_strange
+        kinds: Mapping[str, Callable[..., Kind]] = {
+            "run": lambda sheet, options=None, ledger=None, approved=None: RunSheet(
+                _sheet_job(sheet, options, ledger, approved, settings)
+            ),
+            "resume": lambda ledger, only_unknown=False: (Reconcile if only_unknown else Resume)(
+                self._ledger(ledger)
+            ),
+            "retry": lambda ledger, reason=None, everything=False: RetryFailed(
+                self._ledger(ledger), Wanted(reason, everything)
+            ),
+            "revoke": lambda ledger, rows=None, user=None: Revoke(self._ledger(ledger), rows, user),
+            "follow_up": lambda ledger: FollowUp(self._ledger(ledger)),
+            "audit": lambda ledger: AuditLedger(self._ledger(ledger)),
+        }
+        if kind not in kinds:
+            raise ValueError(f"a job is one of {', '.join(kinds)}, not {kind!r}")
+        given = reported if options is None else {"options": options, **reported}
+        strange = sorted({*given} - {*signature(kinds[kind]).parameters})
         if strange:  # never passed over: what was meant for a few rows would be done to all
             raise TypeError(f"{kind} is not told {', '.join(strange)}")
-        made: Kind
-        if kind == "run":
-            if isinstance(file, LedgerName):
-                raise TypeError("a run is of a sheet, not of a ledger")
-            made = RunSheet(_sheet_job(file, options, reported.get("ledger"), reported.get("approved"), settings))
-        elif kind == "resume":
-            ledger = self._ledger(file)
-            made = Reconcile(ledger) if reported.get("only_unknown") else Resume(ledger)
-        elif kind == "retry":
-            wanted = Wanted(reported.get("reason"), reported.get("everything", False))
-            made = RetryFailed(self._ledger(file), wanted)
-        elif kind == "revoke":
-            made = Revoke(self._ledger(file), reported.get("rows"), reported.get("user"))
-        else:
-            made = (AuditLedger if kind == "audit" else FollowUp)(self._ledger(file))
+        made = kinds[kind](file, **given)
 
         async def work(course: Course) -> Ending:
             try:
@@ -434,6 +435,22 @@ class BatchShare:
         return await asyncio.to_thread(look_at, path, options or SheetOptions.of(self.settings), self.settings)
 
     async def rows(
+        self, ledger: LedgerLike, *, states: Collection[State | str] | None = None
+    ) -> AsyncIterator[LedgerRow]:
+        """The rows of a ledger, `async for`: in the sheet's order first, then those that it no longer has.
+
+        With `states`, only rows in one of these. Any number of them is read in little memory; while a run works on
+        the ledger, each few hundred are as of their own time. Raises LedgerError, SettingsError.
+        """
+        after = None
+        while True:
+            page = await self.page(ledger, after=after, most=_ROWS_AT_ONCE, states=states)
+            for row in page.rows:
+                yield row
+            if (after := page.next) is None:
+                return
+
+    async def page(
         self,
         ledger: LedgerLike,
         *,
@@ -441,10 +458,9 @@ class BatchShare:
         most: int = 100,
         states: Collection[State | str] | None = None,
     ) -> Page:
-        """At most so many rows of a ledger, those in the sheet's order first, then those that it no longer has.
+        """At most so many of the rows that `rows` gives, for whoever shows them page by page.
 
-        The `next` of a page is what the following one comes `after`. With `states`, only rows in one of these. Also
-        while a run works on it: each page is as of its own time. Raises LedgerError, SettingsError.
+        The `next` of a page is what the following one comes `after`. Raises LedgerError, SettingsError.
         """
         async with read_ledger(self._ledger(ledger)) as opened:
             return await page_of(opened, after, most, states)
@@ -607,17 +623,6 @@ class BatchShare:
                 await job.over()
 
 
-_TAKES: Final[Mapping[str, frozenset[str]]] = {
-    "run": frozenset({"ledger", "approved"}),
-    "resume": frozenset({"only_unknown"}),
-    "retry": frozenset({"reason", "everything"}),
-    "revoke": frozenset({"rows", "user"}),
-    "follow_up": frozenset(),
-    "audit": frozenset(),
-}
-"""What each kind of job can be told."""
-
-
 def _sheet_job(
     sheet: Name,
     options: SheetOptions | None,
@@ -643,33 +648,14 @@ def _file(argument: str, name: Name) -> Path:
     return Path(name)
 
 
-class _Asks:
-    """The Watcher of a program: no questions but those that it wants to be asked."""
+class _Asks(Watcher):
+    """The Watcher of a program, which is asked what it wants to be asked."""
 
     def __init__(self, agrees: Callable[[Preview], bool | Awaitable[bool]] | None) -> None:
-        self._agrees = agrees
-
-    def foresee(self, outlook: Outlook) -> None:
-        """Its progress tells."""
-
-    def wait_turn(self, process: int | None) -> None:
-        """Its progress tells."""
+        self._agrees = agrees or super().agree
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
-        if self._agrees is not None:
-            return self._agrees(preview)
-        preview.check_revokes()
-        return True
-
-    def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - a program answers by its settings
-        return False
-
-    def watch(
-        self,
-        progress: Callable[[], Progress],  # noqa: ARG002 - as every Watcher
-        stop: Callable[[], None],  # noqa: ARG002 - as every Watcher
-    ) -> AbstractAsyncContextManager[None]:
-        return nullcontext()
+        return self._agrees(preview)
 
 
 class _AsksForSheet:

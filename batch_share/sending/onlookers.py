@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -380,27 +380,39 @@ class Waiter(Protocol):
 
     def wait_turn(self, process: int | None) -> None:
         """The account is in use on this machine, by this process if that is known: called before each wait."""
+        return  # noqa: PLR1711 - else a subclass would have to say so
 
 
 class Watcher(Waiter, Protocol):
-    """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop."""
+    """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop.
+
+    What a subclass does not say is as for a program that nobody watches: nothing is shown, no doubt is sure.
+    """
 
     def foresee(self, outlook: Outlook) -> None:
         """Called before look-ups that take a while."""
+        return  # noqa: PLR1711 - as above
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         """Show what will happen; False ends the job before anything is sent.
 
-        An answer that is awaited may take its time: the account is left to other jobs meanwhile.
+        An answer that is awaited may take its time: the account is left to other jobs meanwhile. May raise
+        BatchShareError, which ends the job too: TooManyRevokes where nobody can be asked.
         """
+        preview.check_revokes()
+        return True
 
-    def is_sure(self, doubt: Doubt) -> bool:
+    def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - for whoever can ask
         """Ask about a doubt; False also where there is nobody to ask."""
+        return False
 
     def watch(
-        self, progress: Callable[[], Progress], stop: Callable[[], None]
+        self,
+        progress: Callable[[], Progress],  # noqa: ARG002 - for whoever shows it
+        stop: Callable[[], None],  # noqa: ARG002 - for whoever ends it
     ) -> AbstractAsyncContextManager[None]:
         """Entered while calls are made: `progress` gives how far they are, `stop` ends them as `Job.stop` does."""
+        return nullcontext()
 
 
 # ------------------------------------------------------------------------------------------- for programs
