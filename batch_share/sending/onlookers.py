@@ -378,9 +378,9 @@ class Outlook:
 class Waiter(Protocol):
     """Whoever may have to wait for the account."""
 
-    def wait_turn(self, process: int | None) -> None:
+    def wait_turn(self, process: int | None) -> None:  # noqa: ARG002 - for whoever tells it
         """The account is in use on this machine, by this process if that is known: called before each wait."""
-        return  # noqa: PLR1711 - else a subclass would have to say so
+        return
 
 
 class Watcher(Waiter, Protocol):
@@ -389,9 +389,9 @@ class Watcher(Waiter, Protocol):
     What a subclass does not say is as for a program that nobody watches: nothing is shown, no doubt is sure.
     """
 
-    def foresee(self, outlook: Outlook) -> None:
+    def foresee(self, outlook: Outlook) -> None:  # noqa: ARG002 - for whoever shows it
         """Called before look-ups that take a while."""
-        return  # noqa: PLR1711 - as above
+        return
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         """Show what will happen; False ends the job before anything is sent.
