@@ -200,7 +200,7 @@ MOST_SHARES: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Calls that are left to be made, at least, and at which `rate`; with a `bulk_rate`, many rows to a call.
+    """The `calls` that are left to be made, at least, and at which `rate`; with a `bulk_rate`, many rows to a call.
 
     `follow_up`: those that ask for the status of shares are counted.
     """
@@ -265,19 +265,25 @@ class Pace:
 class Preview:
     """What a run is about to do, for a person to agree to.
 
-    `changes` is None when the ledger knew this very sheet with these very options; else `notes` say what a person
-    should know of how it was read. `cut_off` rows were under way
-    when an earlier process was cut off: unknown, and looked up. `pace` is the one that the run begins with,
-    `to_do` the rows that it will send, by state, `events` how many activity types they are of;
-    `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
-    `revoked_earlier` are shares of earlier runs, for rows whose action asks for that.
-    `deed` is what is done with them, in a word or two, `told` what else a person should know of it.
-    `earlier` rows are of sheets before this one, and not in it. `plan` is what `plan --json` would print just now,
-    None where rows are tried again or revoked.
-    `activities` are the types that are posted, by code, each with its name ("": not known).
-    `to_share` says what the rows would give, None where they are tried again or revoked; its times are told as
-    of `zone`, the account's if it is known, else (None) this machine's.
-    `is_verified`: somebody has tried the account on this machine.
+    | field | what it is |
+    |---|---|
+    | `sheet`, `host`, `settings` | which sheet, by which API, as what is set says |
+    | `states` | all rows by state |
+    | `to_do` | the rows that will be sent, by state |
+    | `deed` | what is done with them, in a word or two |
+    | `changes` | what taking the sheet in changed; None: nothing, it is the very one with the very options |
+    | `notes` | what a person should know of how it was read; `reported`: what else |
+    | `cut_off` | rows that were under way when an earlier process was cut off: unknown, and looked up |
+    | `pace` | the one that the run begins with |
+    | `events`, `activities` | how many activity types are posted; each by code, with its name ("": not known) |
+    | `skipped` | the most frequent reasons for which rows are skipped |
+    | `waiting` | rows that are not sent before their time |
+    | `revoked_earlier` | shares of earlier runs, for rows whose action asks for that |
+    | `earlier` | rows of sheets before this one, and not in it |
+    | `to_share` | what the rows would give; None where they are tried again or revoked |
+    | `zone` | of the times that are told: the account's; None: this machine's |
+    | `plan` | what `plan --json` would print just now; None as for `to_share` |
+    | `is_verified` | whether somebody has tried the account on this machine |
     """
 
     sheet: SheetRecord
@@ -350,7 +356,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What only a person can answer, and no `--yes` does: lines `told` before the `question`."""
+    """What only a person can answer, and no `--yes` does: lines `reported` before the `question`."""
 
     reported: Sequence[str]
     question: str
@@ -360,8 +366,9 @@ class Doubt:
 class Outlook:
     """What a sheet says by itself, before its people are looked up: what is wrong needs no look-up to be told.
 
-    `wrong` of its `rows` can't be sent, for `mistakes`, the most frequent first. So many `people` are to be looked
-    up, `kept` others are known from earlier look-ups; it takes `least` to `most` calls, and `seconds` at most.
+    `wrong` of the `rows` of `sheet`, its name, can't be sent, for `mistakes`, the most frequent first. So many
+    `people` are to be looked up, `kept` others are known from earlier look-ups; it takes `least` to `most` calls,
+    and `seconds` at most.
     """
 
     sheet: str
