@@ -6,12 +6,15 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from functools import partial
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 from trial import CREATE, SHARE, Fault, envelope, sheet_rows, trial
 from turns import account_turn
 
+import batch_share
 from batch_share import (
     AccessDenied,
     Approval,
@@ -39,6 +42,29 @@ if TYPE_CHECKING:
 
     from batch_share import Preview
     from batch_share.sandbox.wire import Reply, SandboxCall
+
+
+async def test_the_example_of_the_package_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its text is taken from where people read it, and run as it stands: a bad row, a failed one, two revoked."""
+    words = str(batch_share.__doc__)
+    example = dedent(words[words.index("    import asyncio") : words.index("\n\nWhat stops a job")])
+    async with trial(tmp_path, Fault(CREATE, [3], envelope(500, "Lead does not exist")), rows=6) as it:
+        it.write([*sheet_rows(6), ["nobody", *sheet_rows(1)[0][1:]]])
+        for name, value in (it.settings(workers=1).model_dump(exclude_unset=True)).items():
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            monkeypatch.setenv(f"BATCH_SHARE_{name.upper()}", str(plain))
+        monkeypatch.chdir(tmp_path)
+        ran: dict[str, Any] = {}
+        await asyncio.to_thread(exec, example, ran)
+        assert (ran["code"], it.live()) == (ExitCode.SOME_FAILED, 2)
+    planned, ended, failed, invalid, left = capsys.readouterr().out.splitlines()
+    assert planned.startswith("6 to send, ")
+    assert ended == "7 rows: 5 shared, 1 invalid, 1 failed "
+    assert failed.startswith("4 ")
+    assert invalid.startswith("8 ")
+    assert left == "2 shares give access"
 
 
 async def test_every_job_does_what_its_command_does(tmp_path: Path) -> None:
