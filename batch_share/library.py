@@ -289,14 +289,14 @@ class BatchShare:
                 _sheet_job(sheet, options, ledger, approved, settings)
             ),
             "resume": lambda ledger, only_unknown=False: (Reconcile if only_unknown else Resume)(
-                self._ledger(ledger)
+                self.ledger_of(ledger)
             ),
             "retry": lambda ledger, reason=None, everything=False: RetryFailed(
-                self._ledger(ledger), Wanted(reason, everything)
+                self.ledger_of(ledger), Wanted(reason, everything)
             ),
-            "revoke": lambda ledger, rows=None, user=None: Revoke(self._ledger(ledger), rows, user),
-            "follow_up": lambda ledger: FollowUp(self._ledger(ledger)),
-            "audit": lambda ledger: AuditLedger(self._ledger(ledger)),
+            "revoke": lambda ledger, rows=None, user=None: Revoke(self.ledger_of(ledger), rows, user),
+            "follow_up": lambda ledger: FollowUp(self.ledger_of(ledger)),
+            "audit": lambda ledger: AuditLedger(self.ledger_of(ledger)),
         }
         if kind not in kinds:
             raise ValueError(f"a job is one of {', '.join(kinds)}, not {kind!r}")
@@ -402,20 +402,20 @@ class BatchShare:
 
     async def status(self, ledger: LedgerLike) -> Summary:
         """The totals of a ledger, also while a run works on it."""
-        return await outputs.status_of(self._ledger(ledger))
+        return await outputs.status_of(self.ledger_of(ledger))
 
     async def results(self, ledger: LedgerLike, target: Name | Named | None = None) -> Placed:
         """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place.
 
         Raises SettingsError for a target that is there and is nothing that batch_share wrote, as it wrote it.
         """
-        return await outputs.results_of(self._ledger(ledger), self._named(target))
+        return await outputs.results_of(self.ledger_of(ledger), self._named(target))
 
     async def report(
         self, ledger: LedgerLike, target: Name | Named | None = None, *, most: int = ROWS_REPORTED
     ) -> Placed:
         """Write a ledger's report for people, one .html file, with the first `most` rows to look at."""
-        return await outputs.report_of(self._ledger(ledger), self._named(target), most)
+        return await outputs.report_of(self.ledger_of(ledger), self._named(target), most)
 
     async def failed_sheet(self, ledger: LedgerLike, target: Name | Named | None = None) -> FailedSheet:
         """Write the failed and invalid rows that can be fixed, as the sheet had them, to be run by themselves.
@@ -423,7 +423,7 @@ class BatchShare:
         A .csv or .xlsx file, beside the sheet unless told where. As `results`; there is no file if there is no such
         row.
         """
-        return await outputs.failed_sheet_of_ledger(self._ledger(ledger), self._named(target))
+        return await outputs.failed_sheet_of_ledger(self.ledger_of(ledger), self._named(target))
 
     async def look(self, sheet: Name, options: SheetOptions | None = None) -> Look:
         """A sheet as it is read: its columns, what each is taken to hold, its first rows, and all that is wrong.
@@ -462,7 +462,7 @@ class BatchShare:
 
         The `next` of a page is what the following one comes `after`. Raises LedgerError, SettingsError.
         """
-        async with read_ledger(self._ledger(ledger)) as opened:
+        async with read_ledger(self.ledger_of(ledger)) as opened:
             return await page_of(opened, after, most, states)
 
     async def runs(self, most: int = 20, *, add: Sequence[LedgerLike] = ()) -> KnownRuns:
@@ -507,15 +507,14 @@ class BatchShare:
         look = partial(who_has_access, settings, user, lead, minutes, self._watcher)
         return await self._ending(self._begin("access", None, look))
 
-    def ledger_of(self, named: Name) -> LedgerName:
+    def ledger_of(self, named: LedgerLike) -> LedgerName:
         """The ledger that is meant by its own name, by its sheet's, by the Id of a run, or by `last`.
 
         A file that is there is meant before a run. Raises LedgerError, SheetError, HistoryError.
         """
+        if isinstance(named, LedgerName):
+            return named
         return ledger_meant(_file("ledger", named), lambda: self.settings)
-
-    def _ledger(self, named: LedgerLike) -> LedgerName:
-        return named if isinstance(named, LedgerName) else self.ledger_of(named)
 
     def verify_intent(self, lead: str, user: str) -> str:
         """What `verify` will do, in a sentence. Raises SettingsError."""
@@ -568,7 +567,7 @@ class BatchShare:
 
     async def nothing_due(self, ledger: LedgerLike) -> Summary | None:
         """The totals of a ledger if nothing is to be done in it now, else None. Raises LedgerError."""
-        return await outputs.nothing_due(self._ledger(ledger))
+        return await outputs.nothing_due(self.ledger_of(ledger))
 
     def check_notify(self) -> None:
         """Whether what the setting `notify` names, if it is set, can be told. Raises SettingsError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import signal
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from json_reference import all_keys, described, misfits_of
-from processes import FAST, SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for
+from processes import FAST, SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
 from trial import CREATE, DROPPED, SHARE, Fault, envelope, sheet_rows
 from trial import HEADER as COLUMNS
 
@@ -44,11 +45,12 @@ class Answers:
         """What a command prints."""
         done = self.shell.run(*command, "--json", **env)
         assert done.returncode == code, (command, done.stdout, done.stderr)
-        (line,) = done.stdout.splitlines()
-        return self.fitting(json.loads(line), " ".join(command))
+        return self.fitting(done.stdout, " ".join(command))
 
-    def fitting(self, value: Any, command: str) -> Any:
-        """The value, which is as described."""
+    def fitting(self, printed: str, command: str) -> Any:
+        """The one value that was printed, which is as described."""
+        (line,) = printed.splitlines()
+        value = json.loads(line)
         name = "config show" if command.startswith("config") else command.split(maxsplit=1)[0]
         name = f"{name} --all-jobs" if "--all-jobs" in command else name
         assert misfits_of(value, name, self.met) == [], command
@@ -82,7 +84,7 @@ def test_every_command_prints_what_is_described_and_nothing_else(tmp_path: Path)
         a_job_from_its_plan_to_its_end(answers(sandbox, tmp_path / "one", met), sandbox)
         what_there_is_to_look_at(answers(sandbox, tmp_path / "two", met), sandbox)
     troubles(tmp_path, met)
-    Answers(shell_for(sandbox, tmp_path), met).fitting(Asked("run", Path("leads.csv")).cut(130), "run")
+    Answers(shell_for(sandbox, tmp_path), met).fitting(json.dumps(Asked("run", Path("leads.csv")).cut(130)), "run")
     assert all_keys() - met == set()
 
 
@@ -178,7 +180,16 @@ def troubles(folder: Path, met: set[str]) -> None:
             run.write("leads.csv", sheet_rows(5))
             done = run("run", "leads.csv", *HOW, *more, "--workers", "1", "--yes", code=code)
             assert done["states"] == (expected or done["states"]), name
-            run("status", "leads.csv", code=code)
+            run("status", "leads.csv", "--audit", code=code)
+    with sandbox_thread(SandboxOptions(**OPTIONS)) as sandbox:
+        run = answers(sandbox, folder / "interrupted", met)
+        run.write("leads.csv", sheet_rows(9))
+        with run.shell.start("run", "leads.csv", *HOW, "--yes", "--json", BATCH_SHARE_RATE="2/1s") as process:
+            wait_until(lambda: bool(sandbox.calls(CREATE)) or process.poll() is not None)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate()
+        assert process.returncode == 130, err
+        assert run.fitting(out, "run")["states"]["pending"] > 0
     closed = Fault(SHARE, [1], throttled(Rate(25, 5.0), 429, 86_400.0))
     with sandbox_thread(SandboxOptions(**OPTIONS), closed) as sandbox:
         run, row = answers(sandbox, folder / "tried", met), sheet_rows(1)[0]
