@@ -154,8 +154,6 @@ def what_there_is_to_look_at(run: Answers, sandbox: SandboxProcess) -> None:
     assert purged["changed"]
     assert run("runs")[0]["purged"]
     lead, user = sheet_rows(1)[0][0], sheet_rows(1)[0][2]
-    tried = run("verify", lead, user, "--event", "201", "--yes")
-    assert tried["standing"] == 0
     assert run("verify", lead, user, "--yes", code=2)["error"]["kind"] == "SettingsError"
     assert run("doctor", code=0)["problems"] == 0
     assert run("doctor", code=1, BATCH_SHARE_ACCESS_KEY="another")["problems"] >= 1
@@ -180,7 +178,7 @@ def troubles(folder: Path, met: set[str]) -> None:
             run.write("leads.csv", sheet_rows(5))
             done = run("run", "leads.csv", *HOW, *more, "--workers", "1", "--yes", code=code)
             assert done["states"] == (expected or done["states"]), name
-            run("status", "leads.csv", "--audit", code=code)
+            run("status", "leads.csv", *(["--audit"] if name == "twice" else []), code=code)
     with sandbox_thread(SandboxOptions(**OPTIONS)) as sandbox:
         run = answers(sandbox, folder / "interrupted", met)
         run.write("leads.csv", sheet_rows(9))
