@@ -15,7 +15,7 @@ import secrets
 from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
 from batch_share.common import parse_duration
 from batch_share.errors import BatchShareError, NotConfirmed, SettingsError, check_not_empty, is_blank
@@ -78,7 +78,9 @@ if TYPE_CHECKING:
     LedgerLike = Name | LedgerName
 
 T = TypeVar("T")
-_ROWS_AT_ONCE = 500
+
+_ROWS_AT_ONCE: Final = 500
+"""Rows of a page that nobody sees: few calls of the ledger, and little memory."""
 
 JobKind = Literal["run", "resume", "retry", "revoke", "follow_up", "audit"]
 
@@ -268,7 +270,7 @@ class BatchShare:
         return seen
 
     async def start(
-        self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **reported: Unpack[JobOptions]
+        self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **chosen: Unpack[JobOptions]
     ) -> Job[Ending]:
         """Begin a job, and return it while it goes on. `file` is a ledger, or for a run the sheet.
 
@@ -300,7 +302,7 @@ class BatchShare:
         }
         if kind not in kinds:
             raise ValueError(f"a job is one of {', '.join(kinds)}, not {kind!r}")
-        given = reported if options is None else {"options": options, **reported}
+        given = chosen if options is None else {"options": options, **chosen}
         strange = sorted({*given} - {*signature(kinds[kind]).parameters})
         if strange:  # never passed over: what was meant for a few rows would be done to all
             raise TypeError(f"{kind} is not told {', '.join(strange)}")
