@@ -107,9 +107,10 @@ def _objects() -> list[Any]:
 
 
 def described() -> str:
-    """The description as Markdown: which command prints what, then each object key by key."""
+    """The description as Markdown: what holds of all, which command prints what, then each object key by key."""
+    _, _, first = str(printed.__doc__).partition("\n\n")
     commands = [f"| `{name}` | {_spelled(kind)} |" for name, kind in PRINTED.items()]
-    lines = ["| command | prints |", "|---|---|", *commands]
+    lines = [first.strip(), "", "| command | prints |", "|---|---|", *commands]
     for kind in _objects():
         base = base_of(kind)
         words = kind.__doc__ if base is None else f"{kind.__doc__} All keys of {base.__name__}, and:"
