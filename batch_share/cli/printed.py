@@ -1,6 +1,6 @@
 """What `--json` prints, command by command, for the programs that read it: the one place that describes it.
 
-Each command prints one object on standard output, but `runs` a list. A command that an error ends prints Stopped: by
+Each command prints one object on standard output, `runs` a list. A command that an error ends prints Stopped: by
 itself, or, if rows were counted, its keys beside theirs. A key that is not always there is there when it says
 something. Times are UTC, such as `2026-12-31T09:00:00Z`; rows have the sheet's own numbers.
 """
