@@ -257,15 +257,14 @@ class BatchShare:
         `files` are to be written of it. Raises SettingsError for one that is there and is nothing that batch_share
         wrote, as it wrote it.
         """
-        path = _file("sheet", sheet)
-        named = _ledger(ledger) if ledger is not None else LedgerName.of_sheet(path)
-        show = partial(show_sheet, path, options or SheetOptions.of(self.settings), self.settings)
-        targets = files.named(path, named, self.settings) if files is not None else ()
+        job = _sheet_job(sheet, options, ledger, None, self.settings)
+        show = partial(show_sheet, job.sheet, job.options, self.settings)
+        targets = files.named(job.sheet, job.ledger, self.settings) if files is not None else ()
         if online:
-            job = self._begin("plan", named, lambda course: show(self._watcher, named, course))
-            seen = await self._ending(job)
+            work = self._begin("plan", job.ledger, lambda course: show(self._watcher, job.ledger, course))
+            seen = await self._ending(work)
         else:
-            seen = await show(None, named)
+            seen = await show(None, job.ledger)
         await seen.write(*targets)
         return seen
 
