@@ -17,6 +17,31 @@ What an answer means says leadsquared.protocol, what that makes of a row sending
 What people are told of these is made in results.wording alone. A row whose call may have arrived and was not
 answered is unknown: jobs.reconcile looks its activity up before anything is sent again.
 
+A program does the same with BatchShare; `help(batch_share.BatchShare)` has all that it can::
+
+    import asyncio
+    from batch_share import BatchShare
+
+    async def share(sheet):
+        async with BatchShare() as bs:  # with the settings in force
+            plan = await bs.plan(sheet)  # makes no call
+            print(plan.to_send, "to send,", plan.cost.calls, "calls,", *map(str, plan.problems))
+            ending = await bs.run(sheet)  # once more, it goes on: nothing is sent twice
+            print(ending.summary, ending.error or "")
+            async for row in bs.rows(sheet, states=["failed", "unknown", "invalid"]):
+                print(row.row, row.reason)
+            await bs.retry(sheet, reason="timeout")  # failed rows, from the step that failed
+            await bs.revoke(sheet, rows="5-40")  # without rows: all that the sheet shared
+            found = await bs.access()
+            print(len(found.shares), "shares give access")
+            return ending.exit_code
+
+    code = asyncio.run(share("leads.csv"))
+
+What stops a job before its first call is raised: a BatchShareError, with `problem` and `hint`. What stops it later
+is `ending.error`. Times are UTC; the classes say which have no zone. Waits are in seconds, the lengths of shares in
+minutes. Rows have the sheet's own numbers: 2 is the first below the headers.
+
 Importing this costs next to nothing: whatever is heavy is imported where it is needed.
 """
 

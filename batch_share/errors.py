@@ -159,7 +159,7 @@ class OfAnotherSheet(LedgerError):
 
 
 class IllegalTransition(LedgerError):
-    """A row was told to enter `state` from a state that has no way there: two writers, or a bug."""
+    """The row `row_id` was to enter `state` from a state that has no way there: two writers, or a bug."""
 
     def __init__(self, ledger: object, row_id: int, state: str) -> None:
         super().__init__(ledger, f"row {row_id} can't become {state} from where it is; nothing was changed")
@@ -181,9 +181,9 @@ class HistoryError(BatchShareError):
 
 
 class Unreachable(BatchShareError):
-    """No connection came about in `tries` tries; nothing was sent for the rows that waited. `words` say why.
+    """No connection to `host` came about in `tries` tries; nothing was sent for the rows that waited.
 
-    After one try it was hopeless: `words` say what is to be fixed.
+    `words` say why. After one try it was hopeless: `words` say what is to be fixed.
     """
 
     def __init__(self, host: str, tries: int, words: str) -> None:
@@ -282,7 +282,7 @@ class AccessDenied(BatchShareError):
 
 
 class NoSuchApi(BatchShareError):
-    """LeadSquared answered 404 to one of the calls that sharing is made of: `path` is not there. `words` say it."""
+    """The `host` answered 404 to one of the calls that sharing is made of: `path` is not there. `words` say it."""
 
     def __init__(self, host: str, path: str, words: str) -> None:
         why = f"{sentence(words or 'no reason given')} Nothing was done by that call"
@@ -409,7 +409,10 @@ class TooManyFailures(BatchShareError):
 
 
 class CanaryFailed(BatchShareError):
-    """The first `rows` rows did not all get shared: `states` counts them. `sheet_row` is the first that did not."""
+    """The first `rows` rows did not all get shared: `states` counts them.
+
+    `sheet_row` is the first that did not, `reason` why, in a sentence.
+    """
 
     def __init__(self, rows: int, states: dict[str, int], sheet_row: int, reason: str, ledger: str) -> None:
         named = shlex.quote(ledger)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from contextlib import nullcontext
 from functools import cached_property, partial
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
@@ -41,7 +41,7 @@ from batch_share.planning.plan import Approval, SheetOptions, check_options
 from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
 from batch_share.results.report import ROWS_REPORTED
-from batch_share.sending.onlookers import log_error
+from batch_share.sending.onlookers import Watcher, log_error
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
 
@@ -56,7 +56,6 @@ if TYPE_CHECKING:
         Mapping,
         Sequence,
     )
-    from contextlib import AbstractAsyncContextManager
     from os import PathLike
     from types import TracebackType
     from typing import Unpack
@@ -69,16 +68,20 @@ if TYPE_CHECKING:
     from batch_share.planning.access import Access
     from batch_share.planning.already_shared import KnownRuns
     from batch_share.planning.overview import Look, Overview, PlanFiles
-    from batch_share.results.answers import FailedSheet, Page
+    from batch_share.results.answers import FailedSheet, LedgerRow, Page
     from batch_share.results.wording import Summary
     from batch_share.results.writing import Placed
-    from batch_share.sending.onlookers import Doubt, Outlook, Preview, Progress, Watcher
+    from batch_share.sending.onlookers import Doubt, Preview, Progress
     from batch_share.settings import Settings
 
     Name = str | PathLike[str]
     LedgerLike = Name | LedgerName
 
 T = TypeVar("T")
+
+_ROWS_AT_ONCE: Final = 500
+"""Rows of a page that nobody sees: few calls of the ledger, and little memory."""
+
 JobKind = Literal["run", "resume", "retry", "revoke", "follow_up", "audit"]
 
 
@@ -254,20 +257,19 @@ class BatchShare:
         `files` are to be written of it. Raises SettingsError for one that is there and is nothing that batch_share
         wrote, as it wrote it.
         """
-        path = _file("sheet", sheet)
-        named = _ledger(ledger) if ledger is not None else LedgerName.of_sheet(path)
-        show = partial(show_sheet, path, options or SheetOptions.of(self.settings), self.settings)
-        targets = files.named(path, named, self.settings) if files is not None else ()
+        job = _sheet_job(sheet, options, ledger, None, self.settings)
+        show = partial(show_sheet, job.sheet, job.options, self.settings)
+        targets = files.named(job.sheet, job.ledger, self.settings) if files is not None else ()
         if online:
-            job = self._begin("plan", named, lambda course: show(self._watcher, named, course))
-            seen = await self._ending(job)
+            work = self._begin("plan", job.ledger, lambda course: show(self._watcher, job.ledger, course))
+            seen = await self._ending(work)
         else:
-            seen = await show(None, named)
+            seen = await show(None, job.ledger)
         await seen.write(*targets)
         return seen
 
     async def start(
-        self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **reported: Unpack[JobOptions]
+        self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **chosen: Unpack[JobOptions]
     ) -> Job[Ending]:
         """Begin a job, and return it while it goes on. `file` is a ledger, or for a run the sheet.
 
@@ -277,33 +279,33 @@ class BatchShare:
         | `resume` | as `resume` | `only_unknown` |
         | `retry` | as `retry` | `reason`, `everything` |
         | `revoke` | as `revoke` | `rows`, `user` |
-        | `follow_up` | as `follow_up` | |
+        | `follow_up`, `audit` | as `follow_up`, `audit` | |
 
         Raises SettingsError if none are in force, or for an argument that is empty; ValueError for a kind that is
         none of these, TypeError for what the kind is not told. All else is raised by `await job`.
         """
         settings = self.settings
-        if kind not in _TAKES:
-            raise ValueError(f"a job is one of {', '.join(_TAKES)}, not {kind!r}")
-        is_strange = options is not None and kind != "run"
-        strange = sorted({*reported} - _TAKES[kind]) or ["options"] * is_strange
+        kinds: Mapping[str, Callable[..., Kind]] = {
+            "run": lambda sheet, options=None, ledger=None, approved=None: RunSheet(
+                _sheet_job(sheet, options, ledger, approved, settings)
+            ),
+            "resume": lambda ledger, only_unknown=False: (Reconcile if only_unknown else Resume)(
+                self.ledger_of(ledger)
+            ),
+            "retry": lambda ledger, reason=None, everything=False: RetryFailed(
+                self.ledger_of(ledger), Wanted(reason, everything)
+            ),
+            "revoke": lambda ledger, rows=None, user=None: Revoke(self.ledger_of(ledger), rows, user),
+            "follow_up": lambda ledger: FollowUp(self.ledger_of(ledger)),
+            "audit": lambda ledger: AuditLedger(self.ledger_of(ledger)),
+        }
+        if kind not in kinds:
+            raise ValueError(f"a job is one of {', '.join(kinds)}, not {kind!r}")
+        given = chosen if options is None else {"options": options, **chosen}
+        strange = sorted({*given} - {*signature(kinds[kind]).parameters})
         if strange:  # never passed over: what was meant for a few rows would be done to all
             raise TypeError(f"{kind} is not told {', '.join(strange)}")
-        made: Kind
-        if kind == "run":
-            if isinstance(file, LedgerName):
-                raise TypeError("a run is of a sheet, not of a ledger")
-            made = RunSheet(_sheet_job(file, options, reported.get("ledger"), reported.get("approved"), settings))
-        elif kind == "resume":
-            ledger = self._ledger(file)
-            made = Reconcile(ledger) if reported.get("only_unknown") else Resume(ledger)
-        elif kind == "retry":
-            wanted = Wanted(reported.get("reason"), reported.get("everything", False))
-            made = RetryFailed(self._ledger(file), wanted)
-        elif kind == "revoke":
-            made = Revoke(self._ledger(file), reported.get("rows"), reported.get("user"))
-        else:
-            made = (AuditLedger if kind == "audit" else FollowUp)(self._ledger(file))
+        made = kinds[kind](file, **given)
 
         async def work(course: Course) -> Ending:
             try:
@@ -401,20 +403,20 @@ class BatchShare:
 
     async def status(self, ledger: LedgerLike) -> Summary:
         """The totals of a ledger, also while a run works on it."""
-        return await outputs.status_of(self._ledger(ledger))
+        return await outputs.status_of(self.ledger_of(ledger))
 
     async def results(self, ledger: LedgerLike, target: Name | Named | None = None) -> Placed:
         """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place.
 
         Raises SettingsError for a target that is there and is nothing that batch_share wrote, as it wrote it.
         """
-        return await outputs.results_of(self._ledger(ledger), self._named(target))
+        return await outputs.results_of(self.ledger_of(ledger), self._named(target))
 
     async def report(
         self, ledger: LedgerLike, target: Name | Named | None = None, *, most: int = ROWS_REPORTED
     ) -> Placed:
         """Write a ledger's report for people, one .html file, with the first `most` rows to look at."""
-        return await outputs.report_of(self._ledger(ledger), self._named(target), most)
+        return await outputs.report_of(self.ledger_of(ledger), self._named(target), most)
 
     async def failed_sheet(self, ledger: LedgerLike, target: Name | Named | None = None) -> FailedSheet:
         """Write the failed and invalid rows that can be fixed, as the sheet had them, to be run by themselves.
@@ -422,7 +424,7 @@ class BatchShare:
         A .csv or .xlsx file, beside the sheet unless told where. As `results`; there is no file if there is no such
         row.
         """
-        return await outputs.failed_sheet_of_ledger(self._ledger(ledger), self._named(target))
+        return await outputs.failed_sheet_of_ledger(self.ledger_of(ledger), self._named(target))
 
     async def look(self, sheet: Name, options: SheetOptions | None = None) -> Look:
         """A sheet as it is read: its columns, what each is taken to hold, its first rows, and all that is wrong.
@@ -434,6 +436,22 @@ class BatchShare:
         return await asyncio.to_thread(look_at, path, options or SheetOptions.of(self.settings), self.settings)
 
     async def rows(
+        self, ledger: LedgerLike, *, states: Collection[State | str] | None = None
+    ) -> AsyncIterator[LedgerRow]:
+        """The rows of a ledger, `async for`: in the sheet's order first, then those that it no longer has.
+
+        With `states`, only rows in one of these. Any number of them is read in little memory; while a run works on
+        the ledger, each few hundred are as of their own time. Raises LedgerError, SettingsError.
+        """
+        after = None
+        while True:
+            page = await self.page(ledger, after=after, most=_ROWS_AT_ONCE, states=states)
+            for row in page.rows:
+                yield row
+            if (after := page.next) is None:
+                return
+
+    async def page(
         self,
         ledger: LedgerLike,
         *,
@@ -441,12 +459,11 @@ class BatchShare:
         most: int = 100,
         states: Collection[State | str] | None = None,
     ) -> Page:
-        """At most so many rows of a ledger, those in the sheet's order first, then those that it no longer has.
+        """At most so many of the rows that `rows` gives, for whoever shows them page by page.
 
-        The `next` of a page is what the following one comes `after`. With `states`, only rows in one of these. Also
-        while a run works on it: each page is as of its own time. Raises LedgerError, SettingsError.
+        The `next` of a page is what the following one comes `after`. Raises LedgerError, SettingsError.
         """
-        async with read_ledger(self._ledger(ledger)) as opened:
+        async with read_ledger(self.ledger_of(ledger)) as opened:
             return await page_of(opened, after, most, states)
 
     async def runs(self, most: int = 20, *, add: Sequence[LedgerLike] = ()) -> KnownRuns:
@@ -491,15 +508,14 @@ class BatchShare:
         look = partial(who_has_access, settings, user, lead, minutes, self._watcher)
         return await self._ending(self._begin("access", None, look))
 
-    def ledger_of(self, named: Name) -> LedgerName:
+    def ledger_of(self, named: LedgerLike) -> LedgerName:
         """The ledger that is meant by its own name, by its sheet's, by the Id of a run, or by `last`.
 
         A file that is there is meant before a run. Raises LedgerError, SheetError, HistoryError.
         """
+        if isinstance(named, LedgerName):
+            return named
         return ledger_meant(_file("ledger", named), lambda: self.settings)
-
-    def _ledger(self, named: LedgerLike) -> LedgerName:
-        return named if isinstance(named, LedgerName) else self.ledger_of(named)
 
     def verify_intent(self, lead: str, user: str) -> str:
         """What `verify` will do, in a sentence. Raises SettingsError."""
@@ -552,7 +568,7 @@ class BatchShare:
 
     async def nothing_due(self, ledger: LedgerLike) -> Summary | None:
         """The totals of a ledger if nothing is to be done in it now, else None. Raises LedgerError."""
-        return await outputs.nothing_due(self._ledger(ledger))
+        return await outputs.nothing_due(self.ledger_of(ledger))
 
     def check_notify(self) -> None:
         """Whether what the setting `notify` names, if it is set, can be told. Raises SettingsError."""
@@ -607,17 +623,6 @@ class BatchShare:
                 await job.over()
 
 
-_TAKES: Final[Mapping[str, frozenset[str]]] = {
-    "run": frozenset({"ledger", "approved"}),
-    "resume": frozenset({"only_unknown"}),
-    "retry": frozenset({"reason", "everything"}),
-    "revoke": frozenset({"rows", "user"}),
-    "follow_up": frozenset(),
-    "audit": frozenset(),
-}
-"""What each kind of job can be told."""
-
-
 def _sheet_job(
     sheet: Name,
     options: SheetOptions | None,
@@ -643,33 +648,14 @@ def _file(argument: str, name: Name) -> Path:
     return Path(name)
 
 
-class _Asks:
-    """The Watcher of a program: no questions but those that it wants to be asked."""
+class _Asks(Watcher):
+    """The Watcher of a program, which is asked what it wants to be asked."""
 
     def __init__(self, agrees: Callable[[Preview], bool | Awaitable[bool]] | None) -> None:
-        self._agrees = agrees
-
-    def foresee(self, outlook: Outlook) -> None:
-        """Its progress tells."""
-
-    def wait_turn(self, process: int | None) -> None:
-        """Its progress tells."""
+        self._agrees = agrees or super().agree
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
-        if self._agrees is not None:
-            return self._agrees(preview)
-        preview.check_revokes()
-        return True
-
-    def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - a program answers by its settings
-        return False
-
-    def watch(
-        self,
-        progress: Callable[[], Progress],  # noqa: ARG002 - as every Watcher
-        stop: Callable[[], None],  # noqa: ARG002 - as every Watcher
-    ) -> AbstractAsyncContextManager[None]:
-        return nullcontext()
+        return self._agrees(preview)
 
 
 class _AsksForSheet:

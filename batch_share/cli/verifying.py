@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from batch_share.cli.entry import Asked
 from batch_share.cli.options import Given, takes
 from batch_share.errors import NotConfirmed, SettingsError
 
@@ -42,6 +43,7 @@ def verify(
     from batch_share.cli.screen import console
     from batch_share.cli.work import TerminalWatcher
     from batch_share.library import BatchShare
+    from batch_share.results.wording import ExitCode
 
     settings = given.settings()
     library = BatchShare(settings, watcher=TerminalWatcher(yes=True, json=given["json"]))
@@ -59,8 +61,9 @@ def verify(
         if not typer.confirm("Go on?", err=True):
             raise NotConfirmed
     found = asyncio.run(library.verify(lead, user))
+    code = int(found.standing > 0) if found.error is None else ExitCode.of(found.error)
     if given["json"]:
-        print(json.dumps(as_json(found)))  # noqa: T201 - what was asked for
+        print(json.dumps(as_json(found, code)))  # noqa: T201 - what was asked for
     else:
         out, table = console(), Table(show_edge=False, pad_edge=False)
         for name in ("question", "expected", "seen"):
@@ -84,11 +87,16 @@ def verify(
             out.print(f"{found.standing} shares could not be revoked: run the same command again.", style="red")
         out.print(f"Fit to be sent: {found.file}", soft_wrap=True, highlight=False)
     if found.error is not None:
-        raise found.error
-    return bool(found.standing)
+        if not given["json"]:
+            raise found.error
+        typer.echo(f"batch-share: {found.error}", err=True)  # raised, it would be printed as an object of its own
+    return code
 
 
-def as_json(found: Verified) -> dict[str, object]:
-    """The object that `--json` prints."""
-    at = f"{found.at:%Y-%m-%dT%H:%M:%SZ}"
-    return {"at": at, "file": str(found.file), "standing": found.standing, "answers": [*map(asdict, found.answers)]}
+def as_json(found: Verified, code: int) -> dict[str, object]:
+    """The object that `--json` prints: what was found out, and the error that ended it, if one did."""
+    at, answers = f"{found.at:%Y-%m-%dT%H:%M:%SZ}", [*map(asdict, found.answers)]
+    reported = {"at": at, "file": str(found.file), "standing": found.standing, "answers": answers}
+    if found.error is not None:
+        reported = Asked("verify", None).stopped(found.error, code, found.error.sent_before) | reported
+    return reported

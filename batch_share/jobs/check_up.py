@@ -86,7 +86,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found, in a sentence, and what to do next where there is something to do."""
+    """What one `check` found: its `level`, `words` that say it in a sentence, what to do `next` ("": nothing)."""
 
     check: str
     level: Level

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a job ended: the totals, the error that stopped it early, whether a person did.
+    """How a job ended: its totals (`summary`), the `error` that stopped it early, or `interrupted`: a person did.
 
     `sent` counts the posts, shares and revocations that were. `revoked_earlier` earlier shares were, for rows whose
     action asked for that. `looked_up` counts what settling unknown rows led to: found, absent, again (shared),

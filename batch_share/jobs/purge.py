@@ -57,7 +57,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What is to be deleted and what is kept; afterwards what was `deleted`, and what could not be at last.
+    """What is `old`, to be deleted, and what is `kept`; afterwards what was `deleted`, and what was `kept_at_last`.
 
     With `force`, whatever is still needed may go. Of what is kept of look-ups all that is older than `minutes` goes
     too, and afterwards so many were `forgotten`: it is no more than a saving of calls.

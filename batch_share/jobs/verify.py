@@ -123,7 +123,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What an account does, when that was tried, and the file that tells it, fit to be sent to whoever helps.
+    """What an account does: `answers`, tried until `at` (UTC), in a `file` too, fit to be sent to whoever helps.
 
     `standing` shares could not be revoked; `error` is what stopped it.
     """

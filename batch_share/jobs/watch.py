@@ -175,10 +175,10 @@ class Inbox:
 
 @dataclass(frozen=True, slots=True)
 class SheetOutcome:
-    """How the work on a sheet ended, this time: as a job's Ending, or by what stopped it before its first call.
+    """How the work on a sheet `ended`, this time: as a job's Ending, or by what stopped it before its first call.
 
     `sheet` is where it is now, in a folder with all that was made of it; the totals name the files where they were
-    before it was moved there.
+    before it was moved there. `interrupted`: a person stopped it.
     """
 
     sheet: Path

@@ -57,7 +57,13 @@ class KnownLedger:
 
 @dataclass(frozen=True, slots=True)
 class KnownRun:
-    """A run, with its totals by state. `ended_at` is None while it goes on; if `purged_at`, only this is left."""
+    """A run on this machine; times are UTC, without a zone.
+
+    `id` stands for its `ledger` wherever one is named. It was the run of this `number` on that ledger, of a
+    `command`, for the account at `host`; `sheet` is the name of its sheet, None if it came to none. It began
+    `started_at`; `ended_at`, `ended` (how, in words) and `counts` (the ledger's rows by state then) are None while
+    it goes on, or if it was cut off. If `purged_at`, only this is left of it.
+    """
 
     id: str
     ledger: LedgerName

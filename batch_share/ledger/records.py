@@ -340,7 +340,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """How many rows are where they are for one reason, and the numbers of the `first` of them.
+    """How many `rows` are where they are for one reason, and the numbers of the `first` of them.
 
     `row` is the first, without its cells, and with this reason alone if it has several; its `why` is None for rows
     of too many reasons to be told apart. `is_same`: it is the others' reason word for word, and not only but for
@@ -365,7 +365,7 @@ class Alike:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many rows wait for their time, and when that of the first has come (UTC, without a zone)."""
+    """How many `rows` wait for their start, and when the `first` is due (UTC, without a zone; None: none waits)."""
 
     rows: int = 0
     first: datetime | None = None
@@ -435,7 +435,7 @@ class Occasion(StrEnum):
 class Changes:
     """What taking a sheet in changed: rows that are `new`, known already (`kept`), and no longer there (`gone`).
 
-    Of its leads and users so many were `looked_up`, and `recalled` from earlier look-ups.
+    `occasion` is why it was. Of its leads and users so many were `looked_up`, and `recalled` from earlier look-ups.
     """
 
     new: int

@@ -22,7 +22,21 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """Where a row stands."""
+    """Where a row stands.
+
+    | state | what it means |
+    |---|---|
+    | `pending` | nothing was sent for it yet |
+    | `posting`, `sharing`, `revoking` | a call is under way that posts its activity, shares, revokes |
+    | `posted` | its activity is there, and it is not shared yet |
+    | `accepted`, `ending` | LeadSquared took the request to share, to revoke, and is still processing it |
+    | `shared`, `revoked` | LeadSquared says that this was done |
+    | `ended` | shared, and the time of the share is over |
+    | `to_revoke` | it is to be revoked |
+    | `invalid`, `skipped` | it can't be sent; it need not be |
+    | `failed` | LeadSquared refused it |
+    | `unknown` | a call may have been done: the next run looks that up before it sends anything |
+    """
 
     PENDING = "pending"
     POSTING = "posting"

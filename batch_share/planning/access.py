@@ -58,10 +58,12 @@ _NAMED: Final = 3
 class KnownShare:
     """A share that has not ended: whose, until when (UTC, without a zone), and by which row of which ledger.
 
-    `access` is `read` or `write`; where it is `doubtful`, nobody knows that the share stands, and it is None.
-    What no look-up of a ledger told is "": the lead's number, the user's name and address. Of a ledger that could
-    not be looked at it `is_seen` no more: it is told as it was known before. What another machine shared only
-    LeadSquared's activities tell: it has no `ledger`, and is `doubtful`.
+    `lead_id` and `user_id` are LeadSquared's; `lead_number`, `user_name` and `user_email` are "" where no look-up
+    of a ledger told them. `access` is `read` or `write`; where it is `doubtful`, nobody knows that the share
+    stands, and it is None. It `ends_at` that time. `sheet` is the name of the sheet ("": not known), `sheet_row`
+    the row's number in it, `run_id` the run. Of a ledger that could not be looked at it `is_seen` no more: it is
+    told as it was known before. What another machine shared only LeadSquared's activities tell: it has no
+    `ledger`, and is `doubtful`.
     """
 
     lead_id: str
@@ -98,7 +100,7 @@ class KnownShare:
 
 
 class Access(NamedTuple):
-    """The shares that were asked for, the first to end first. `remarks` say what a person should know of them.
+    """The `shares` that were asked for, the first to end first; `remarks` say what a person should know of them.
 
     `user_ids` are whom the `user` that was asked for may be, none if no ledger knows; of the ledgers that are
     `unseen` is only told what was known of them before.

@@ -385,7 +385,7 @@ def note_move(settings: Settings, old: LedgerName, new: LedgerName, remark: Call
 
 
 class KnownRuns(NamedTuple):
-    """Runs of this machine, newest first. `remarks` say, in a sentence each, what a person should know of them."""
+    """The `runs` of this machine, newest first; `remarks` are sentences about them that a person should know."""
 
     runs: Sequence[KnownRun]
     remarks: Sequence[str]

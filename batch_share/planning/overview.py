@@ -186,16 +186,33 @@ class Counts:
     """What a run does with the rows of a sheet, in numbers: of a plan as of what a run shows before it begins.
 
     Whoever has the rows tells them to `add`, in their order: a plan as they will be, a run as its ledger has them.
-    `account` is what earlier runs left to know of it: the limit that it told, the calls made today. `notes` say how
-    the sheet was read, `user_name` what people call a user. `recalled` names are known from earlier look-ups.
-    `already` are the rows that are skipped for what other ledgers share, `held` for what another job has under way,
-    `repeated` says which repeat another one, `problems` what is wrong in the sheet, cell by cell, `conflicts` are
-    sentences. `revoking` rows share nothing, and only revoke; `claims` are what rows ask to be revoked now:
-    `earlier` shares that are known, `unasked` of them without an Id, of which nobody knows what they revoke.
-    `processing` requests are asked for, those of rows that are left out with them.
-    By their users' Ids, `leads` are all rows to be sent, `due` those whose time has come. `to_look_up` counts those
-    whose lead is still to be looked up, by the surest thing that they say of it; `unknown_users` are to be looked
-    up. `refusal` says why a run would not go on with the ledger.
+
+    | field | what it is |
+    |---|---|
+    | `record`, `settings` | the sheet as it was read, and what the run is to be done with |
+    | `account` | what earlier runs left to know of it: the limit that it told, the calls made today |
+    | `zone` | of the times that the sheet says; None: this machine's |
+    | `notes` | how the sheet was read |
+    | `user_name` | what people call the user with an Id |
+    | `recalled` | names known from earlier look-ups |
+    | `rows`, `states` | all rows; those that were chosen, by the state that the run finds or leaves them in |
+    | `left_out` | rows that were not chosen |
+    | `waiting` | rows that are sent once their time has come |
+    | `processing` | requests that are asked for, those of rows that are left out with them, by state |
+    | `already`, `held` | rows skipped for what other ledgers share, and for what another job has under way |
+    | `repeated` | which row repeats which |
+    | `problems` | what is wrong in the sheet, cell by cell |
+    | `reasons` | why rows are invalid or skipped, the most frequent first |
+    | `revoking`, `reassigning` | numbers of rows that only revoke, and of those that share then |
+    | `claims` | what rows ask to be revoked now |
+    | `earlier`, `unasked` | shares that these revoke; claims without an Id, which may revoke any |
+    | `leads`, `due` | rows to be sent, by user's Id: all, and those whose time has come |
+    | `events` | codes of their activity types |
+    | `access`, `lasting` | how many share what, `read` or `write`; and for how long, in words |
+    | `long` | numbers of rows that share for more than 90 days |
+    | `to_look_up` | rows whose lead is still to be looked up, by the surest thing that they say of it |
+    | `unknown_users` | whom they name and nobody knows yet |
+    | `refusal` | why a run would not go on with the ledger; "": it would |
     """
 
     record: SheetRecord
@@ -468,9 +485,11 @@ _HINTS: Final = {
 
 @dataclass(slots=True, kw_only=True)
 class Overview(Counts):
-    """A plan with its counts: `directory` is who was looked up, `before` what the sheet's own ledger holds.
+    """What `BatchShare.plan` gives: what a run of a sheet would do, with its counts.
 
-    `live` tells which leads other ledgers have shared.
+    `plan` has the rows; `directory` is who was looked up, `before` what the sheet's own ledger holds, and `live`
+    tells which leads other ledgers have shared. `to_send` is how many rows would be shared, `cost` how many calls
+    that takes, `obstacles` why a run would send nothing; `approval()` is what a run can be held to.
     """
 
     plan: Plan
@@ -628,9 +647,10 @@ class LookColumn:
 class Look:
     """A sheet as it was read: `name`, the `worksheet` of all `worksheets` (none in a text file), `header_row`.
 
-    `rows` counts the rows below the headers, `notes` say how it was read. `defaults` say by field what a row has
-    that does not say: from the settings. `problems` are all that keep the sheet, or a row of it, from being sent as
-    far as that can be told without asking LeadSquared; those of the whole sheet have no row.
+    `columns` say what is read of it, `rows` counts the rows below the headers, `notes` say how it was read.
+    `defaults` say by field what a row has that does not say: from the settings. `problems` are all that keep the
+    sheet, or a row of it, from being sent as far as that can be told without asking LeadSquared; those of the
+    whole sheet have no row.
     """
 
     name: str

@@ -64,7 +64,7 @@ _FALLBACK: Final = {Field.ACCESS: "read", Field.NOTE: DEFAULT_NOTE}
 
 @dataclass(frozen=True, slots=True)
 class SheetOptions:
-    """How a sheet is read, and which of its rows are meant."""
+    """How a sheet is `read`, and the `selection` of its rows that are meant."""
 
     read: ReadOptions = field(default_factory=ReadOptions)
     selection: Selection = field(default_factory=Selection)
@@ -501,7 +501,12 @@ _BINDING: Final = (
 
 
 class Approval(BaseModel):
-    """What was approved: the sheet as it was read, and the settings that give it meaning. It holds no key."""
+    """What was approved: the sheet as it was read, and the settings that give it meaning. It holds no key.
+
+    `sheet` is the sheet's name, `digest` of its bytes and of all that changes what its rows mean; `settings` are
+    those that a run is held to, `activity_types` the codes that names were found to stand for. `version` is that of
+    this form, for what is saved.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -290,12 +290,13 @@ _GONE: Final = "gone-"
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A row of a ledger: its number and cells in the sheet, its `state`, and why it is in it, in a sentence.
+    """A row of a ledger: its number (`row`) and `cells` in the sheet, its `state`, and the `reason`, in a sentence.
 
     `lead_id` and `user_id` are LeadSquared's, "" where the row is invalid; `user` is the user's name or e-mail
     address, else the Id. `access` is read, write or "" (it shares nothing). `until` is when its share ends, or
-    would (UTC, without a zone; None: that is reckoned from when it is shared, for `minutes`). `revoke_id` is the
-    request that revokes the share. If `is_in_sheet` is false, the sheet has lost the row since it was taken in.
+    would (UTC, without a zone; None: that is reckoned from when it is shared, for `minutes`). `activity_id` is its
+    activity's Id, `request_id` that of the request that shares and `revoke_id` of the one that revokes, None where
+    there is none that is known. If `is_in_sheet` is false, the sheet has lost the row since it was taken in.
     """
 
     row: int
@@ -316,7 +317,7 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a ledger; `next` is where the following page begins, None if no row is left."""
+    """Some `rows` of a ledger; `next` is where the following page begins, None if no row is left."""
 
     rows: Sequence[LedgerRow]
     next: str | None
@@ -560,7 +561,7 @@ _LONGEST_TITLE: Final = 31
 
 @dataclass(frozen=True, slots=True)
 class FailedSheet:
-    """Where the sheet of failed rows is, None if there is none; `remark` is what a person should know of it."""
+    """Its `path`, None if there are no rows to fix and so no sheet; `remark` is what a person should know of it."""
 
     path: Path | None = None
     remark: str | None = None

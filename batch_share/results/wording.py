@@ -697,7 +697,19 @@ def spell_guards(settings: Settings, deed: str = "send") -> str:
 
 
 class ExitCode(IntEnum):
-    """How a command ends; of several, the most urgent: 1, 4, 2, 3, 5, 6."""
+    """How a command ends; of several, the most urgent: 1, 4, 2, 3, 5, 6.
+
+    | code | what it means |
+    |---|---|
+    | 0 | all that was to be done was |
+    | 1 | not all was: trying again may do it |
+    | 2 | the command, a setting or the sheet is to be corrected |
+    | 3 | rows failed, are invalid, or need a person's look |
+    | 4 | rows are unknown |
+    | 5 | rows are accepted, and still being processed |
+    | 6 | nothing was sent, since shares have ended that may be renewed |
+    | 130 | a person ended it |
+    """
 
     DONE = 0
     NOT_DONE = 1
@@ -747,7 +759,7 @@ class Summary:
     `states` are of the rows of the sheet, `earlier` of those that only earlier sheets had and of which something is
     at LeadSquared, or may be. `corrected` rows, by the name of the file, are as that has them.
     `troubles` are all reasons why rows are, the most frequent first, `skipped` those why most rows are skipped.
-    `run` is the Id of the ledger's last run.
+    `run` is the Id of the last run of `ledger`, `results` where these were written (None: they were not).
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
     activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself. `noticed` rows have

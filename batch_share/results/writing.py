@@ -195,7 +195,7 @@ _NOW_IN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where an output is; `remark` is what a person should know of it."""
+    """The `path` where an output is; `remark` is what a person should know of it."""
 
     path: Path
     remark: str | None = None

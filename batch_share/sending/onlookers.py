@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter, deque
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -198,7 +198,7 @@ MOST_SHARES: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Calls that are left to be made, at least, and at which `rate`; with a `bulk_rate`, many rows to a call.
+    """The `calls` that are left to be made, at least, and at which `rate`; with a `bulk_rate`, many rows to a call.
 
     `follow_up`: those that ask for the status of shares are counted.
     """
@@ -263,19 +263,25 @@ class Pace:
 class Preview:
     """What a run is about to do, for a person to agree to.
 
-    `changes` is None when the ledger knew this very sheet with these very options; else `notes` say what a person
-    should know of how it was read. `cut_off` rows were under way
-    when an earlier process was cut off: unknown, and looked up. `pace` is the one that the run begins with,
-    `to_do` the rows that it will send, by state, `events` how many activity types they are of;
-    `skipped` the most frequent reasons for which rows are skipped; `waiting` rows are not sent before their time.
-    `revoked_earlier` are shares of earlier runs, for rows whose action asks for that.
-    `deed` is what is done with them, in a word or two, `told` what else a person should know of it.
-    `earlier` rows are of sheets before this one, and not in it. `plan` is what `plan --json` would print just now,
-    None where rows are tried again or revoked.
-    `activities` are the types that are posted, by code, each with its name ("": not known).
-    `to_share` says what the rows would give, None where they are tried again or revoked; its times are told as
-    of `zone`, the account's if it is known, else (None) this machine's.
-    `is_verified`: somebody has tried the account on this machine.
+    | field | what it is |
+    |---|---|
+    | `sheet`, `host`, `settings` | which sheet, by which API, as what is set says |
+    | `states` | all rows by state |
+    | `to_do` | the rows that will be sent, by state |
+    | `deed` | what is done with them, in a word or two |
+    | `changes` | what taking the sheet in changed; None: nothing, it is the very one with the very options |
+    | `notes` | what a person should know of how it was read; `reported`: what else |
+    | `cut_off` | rows that were under way when an earlier process was cut off: unknown, and looked up |
+    | `pace` | the one that the run begins with |
+    | `events`, `activities` | how many activity types are posted; each by code, with its name ("": not known) |
+    | `skipped` | the most frequent reasons for which rows are skipped |
+    | `waiting` | rows that are not sent before their time |
+    | `revoked_earlier` | shares of earlier runs, for rows whose action asks for that |
+    | `earlier` | rows of sheets before this one, and not in it |
+    | `to_share` | what the rows would give; None where they are tried again or revoked |
+    | `zone` | of the times that are told: the account's; None: this machine's |
+    | `plan` | what `plan --json` would print just now; None as for `to_share` |
+    | `is_verified` | whether somebody has tried the account on this machine |
     """
 
     sheet: SheetRecord
@@ -348,7 +354,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What only a person can answer, and no `--yes` does: lines `told` before the `question`."""
+    """What only a person can answer, and no `--yes` does: lines `reported` before the `question`."""
 
     reported: Sequence[str]
     question: str
@@ -358,8 +364,9 @@ class Doubt:
 class Outlook:
     """What a sheet says by itself, before its people are looked up: what is wrong needs no look-up to be told.
 
-    `wrong` of its `rows` can't be sent, for `mistakes`, the most frequent first. So many `people` are to be looked
-    up, `kept` others are known from earlier look-ups; it takes `least` to `most` calls, and `seconds` at most.
+    `wrong` of the `rows` of `sheet`, its name, can't be sent, for `mistakes`, the most frequent first. So many
+    `people` are to be looked up, `kept` others are known from earlier look-ups; it takes `least` to `most` calls,
+    and `seconds` at most.
     """
 
     sheet: str
@@ -376,29 +383,41 @@ class Outlook:
 class Waiter(Protocol):
     """Whoever may have to wait for the account."""
 
-    def wait_turn(self, process: int | None) -> None:
+    def wait_turn(self, process: int | None) -> None:  # noqa: ARG002 - for whoever tells it
         """The account is in use on this machine, by this process if that is known: called before each wait."""
+        return
 
 
 class Watcher(Waiter, Protocol):
-    """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop."""
+    """Whoever looks on: agrees to the plan, shows progress, passes on a wish to stop.
 
-    def foresee(self, outlook: Outlook) -> None:
+    What a subclass does not say is as for a program that nobody watches: nothing is shown, no doubt is sure.
+    """
+
+    def foresee(self, outlook: Outlook) -> None:  # noqa: ARG002 - for whoever shows it
         """Called before look-ups that take a while."""
+        return
 
     def agree(self, preview: Preview) -> bool | Awaitable[bool]:
         """Show what will happen; False ends the job before anything is sent.
 
-        An answer that is awaited may take its time: the account is left to other jobs meanwhile.
+        An answer that is awaited may take its time: the account is left to other jobs meanwhile. May raise
+        BatchShareError, which ends the job too: TooManyRevokes where nobody can be asked.
         """
+        preview.check_revokes()
+        return True
 
-    def is_sure(self, doubt: Doubt) -> bool:
+    def is_sure(self, doubt: Doubt) -> bool:  # noqa: ARG002 - for whoever can ask
         """Ask about a doubt; False also where there is nobody to ask."""
+        return False
 
     def watch(
-        self, progress: Callable[[], Progress], stop: Callable[[], None]
+        self,
+        progress: Callable[[], Progress],  # noqa: ARG002 - for whoever shows it
+        stop: Callable[[], None],  # noqa: ARG002 - for whoever ends it
     ) -> AbstractAsyncContextManager[None]:
         """Entered while calls are made: `progress` gives how far they are, `stop` ends them as `Job.stop` does."""
+        return nullcontext()
 
 
 # ------------------------------------------------------------------------------------------- for programs

@@ -43,9 +43,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SheetMapping:
-    """By header what its column holds (a Field's value, mx_Custom_1 and so on, `ignore`), by word what it means.
+    """`columns` say by header what a column holds: a Field's value, mx_Custom_1 and so on, `ignore`.
 
-    `words` are those of the sheet's own language, as `word_key` has them; `dates` says what comes first in dates.
+    `words` say what words of the sheet's own language mean, as `word_key` has them; `dates` what comes first in
+    dates.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)

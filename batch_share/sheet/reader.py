@@ -85,9 +85,10 @@ SHEET_SUFFIXES: Final = TEXT_SUFFIXES | WORKBOOK_SUFFIXES
 class ReadOptions:
     """How a sheet is to be read: which `worksheet`, which `header_row` (from 1), which column holds what.
 
-    Where the `mapping` says nothing of columns, what lies in `memory` counts: the folder of what was said of sheets
-    with the same headers. `encoding` is a text file's, by any name that Python has for it; None: its bytes tell. A
-    workbook says its own. Raises SettingsError for one that is none.
+    Where the `mapping` says nothing of columns, what lies in `memory` counts: the folder of what was said of
+    sheets with the same headers. `encoding` is a text file's, by any name that Python has for it; None: its bytes
+    tell. A workbook says its own. What a sheet may hold at most is said by `limits`. Raises SettingsError for one
+    that is none.
     """
 
     worksheet: str | None = None

@@ -148,7 +148,7 @@ class ShareRow:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a sheet: where, in words and by its `cause`, and what to do, if the words don't say.
+    """What is wrong with a sheet: where, in words (`text`) and by its `cause`; a `hint` if the words lack one.
 
     `row` is its number in the sheet, None where it is about the whole; `column` its header, "" where it is about
     the whole row; `value` what the cell says, "" if nothing.

@@ -74,13 +74,14 @@ async def test_every_kind_of_job_is_started_in_one_way(tmp_path: Path) -> None:
             await bs.start("resume", it.ledger, only_unknown=True),
             await bs.start("retry", it.ledger, reason="gone"),
             await bs.start("follow_up", it.ledger),
+            await bs.start("audit", it.ledger),
             await bs.start("revoke", it.ledger, rows="2-3"),
         ]
-        with pytest.raises(BatchShareError, match="is working on it"):  # five at once on one ledger
+        with pytest.raises(BatchShareError, match="is working on it"):  # six at once on one ledger
             await others[1]
         for job in others:
             await job.over()
-        assert len({job.id for job in (run, *others)}) == 6
+        assert len({job.id for job in (run, *others)}) == 7
         await (await bs.start("revoke", it.ledger, rows="2-4"))
         assert (await bs.status(it.ledger)).states == {State.SHARED: 9, State.REVOKED: 3}
 

@@ -6,12 +6,15 @@ import asyncio
 import sqlite3
 from contextlib import closing
 from functools import partial
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 from trial import CREATE, SHARE, Fault, envelope, sheet_rows, trial
 from turns import account_turn
 
+import batch_share
 from batch_share import (
     AccessDenied,
     Approval,
@@ -24,6 +27,7 @@ from batch_share import (
     SettingsError,
     SheetError,
     State,
+    library,
 )
 from batch_share.ledger.known import FILE as HISTORY
 from batch_share.outputs import Named
@@ -38,6 +42,29 @@ if TYPE_CHECKING:
 
     from batch_share import Preview
     from batch_share.sandbox.wire import Reply, SandboxCall
+
+
+async def test_the_example_of_the_package_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its text is taken from where people read it, and run as it stands: a bad row, a failed one, two revoked."""
+    words = str(batch_share.__doc__)
+    example = dedent(words[words.index("    import asyncio") : words.index("\n\nWhat stops a job")])
+    async with trial(tmp_path, Fault(CREATE, [3], envelope(500, "Lead does not exist")), rows=6) as it:
+        it.write([*sheet_rows(6), ["nobody", *sheet_rows(1)[0][1:]]])
+        for name, value in (it.settings(workers=1).model_dump(exclude_unset=True)).items():
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            monkeypatch.setenv(f"BATCH_SHARE_{name.upper()}", str(plain))
+        monkeypatch.chdir(tmp_path)
+        ran: dict[str, Any] = {}
+        await asyncio.to_thread(exec, example, ran)
+        assert (ran["code"], it.live()) == (ExitCode.SOME_FAILED, 2)
+    planned, ended, failed, invalid, left = capsys.readouterr().out.splitlines()
+    assert planned.startswith("6 to send, ")
+    assert ended == "7 rows: 5 shared, 1 invalid, 1 failed "
+    assert failed.startswith("4 ")
+    assert invalid.startswith("8 ")
+    assert left == "2 shares give access"
 
 
 async def test_every_job_does_what_its_command_does(tmp_path: Path) -> None:
@@ -168,7 +195,7 @@ async def test_what_is_empty_is_refused_and_not_taken_for_all(tmp_path: Path, bl
         before = it.sandbox.report()["total_calls"], await bs.status(it.ledger)
         of_unknown = partial(bs.resume, only_unknown=True)
         on_ledgers = (bs.resume, of_unknown, bs.retry, bs.revoke, bs.follow_up, bs.status, bs.results)
-        views = (bs.rows, bs.report, bs.failed_sheet)
+        views = (bs.page, bs.report, bs.failed_sheet)
         jobs: list[tuple[str, Callable[[], Coroutine[Any, Any, object]]]] = [
             ("sheet", partial(bs.plan, blank)),
             ("sheet", partial(bs.run, blank)),
@@ -241,9 +268,9 @@ async def test_rows_come_page_by_page_in_the_sheets_order_each_once(tmp_path: Pa
         await bs.run(tmp_path / "leads.csv")
         it.write([*sheet_rows(12)[1:], ["nobody", *sheet_rows(1)[0][1:]]])
         await bs.run(tmp_path / "leads.csv")
-        pages = [await bs.rows(it.ledger, most=5)]
+        pages = [await bs.page(it.ledger, most=5)]
         while pages[-1].next is not None:
-            pages.append(await bs.rows(it.ledger, most=5, after=pages[-1].next))
+            pages.append(await bs.page(it.ledger, most=5, after=pages[-1].next))
         shown = [row for page in pages for row in page.rows]
         assert [len(page.rows) for page in pages] == [5, 5, 3]
         assert [row.row for row in shown] == [*range(2, 14), 2]
@@ -255,11 +282,29 @@ async def test_rows_come_page_by_page_in_the_sheets_order_each_once(tmp_path: Pa
         assert last.activity_id
         assert last.request_id
         assert last.until is not None
-        found = await bs.rows(it.ledger, states=["failed", State.INVALID])
+        found = await bs.page(it.ledger, states=["failed", State.INVALID])
         assert [row.state for row in found.rows] == [State.FAILED, State.INVALID]
         assert "Lead does not exist" in found.rows[0].reason
         assert found.rows[1].reason.startswith("Row 13, Lead Id 'nobody': ")
         assert found.next is None
+
+
+async def test_all_rows_come_in_one_loop_however_many_pages_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "_ROWS_AT_ONCE", 5)
+    bad = Fault(SHARE, [2], envelope(500, "Lead does not exist"))
+    async with trial(tmp_path, bad) as it, BatchShare(it.settings(workers=1)) as bs:
+        await bs.run(tmp_path / "leads.csv")
+        assert [row.row async for row in bs.rows(it.ledger)] == [*range(2, 14)]
+        assert [row.row async for row in bs.rows(tmp_path / "leads.csv", states=["failed"])] == [3]
+        assert [row async for row in bs.rows(it.ledger, states=["invalid"])] == []
+        async for _ in bs.rows(it.ledger):  # whoever has seen enough leaves nothing open
+            break
+        await bs.revoke(it.ledger)
+        for given in ({"states": ["lost"]}, {"states": "failed"}):
+            with pytest.raises(SettingsError, match="each is one of pending"):
+                await anext(bs.rows(it.ledger, **given))
 
 
 async def test_rows_can_be_looked_at_while_a_run_works_on_them(tmp_path: Path) -> None:
@@ -267,7 +312,7 @@ async def test_rows_can_be_looked_at_while_a_run_works_on_them(tmp_path: Path) -
 
     async def looking(step: Step, call: SandboxCall) -> Reply:
         if call.endpoint == CREATE and not seen:
-            seen.append(len((await bs.rows(it.ledger, states=[State.PENDING, State.POSTING])).rows))
+            seen.append(len((await bs.page(it.ledger, states=[State.PENDING, State.POSTING])).rows))
         return await step(call)
 
     async with trial(tmp_path, looking) as it, BatchShare(it.settings()) as bs:
@@ -282,7 +327,7 @@ async def test_a_page_that_there_can_not_be_is_refused(tmp_path: Path, setting: 
     async with trial(tmp_path, rows=1) as it, BatchShare(it.settings()) as bs:
         await bs.run(tmp_path / "leads.csv")
         with pytest.raises(SettingsError) as refused:
-            await bs.rows(it.ledger, **given)
+            await bs.page(it.ledger, **given)
         assert refused.value.setting == setting
 
 

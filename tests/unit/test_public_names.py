@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import re
 import subprocess
 import sys
+from enum import StrEnum
 
 import pytest
 
@@ -31,6 +35,32 @@ def test_the_public_names_are_these() -> None:
 def test_each_public_name_is_there_and_documented() -> None:
     for name in batch_share.__all__:
         assert getattr(batch_share, name).__doc__
+
+
+def test_each_field_of_a_public_class_is_documented() -> None:
+    """In its class's words, in backticks; of Settings by the text that each option's help has."""
+    for name in batch_share.__all__:
+        kind = getattr(batch_share, name)
+        if not isinstance(kind, type) or kind is batch_share.Settings:
+            continue
+        fields = [each.name for each in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+        fields += getattr(kind, "_fields", ())
+        fields += getattr(kind, "model_fields", ())
+        if issubclass(kind, BaseException):
+            fields += re.findall(r"self\.(\w+) =", inspect.getsource(kind))
+        if issubclass(kind, StrEnum) and kind is batch_share.State:
+            fields += list(kind)
+        words = "".join(each.__doc__ or "" for each in kind.__mro__)
+        for field in fields:
+            assert field.startswith("_") or f"`{field}`" in words, f"{name}.{field}"
+
+
+def test_each_method_of_a_public_class_is_documented() -> None:
+    for name in batch_share.__all__:
+        kind = getattr(batch_share, name)
+        for method, found in vars(kind).items() if isinstance(kind, type) else ():
+            if not method.startswith("_") and (inspect.isroutine(found) or isinstance(found, property)):
+                assert inspect.getdoc(found) or method.startswith("model_"), f"{name}.{method}"
 
 
 def test_importing_it_imports_nothing_heavy() -> None:
