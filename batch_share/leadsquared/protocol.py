@@ -554,6 +554,12 @@ def _read_id(answer: Answer, names: Sequence[str]) -> Outcome:
     places = [message, whole] if isinstance(message, dict) else [whole]
     found = next(filter(None, (usable_id(text_of(each, name)) for each in places for name in names)), "")
     if isinstance(judged, Refused):
+        left = [value]  # what was refused made nothing, so an Id contradicts that wherever it stands
+        while left and not found:
+            each = left.pop()
+            if isinstance(each, dict):
+                found = next(filter(None, (usable_id(text_of(each, name)) for name in names)), "")
+            left += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
         words = f"the answer is a failure, but holds an Id: {judged.words}"
         return Lost(words, answer.status) if found else judged
     if judged.said != "success":

@@ -370,6 +370,18 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
         answer(500, MISSING | {"Message": {"Id": ACTIVITY}}),
         Lost(f"{BOTH}: RelatedProspectId is missing", 500),
     ),
+    "500, an MX type, though an Id is somewhere in it": (
+        answer(500, MISSING | {"Result": {"Made": [{"ProspectActivityId": ACTIVITY}]}}),
+        Lost(f"{BOTH}: RelatedProspectId is missing", 500),
+    ),
+    "200, the error envelope, though Ids are listed": (
+        answer(200, MISSING | {"Message": [{"Id": ACTIVITY}, {"Id": REQUEST}]}),
+        Lost(f"{BOTH}: RelatedProspectId is missing", 200),
+    ),
+    "500, an MX type, with the Id of a lead and of no activity": (
+        answer(500, MISSING | {"Data": [{"RelatedProspectId": ACTIVITY, "Id": " "}, None, 7]}),
+        Refused("RelatedProspectId is missing", MISSING["ExceptionType"], 500),
+    ),
     "404, though an Id is there": (
         answer(404, {"Message": {"Id": ACTIVITY}}),
         Lost(f'{BOTH}: HTTP 404: {{"Message": {{"Id": "{ACTIVITY}"}}}}', 404),
