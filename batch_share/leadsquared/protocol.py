@@ -128,12 +128,13 @@ class Throttled:
 class Denied:
     """Not done, and nothing else will be either: the keys or their user were refused, or the API is not there.
 
-    `path` is of the API that is not there.
+    `path` is of the API that is not there. `is_page`: the answer was a web page, as those are that stand between.
     """
 
     words: str
     status: int
     path: str = ""
+    is_page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -752,7 +753,8 @@ def judge(answer: Answer) -> Judged | Failure:
         return throttled(said, answer)
     words = answer.redact(said)
     if status in {401, 403}:
-        return Denied(words, status)
+        is_page = status == 403 and value is NOT_JSON and answer.body.lstrip().startswith(b"<")
+        return Denied(words, status, is_page=is_page)
     is_refusal = reported == "failed" or (reported == "error" and kind.startswith("MX"))
     if status in {400, 404} or (is_refusal and (200 <= status < 300 or status == 500)):
         return Refused(words, answer.redact(kind), status)

@@ -303,6 +303,8 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     ),
     "401, empty": (answer(401), Denied("HTTP 401 with an empty body", 401)),
     "401, HTML": (answer(401, PAGE), Denied("HTTP 401: Bad gateway", 401)),
+    "403, HTML": (answer(403, PAGE), Denied("HTTP 403: Bad gateway", 403, is_page=True)),
+    "403, empty": (answer(403), Denied("HTTP 403 with an empty body", 403)),
     "403, no throttle": (answer(403, UNTYPED), Denied("Something went wrong", 403)),
     "403, an MX type": (answer(403, MISSING), Denied("RelatedProspectId is missing", 403)),
     # Definite refusals.
