@@ -51,10 +51,10 @@ def is_blank(value: object) -> bool:
     return isinstance(value, str) and not value.strip()
 
 
-def first_of(named: Sequence[str]) -> str:
-    """The first five, and how many others there are."""
-    more = f" and {len(named) - 5:,} more" if len(named) > 5 else ""
-    return f"{', '.join(named[:5])}{more}"
+def first_of(named: Sequence[str], most: int = 5) -> str:
+    """The first five, or `most`, and how many others there are."""
+    more = f" and {len(named) - most:,} more" if len(named) > most else ""
+    return f"{', '.join(named[:most])}{more}"
 
 
 class BatchShareError(Exception):
