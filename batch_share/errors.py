@@ -51,10 +51,10 @@ def is_blank(value: object) -> bool:
     return isinstance(value, str) and not value.strip()
 
 
-def first_of(named: Sequence[str]) -> str:
-    """The first five, and how many others there are."""
-    more = f" and {len(named) - 5:,} more" if len(named) > 5 else ""
-    return f"{', '.join(named[:5])}{more}"
+def first_of(named: Sequence[str], most: int = 5) -> str:
+    """The first five, or `most`, and how many others there are."""
+    more = f" and {len(named) - most:,} more" if len(named) > most else ""
+    return f"{', '.join(named[:most])}{more}"
 
 
 class BatchShareError(Exception):
@@ -271,11 +271,17 @@ class AccountClosed(BatchShareError):
 
 
 class AccessDenied(BatchShareError):
-    """LeadSquared answered 401, or a 403 that is no throttle: `status` is the code, `words` the API's own."""
+    """LeadSquared answered 401, or a 403 that is no throttle: `status` is the code, `words` the API's own.
 
-    def __init__(self, status: int, words: str) -> None:
+    With `is_page` the answer was a web page: LeadSquared's are none, so something between may have refused it.
+    """
+
+    def __init__(self, status: int, words: str, *, is_page: bool = False) -> None:
         refused = f"LeadSquared refused access (HTTP {status}): {sentence(words or 'no reason given')}"
         check = "Check the keys, that they belong to an administrator, and that the host is your region's."
+        if is_page:
+            refused = f"A web page came instead of LeadSquared's answer: {sentence(words)}"
+            check = "If it is of a web filter, firewall or proxy, have it let the host through."
         super().__init__(f"{refused} {check}", problem=refused, hint=check)
         self.status = status
         self.words = words

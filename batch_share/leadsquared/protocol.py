@@ -128,12 +128,13 @@ class Throttled:
 class Denied:
     """Not done, and nothing else will be either: the keys or their user were refused, or the API is not there.
 
-    `path` is of the API that is not there.
+    `path` is of the API that is not there. `is_page`: the answer was a web page, as those are that stand between.
     """
 
     words: str
     status: int
     path: str = ""
+    is_page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -554,6 +555,12 @@ def _read_id(answer: Answer, names: Sequence[str]) -> Outcome:
     places = [message, whole] if isinstance(message, dict) else [whole]
     found = next(filter(None, (usable_id(text_of(each, name)) for each in places for name in names)), "")
     if isinstance(judged, Refused):
+        left = [value]  # what was refused made nothing, so an Id contradicts that wherever it stands
+        while left and not found:
+            each = left.pop()
+            if isinstance(each, dict):
+                found = next(filter(None, (usable_id(text_of(each, name)) for name in names)), "")
+            left += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
         words = f"the answer is a failure, but holds an Id: {judged.words}"
         return Lost(words, answer.status) if found else judged
     if judged.said != "success":
@@ -746,7 +753,8 @@ def judge(answer: Answer) -> Judged | Failure:
         return throttled(said, answer)
     words = answer.redact(said)
     if status in {401, 403}:
-        return Denied(words, status)
+        is_page = status == 403 and value is NOT_JSON and answer.body.lstrip().startswith(b"<")
+        return Denied(words, status, is_page=is_page)
     is_refusal = reported == "failed" or (reported == "error" and kind.startswith("MX"))
     if status in {400, 404} or (is_refusal and (200 <= status < 300 or status == 500)):
         return Refused(words, answer.redact(kind), status)

@@ -221,7 +221,7 @@ async def before_repeating(
     if isinstance(outcome, Denied):
         if outcome.path:
             raise NoSuchApi(session.client.base_url, outcome.path, outcome.words)
-        raise AccessDenied(outcome.status, outcome.words)
+        raise AccessDenied(outcome.status, outcome.words, is_page=outcome.is_page)
     if isinstance(outcome, Throttled):
         heed(session, outcome, bulk=bulk)
         rate, reported = (session.bulk_pacer if bulk else session.pacer).rate, outcome.rate and str(outcome.rate)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from rapidfuzz import fuzz, process
 
 from batch_share.common import ascii_lower
-from batch_share.errors import SheetError
+from batch_share.errors import SheetError, first_of
 from batch_share.sheet.values import WORDS, Kind, kind_of
 
 if TYPE_CHECKING:
@@ -150,6 +150,10 @@ _ENOUGH: Final = 3
 _NEARLY_ALL: Final = 0.8
 """The part of them that has to be of one kind then: a fifth may be words, such as “unknown”."""
 
+_MOST_SHOWN: Final = 10
+"""Headers that a sentence shows at the most: of a sheet with hundreds it would be pages."""
+
+_LONGEST_SHOWN: Final = 60  # characters of one: half a line of a terminal
 _SHOWN: Final = 3  # of cells or columns: enough to tell what is meant, and a sentence stays one
 _NO_NAMES: Final = "not e-mail addresses or Ids in most of the first rows, and a name does not say which user it is"
 _UNQUOTED: Final = frozenset('"$`\\!%')
@@ -355,11 +359,11 @@ def _check_headers(path: Path, columns: Sequence[str]) -> None:
     first = next((index for index, header in enumerate(columns) if header.strip()), 0)
     blank = [letters(index) for index, header in enumerate(columns) if index > first and not header.strip()]
     if blank:
-        raise SheetError(path, f"column {', '.join(blank)} has no header: name it or remove it")
+        raise SheetError(path, f"column {_first_ten(blank)} has no header: name it or remove it")
     counts = Counter(header.casefold() for header in columns if header)
     twice = [f"{name!r} ({letters(index)})" for index, name in enumerate(columns) if counts[name.casefold()] > 1]
     if twice:
-        raise SheetError(path, f"a header is there more than once: {', '.join(twice)}. Rename or remove one")
+        raise SheetError(path, f"a header is there more than once: {_first_ten(twice)}. Rename or remove one")
 
 
 def _mapped(path: Path, columns: Sequence[str], mapping: Mapping[str, str]) -> dict[int, Field | str]:
@@ -469,7 +473,7 @@ def _which_user(
     unread = f" {_quoted(columns, unusable)}: {_NO_NAMES}." if unusable else ""
     return SheetError(
         path,
-        f"which {reported} Add what is meant: {', '.join(options)}{f'.{unread[:-1]}' if unread else ''}",
+        f"which {reported} Add what is meant: {first_of(options)}{f'.{unread[:-1]}' if unread else ''}",
         problem=f"Which {reported}{unread}",
         hint="Say which column holds the user.",
     )
@@ -477,7 +481,15 @@ def _which_user(
 
 def _quoted(columns: Sequence[str], places: Iterable[int]) -> str:
     *others, last = [repr(columns[index]) for index in places]
+    if len(others) >= _MOST_SHOWN:
+        return _first_ten([*others, last])
     return f"{', '.join(others)} and {last}" if others else last
+
+
+def _first_ten(names: Sequence[str]) -> str:
+    """As many of these as a sentence can show, each as far as a person needs it, and how many more there are."""
+    shown = [name if len(name) <= _LONGEST_SHOWN else f"{name[: _LONGEST_SHOWN - 1]}…" for name in names]
+    return first_of(shown, _MOST_SHOWN)
 
 
 def _person(cells: Sequence[str]) -> Field | None:
@@ -515,7 +527,7 @@ def _by_phone(path: Path, columns: Sequence[str], phone: int, surer: Sequence[in
         f"column says which lead it is? {columns[phone]!r} holds phone numbers, and {_quoted(columns, surer)} "
         f"{those} {Kind.EMAIL}, which are surer."
     )
-    options = [map_option(columns[index], Field.LEAD_EMAIL) for index in surer]
+    options = [map_option(columns[index], Field.LEAD_EMAIL) for index in surer[:_SHOWN]]
     options.append(map_option(columns[phone], Field.LEAD_PHONE))
     return SheetError(
         path,
@@ -559,7 +571,7 @@ def _missing(
     for role in missing:
         taken = [header for headers in close for header, _ in headers if len(headers) == 1]
         close += filter(None, [_close(role, columns, {at: left[at] for at in left if columns[at] not in taken})])
-    there = ", ".join(repr(column) for column in columns)
+    there = _first_ten([*map(repr, columns)])
     people = _INTENT | _STATE
     named = [
         index

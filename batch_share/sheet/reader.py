@@ -222,7 +222,7 @@ def _why_none(path: Path, options: ReadOptions, seen: Iterable[Table]) -> SheetE
 
 
 def check_sheet_file(path: Path) -> None:
-    """Raises SheetError if there is no such file, or a folder in its place, or if its name can't be kept."""
+    """Raises SheetError for what is no file, as a folder or a stream, and for a name that can't be kept."""
     if not is_spelled(path):
         raise SheetError(Path(spelled(path.name)), "its name, or that of its folder, is not UTF-8: rename it")
     if path.is_dir():
@@ -234,7 +234,8 @@ def check_sheet_file(path: Path) -> None:
             hint="Choose a sheet in it.",
         )
     if not path.is_file():
-        raise SheetError(path, "there is no such file")
+        is_stream = path.exists() or str(path) == "-"
+        raise SheetError(path, "a stream: save it to a file first" if is_stream else "there is no such file")
 
 
 def _tables(path: Path, options: ReadOptions) -> Generator[Table]:

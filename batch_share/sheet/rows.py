@@ -66,8 +66,8 @@ class Selection:
                 raise SettingsError("rows", f"{part!r} is no range of rows: write 5-40, or 5-40,50")
             ranges.append((int(match[1]), int(match[2] or match[1])))
         for each in only:
-            name, equals, value = (part.strip() for part in each.partition("="))
-            if not equals or not name:
+            name, _, value = (part.strip() for part in each.partition("="))
+            if not name or not value:  # Region=$REGION, where that was never set, means no blank cells
                 wrong = f"{each!r} is no condition: write a column, =, and what it says: Region=North"
                 raise SettingsError("only", wrong)
             conditions.append((name, value))
@@ -91,11 +91,20 @@ class Selection:
         """Says of each row, in order, whether it is chosen. Raises SheetError for a column that is not there."""
         wanted: list[tuple[int, str]] = []
         for name, value in self.only:
-            places = [index for index, header in enumerate(columns) if squeeze(header) == squeeze(name)]
+            for alike in (str.casefold, squeeze):  # as it is written, else but for signs and spaces
+                places = [index for index, header in enumerate(columns) if alike(header) == alike(name)]
+                if places:
+                    break
             if not places:
                 reported = f"names a column {name!r} that is not there.{suggest(name, columns)}"
                 problem = f"The choice of rows {reported}"
                 raise SheetError(path, f"--only {reported}", problem=problem, hint="Name a column of the sheet.")
+            if len(places) > 1:
+                reported = (
+                    f"names a column {name!r} and there are {' and '.join(repr(columns[at]) for at in places)}"
+                )
+                problem = f"The choice of rows {reported}"
+                raise SheetError(path, f"--only {reported}", problem=problem, hint="Name it as the sheet does.")
             wanted.append((places[0], value.lower()))
         taken = 0
 

@@ -136,6 +136,11 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         "Not all of the 3 canary rows were shared: 2 shared, 1 failed. Row 4: no such lead. The rest was not",
         {"rows": 3, "sheet_row": 4, "reason": "no such lead"},
     ),
+    (
+        AccessDenied(403, "HTTP 403: Blocked.", is_page=True),
+        "A web page came instead of LeadSquared's answer: HTTP 403: Blocked. If it is of a web filter,",
+        {"words": "HTTP 403: Blocked."},
+    ),
     (AccessDenied(403, ""), "LeadSquared refused access (HTTP 403): no reason given. Check", {"words": ""}),
     (
         NotAnswered(10, "HTTP 502"),

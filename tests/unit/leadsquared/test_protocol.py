@@ -303,6 +303,8 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     ),
     "401, empty": (answer(401), Denied("HTTP 401 with an empty body", 401)),
     "401, HTML": (answer(401, PAGE), Denied("HTTP 401: Bad gateway", 401)),
+    "403, HTML": (answer(403, PAGE), Denied("HTTP 403: Bad gateway", 403, is_page=True)),
+    "403, empty": (answer(403), Denied("HTTP 403 with an empty body", 403)),
     "403, no throttle": (answer(403, UNTYPED), Denied("Something went wrong", 403)),
     "403, an MX type": (answer(403, MISSING), Denied("RelatedProspectId is missing", 403)),
     # Definite refusals.
@@ -369,6 +371,18 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     "500, an MX type, though an Id is there": (
         answer(500, MISSING | {"Message": {"Id": ACTIVITY}}),
         Lost(f"{BOTH}: RelatedProspectId is missing", 500),
+    ),
+    "500, an MX type, though an Id is somewhere in it": (
+        answer(500, MISSING | {"Result": {"Made": [{"ProspectActivityId": ACTIVITY}]}}),
+        Lost(f"{BOTH}: RelatedProspectId is missing", 500),
+    ),
+    "200, the error envelope, though Ids are listed": (
+        answer(200, MISSING | {"Message": [{"Id": ACTIVITY}, {"Id": REQUEST}]}),
+        Lost(f"{BOTH}: RelatedProspectId is missing", 200),
+    ),
+    "500, an MX type, with the Id of a lead and of no activity": (
+        answer(500, MISSING | {"Data": [{"RelatedProspectId": ACTIVITY, "Id": " "}, None, 7]}),
+        Refused("RelatedProspectId is missing", MISSING["ExceptionType"], 500),
     ),
     "404, though an Id is there": (
         answer(404, {"Message": {"Id": ACTIVITY}}),

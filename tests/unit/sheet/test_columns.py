@@ -232,6 +232,34 @@ def test_headers_that_are_blank_or_there_twice_are_refused_by_name(columns: list
     assert words in refusal(columns)
 
 
+MANY = [f"col{at}" for at in range(20_000)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (MANY, "Its headers are: 'col0', 'col1', 'col2'"),
+        ([*LEAST, *[""] * 20_000, "x"], "column C, D, E, F, G, H, I, J, K, L and 19,990 more has no header"),
+        ([*LEAST, *MANY, *MANY], "a header is there more than once: 'col0' (C), 'col1' (D)"),
+        ([*LEAST[:1], *(f"{name} {'x' * 30_000}" for name in MANY[:500])], "'col8 xxx"),
+    ],
+    ids=["no user", "blank", "twice", "long"],
+)
+def test_of_a_sheet_of_very_many_headers_the_first_ten_are_shown(columns: list[str], words: str) -> None:
+    reported = refusal(columns)
+    assert words in reported
+    assert " more" in reported
+    assert len(reported) < 1000
+
+
+def test_of_very_many_columns_that_may_be_the_users_the_first_ten_are_shown() -> None:
+    columns = ["Lead Number", *(f"Column {at}" for at in range(400)), "Owner"]
+    rows = [RawRow(number, [NUMBERS[0], *[USERS_MAILS[0]] * 401]) for number in (2, 3, 4)]
+    with pytest.raises(SheetError, match="'Owner' usually says who has the lead now") as caught:
+        match_columns(FILE, columns, first_rows=rows)
+    assert len(caught.value.wrong) < 1000
+
+
 def test_a_table_may_begin_in_another_column_than_the_first() -> None:
     assert match_columns(FILE, ["", "", *LEAST]).fields == {Field.LEAD_NUMBER: 2, Field.USER_ID: 3}
 

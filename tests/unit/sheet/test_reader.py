@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +21,6 @@ from batch_share.sheet.values import parse_lead_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 AS_WRITTEN = [
     "00123",
@@ -387,6 +388,14 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "leads.csv").wrong == "there is no such file"
     watch = f"batch-share watch '{folder}'"
     assert refusal(folder).wrong == f"a folder, not a sheet: `{watch}` runs each sheet that is dropped into it"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there are no named pipes")
+def test_a_stream_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "leads.csv")
+    assert {refusal(name).wrong for name in (tmp_path / "leads.csv", Path("-"))} == {
+        "a stream: save it to a file first"
+    }
 
 
 def test_a_csv_file_has_no_worksheets(csv_file: Callable[[bytes], Path]) -> None:
