@@ -62,7 +62,7 @@ def _live_in_workbook(file: Path) -> Iterator[str]:
         assert not [*sheet.iter(f"{_MAIN}f"), *sheet.iter(f"{_MAIN}hyperlink")]
         for cell in sheet.iter(f"{_MAIN}c"):
             text = "".join(cell.itertext())
-            is_text = cell.get("t") in {"s", "inlineStr"} and kept_as_text[int(cell.get("s", "0"))]
-            is_count = cell.get("t") is None and text.isdecimal()  # of the summary
-            if text and not is_text and not is_count:
+            if cell.get("t") not in {"s", "inlineStr"}:
+                float(text or 0)  # a number, or a date, which is one: nothing else is no text
+            elif begins_like_a_formula(text) and not kept_as_text[int(cell.get("s", "0"))]:
                 yield text

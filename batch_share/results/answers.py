@@ -1,8 +1,9 @@
 """The answered sheet: every original column in the input's order, then what became of the row.
 
 No cell of it is ever a live formula. CSV has no types, so there a text that a spreadsheet would take for a formula
-gets an apostrophe in front, which batch_share's own reader takes off again; in a workbook every cell is text, and
-before the answers stand a worksheet "Summary" (what became of the sheet, who got what, when, on which account) and
+gets an apostrophe in front, which batch_share's own reader takes off again. In a workbook numbers and dates are
+such, shown as the sheet shows them, Ids and phone numbers are text, and before the answers stand a worksheet
+"Summary" (what became of the sheet, who got what, until when, on which account) and
 a worksheet "Failures", only the rows that a person has to look at, with what to do about each. Programs get the
 same rows page by page. Failed rows that can be fixed get a sheet of their own.
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import IN_THE_SHEET, Cause, __version__, plural
-from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.errors import BatchShareError, LedgerError, SettingsError, sentence
 from batch_share.ledger.queries import TROUBLE
 from batch_share.ledger.records import Why
 from batch_share.ledger.states import AT_REST, TROUBLED, State, rows_in
@@ -40,7 +41,9 @@ from batch_share.results.wording import (
 )
 from batch_share.results.writing import (
     CHANGED,
+    Column,
     Layout,
+    Line,
     beside,
     check_format,
     fill,
@@ -50,8 +53,11 @@ from batch_share.results.writing import (
     writing,
     written_last,
 )
-from batch_share.sheet.reader import WORKBOOK_SUFFIXES
-from batch_share.sheet.workbook import ANSWERED, EARLIER
+from batch_share.settings import SheetLimits
+from batch_share.sheet.columns import Field
+from batch_share.sheet.reader import WORKBOOK_SUFFIXES, likeliest_header
+from batch_share.sheet.table import RawRow
+from batch_share.sheet.workbook import ANSWERED, EARLIER, Look, look_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Sequence
@@ -377,11 +383,15 @@ ON_PAPER: Final = 165
 _WIDEST: Final = 40
 
 
-async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str], failed_sheet: Path | None) -> None:
+async def add_failures(
+    book: Book, ledger: LedgerReader, columns: Sequence[str], kept: Sequence[Column], failed_sheet: Path | None
+) -> None:
     """Write the worksheet; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
     page = book.page(ANSWERED[1])
     advice = Advice(ledger.name.short, failed_sheet.name if failed_sheet else None)
-    layout = Layout(FAILURES_COLUMNS.index("Result"), range(len(FAILURES_COLUMNS)), _WIDEST, ON_PAPER)
+    ours = range(len(FAILURES_COLUMNS))
+    together = [*[Column()] * len(ours), *kept]
+    layout = Layout(FAILURES_COLUMNS.index("Result"), ours, together, widest=_WIDEST, on_paper=ON_PAPER)
     if not await ledger.rows_where(TROUBLE, most=1):
         page.set_column(0, 0, len(NONE))
         page.write_string(0, 0, NONE, book.text)
@@ -389,11 +399,31 @@ async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str],
     await fill(book, page, [*FAILURES_COLUMNS, *columns], _failed_rows(ledger, advice, len(columns)), layout)
 
 
-async def _failed_rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[tuple[State, list[str]]]:
+async def _failed_rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[Line]:
     async for row, words in ledger.all_troubled():
         where = str(row.sheet_row) if row.position is not None else ""
         ours = [where, str(row.state), reason_of(row), words, advice.next_step(row, words)]
-        yield row.state, ours + _cells(row, width)
+        yield Line(row.state, ours + _cells(row, width))
+
+
+_AS_TEXT: Final = frozenset({Field.LEAD_ID, Field.LEAD_PHONE, Field.USER_ID, Field.USER})
+_DATES: Final = frozenset({Field.UNTIL, Field.START})
+
+
+def _look_of(ledger: LedgerReader, sheet: SheetRecord) -> Look:
+    """How the sheet looks, if it is there still."""
+    return look_of(beside(ledger.name, sheet), sheet.worksheet, sheet.columns, SheetLimits())
+
+
+def _columns_like(sheet: SheetRecord, look: Look) -> list[Column]:
+    """How the sheet's own columns are written: shown as it shows them, where nobody would lose a digit by it."""
+    columns = []
+    for at, header in enumerate(sheet.columns):
+        field = (sheet.mapping or {}).get(header)
+        is_text = field in _AS_TEXT or (at in look.texts and field not in _DATES)
+        form = (look.numbers[at], look.dates[at], look.widths[at]) if look.widths else ()
+        columns.append(Column(is_text, field in _DATES, *form))
+    return columns
 
 
 def _cells(row: Row, width: int) -> list[str]:
@@ -427,8 +457,9 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
         answers = _answers(ledger, len(columns), both[0])
         async with writing(file) as book:
             earlier = (await add_summary(book, ledger, failed_sheet)).earlier
-            await add_failures(book, ledger, columns, failed_sheet)
-            layout = Layout(len(columns), range(len(columns), len(header)))
+            kept = _columns_like(sheet, _look_of(ledger, sheet)) if sheet else []
+            await add_failures(book, ledger, columns, kept, failed_sheet)
+            layout = Layout(len(columns), range(len(columns), len(header)), kept)
             await fill(book, book.page(ANSWERED[-1]), header, answers, layout)
             if earlier:
                 rows = _answers(ledger, len(columns), both[1])
@@ -483,21 +514,20 @@ async def write_table(
 
     Raises SettingsError, as `Named` does.
     """
+    lines = (Line(*each) async for each in rows)
     with target.written() as temporary:
         if temporary.suffix.lower() == ".csv":
-            await write_csv(temporary, header, rows)
+            await write_csv(temporary, header, lines)
             return
         async with writing(temporary) as book:
-            await fill(book, book.page(ANSWERED[-1]), header, rows, Layout(coloured))
+            await fill(book, book.page(ANSWERED[-1]), header, lines, Layout(coloured))
 
 
-async def _answers(
-    ledger: LedgerReader, width: int, *sources: AsyncIterator[Row]
-) -> AsyncIterator[tuple[State, list[str]]]:
+async def _answers(ledger: LedgerReader, width: int, *sources: AsyncIterator[Row]) -> AsyncIterator[Line]:
     for source in sources:
         async for row in source:
             state = row.state_at(ledger.now())
-            yield (
+            yield Line(
                 state,
                 [
                     *_cells(row, width),
@@ -659,34 +689,46 @@ class _Fixable:
         counts = await self.ledger.counts()
         if not counts.get(State.FAILED) and not counts.get(State.INVALID):
             return False
-        async for _ in self.cells():
+        async for _ in self.lines():
             return True
         return False
 
     async def digest(self) -> str:
         """Of all that the rows say."""
         digest = hashlib.sha256(json.dumps(self.header).encode())
-        async for _, cells in self.cells():
-            digest.update(json.dumps(cells).encode())
+        async for line in self.lines():
+            digest.update(json.dumps(line.cells).encode())
         return digest.hexdigest()
 
-    async def cells(self) -> AsyncIterator[tuple[State, list[str]]]:
+    async def lines(self) -> AsyncIterator[Line]:
         """Each row as it will stand there."""
         width, job = len(self.header) - len(ADDED), (await self.ledger.facts()).job
         async for row in self.ledger.fixable():
             if self.sheet is not None and is_fixable(row, self.sheet):
                 reference = f"R-{job[:10]}-{row.key[:KEY_LENGTH]}"
-                yield row.state, [*row.cells[:width], reason_of(row), str(row.sheet_row), reference]
+                wrong: dict[int, str] = {}
+                for column, _, what in row.why.details.get("problems", ()) if row.why else ():
+                    if column in self.sheet.columns:
+                        at = self.sheet.columns.index(column)
+                        wrong[at] = f"{wrong[at]}\n{sentence(what)}" if at in wrong else sentence(what)
+                cells = [*row.cells[:width], reason_of(row), str(row.sheet_row), reference]
+                yield Line(row.state, cells, wrong)
 
 
 async def _write_fixable(file: Path, sheet: SheetRecord, rows: _Fixable) -> None:
     header = rows.header
     if file.suffix.lower() == ".csv":
-        await write_csv(file, header, rows.cells())
+        await write_csv(file, header, rows.lines())
         return
+    look = _look_of(rows.ledger, sheet)
+    above = [RawRow(at, [cell[2] for cell in look.title if cell[0] == at]) for at in range(look.rows_above)]
+    if likeliest_header([*above, RawRow(look.rows_above, header)], {}) in above:
+        look = replace(look, rows_above=0, title=(), merged=())  # or the sheet could not be read without a word
+    ours = range(len(header) - len(ADDED), len(header))
+    columns = _columns_like(sheet, look)[: ours.start]
     async with writing(file, _ALWAYS) as book:
-        ours = range(len(header) - len(ADDED), len(header))
         # As the sheet's own worksheet is called, so that --worksheet means this one too.
         name = sheet.worksheet or ""
         fits = 0 < len(name) <= _LONGEST_TITLE and not set(name) & set("[]:*?/\\") and name.strip("'") == name
-        await fill(book, book.page(name if fits else "Failed"), header, rows.cells(), Layout(ours.start, ours))
+        layout = Layout(ours.start, ours, columns, is_exact=True, above=look)
+        await fill(book, book.page(name if fits else "Failed"), header, rows.lines(), layout)

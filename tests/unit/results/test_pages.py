@@ -16,7 +16,7 @@ from batch_share.ledger.records import Lookup, Result, SheetRecord, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.answers import FAILURES_COLUMNS, NONE, ON_PAPER, RUNS_SHOWN, write_results
 from batch_share.results.wording import OPEN
-from batch_share.results.writing import Layout, fill, writing
+from batch_share.results.writing import Layout, Line, fill, writing
 from batch_share.sheet.reader import ReadOptions, read_sheet
 
 if TYPE_CHECKING:
@@ -175,12 +175,12 @@ async def test_failures_are_only_the_rows_to_look_at_with_words_and_next_step(ta
     header, *found = page(target, "Failures")
     assert header == (*FAILURES_COLUMNS, "Lead", "Note")
     assert [row[:4] for row in found] == [
-        ("1", "failed", "refused", "No such lead"),
-        ("2", "failed", "no share", "No share"),
-        ("3", "unknown", "nobody knows", "timeout"),
-        ("9", "invalid", "why it is invalid", ""),
+        (1, "failed", "refused", "No such lead"),
+        (2, "failed", "no share", "No share"),
+        (3, "unknown", "nobody knows", "timeout"),
+        (9, "invalid", "why it is invalid", ""),
     ]
-    assert [row[5:] for row in found] == [("0", "Hello"), ("1", "Hello"), ("2", "Hello"), ("8", "")]
+    assert [row[5:] for row in found] == [(0, "Hello"), (1, "Hello"), (2, "Hello"), (8, "")]
     commands = [
         "in leads.failed.xlsx; then run",
         "retry out.db",
@@ -207,7 +207,7 @@ async def test_more_failures_than_a_page_of_the_ledger_are_all_there_and_doubles
     assert found[0][1] == "posted"
     assert found[0][2].endswith("its activity was found 2 times: keep act, delete act2 in LeadSquared")
     assert found[0][4].startswith("Delete the second activity")
-    assert [row[0] for row in found[1:-1]] == [str(row.sheet_row) for row in rows]
+    assert [row[0] for row in found[1:-1]] == [row.sheet_row for row in rows]
     assert (found[-1][0], found[-1][1]) == ("", "unknown")
 
 
@@ -272,13 +272,13 @@ async def test_read_as_a_sheet_a_results_workbook_has_all_its_rows(target: Path)
 
 
 async def test_the_heights_of_rows_are_not_kept_in_memory(target: Path) -> None:
-    async def rows() -> AsyncIterator[tuple[State, list[str]]]:
+    async def lines() -> AsyncIterator[Line]:
         for _ in range(200):
-            yield State.FAILED, ["failed", "x" * 200]
+            yield Line(State.FAILED, ["failed", "x" * 200])
 
     async with writing(target) as book:
         sheet = book.page("Long")
-        assert await fill(book, sheet, ["Result", "Reason"], rows(), Layout(0)) == 200
+        await fill(book, sheet, ["Result", "Reason"], lines(), Layout(0))
         assert max(len(sheet.row_info), len(sheet.row_sizes)) <= 1
     heights = openpyxl.load_workbook(target)["Long"].row_dimensions
     assert {heights[number].height for number in range(2, 202)} == {60}
