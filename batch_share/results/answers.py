@@ -710,7 +710,8 @@ class _Fixable:
                 for column, _, what in row.why.details.get("problems", ()) if row.why else ():
                     if column in self.sheet.columns:
                         at = self.sheet.columns.index(column)
-                        wrong[at] = f"{wrong[at]}\n{sentence(what)}" if at in wrong else sentence(what)
+                        said = sentence(f"{what[:1].upper()}{what[1:]}")
+                        wrong[at] = f"{wrong[at]}\n{said}" if at in wrong else said
                 cells = [*row.cells[:width], reason_of(row), str(row.sheet_row), reference]
                 yield Line(row.state, cells, wrong)
 

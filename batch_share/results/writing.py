@@ -214,8 +214,8 @@ def _as_cell(text: str, column: Column, layout: Layout) -> tuple[str | float | d
         return value, {"num_format": form, "quote_prefix": False, "align": "left"}, room
     if value is not None:
         form = column.number or ("0" if len(text) > _SHOWN and "." not in text else "General")
-        room += 0 if form in {"0", "General"} else 6  # for a currency and what divides thousands
-        return value, {"num_format": form, "quote_prefix": False}, room
+        room += 1 if form in {"0", "General"} else 7  # for a currency and what divides thousands
+        return value, {"num_format": form, "quote_prefix": False, "align": "right", "indent": 1}, room
     form, is_kept = column.number or "General", False
     if column.takes_dates:
         form = column.date or "yyyy-mm-dd"
@@ -230,7 +230,8 @@ async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterato
     above, columns = layout.above, [*layout.columns, *[_PLAIN] * (len(header) - len(layout.columns))]
     for row, at, text, form, style in above.title:
         value, shape, _ = _as_cell(text, Column(number=form, date=form), layout)
-        page.write(row, at, value, book.shape(**{**shape, **style}))
+        page.set_row(row, max(_LINE_POINTS, 1.4 * style.get("font_size", 0)))
+        page.write(row, at, value, book.shape(**{**shape, "indent": 0, **style}))
     page.merge.extend(map(list, above.merged))  # its own way writes the cells anew, and rows that come later
     first = number = above.rows_above
     page.freeze_panes(first + 1, 0)
