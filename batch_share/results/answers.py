@@ -14,9 +14,11 @@ import datetime as dt
 import hashlib
 import json
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from batch_share.common import IN_THE_SHEET, Cause, __version__, plural
 from batch_share.errors import BatchShareError, LedgerError, SettingsError, sentence
@@ -28,6 +30,7 @@ from batch_share.results.wording import (
     MEANING,
     NO_USER,
     Advice,
+    Standing,
     Summary,
     how_it_ended,
     lasting,
@@ -60,7 +63,7 @@ from batch_share.sheet.table import RawRow
 from batch_share.sheet.workbook import ANSWERED, EARLIER, Look, look_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch_share.ledger.reading import LedgerReader
@@ -78,11 +81,17 @@ REASONS_ON_PAGE: Final = 20
 REASONS_SHOWN: Final = 5
 """Of those for which rows are skipped: usually one or two, and the screen has the troubles to show too."""
 
-_WIDTHS: Final = (28, 13, 13, 13, 13, 13, 13, 13, 24)
+ENDS_SHOWN: Final = 15
+"""Days on which shares end: two weeks of a sheet whose shares are renewed day by day."""
+
+_WIDTHS: Final = (28, 10, 9, 9, 13, 11, 11, 11, 11, 11, 11, 11)
 _WIDEST_NAME: Final = 60
 _LAST: Final = len(_WIDTHS) - 1
-_WHO: Final = ("User", "Shared", "Ended", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
-_WHEN: Final = ("Command", "Started", "", "Ended", "", "Took", "How it ended")
+_STANDING: Final = ("Read", "Write", "Until")
+_WHO: Final = (
+    "User", "Shared", *_STANDING, "Ended", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows",
+)  # fmt: skip
+_ENDS: Final = ("Ends", "Shares", "Read", "Write", "People")
 _GROUPS: Final = {
     State.SHARED: "Shared",
     State.ENDED: "Ended",
@@ -123,6 +132,9 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
     page.line += 2
     where = f", worksheet {sheet.worksheet}" if sheet and sheet.worksheet else ""
     page.fact("Sheet", f"{sheet.name}{where}" if sheet else "none yet")
+    stands, by_user, by_day = await standing(ledger)
+    for label, said in (await spell_standing(ledger, stands)).items():
+        page.fact(label, said)
     page.fact("Account", facts.host)
     page.fact("Ledger", str(summary.ledger))
     page.fact("Took", f"{lasting(sum(map(_seconds, runs)))} in {plural(len(runs), 'run')}")
@@ -149,10 +161,53 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
             page.fact(plural(kind.rows, "row"), spell_alike(kind, summary.rows))
         if more := skipped - sum(kind.rows for kind in summary.skipped):
             page.fact(plural(more, "row"), "for other reasons: see Results")
-    await _users(page, ledger)
-    _runs(page, runs)
+    await _users(page, ledger, by_user)
+    _ends(page, by_day)
+    _runs(page, runs, await clock_of(ledger))
     page.end()
     return summary
+
+
+async def clock_of(ledger: LedgerReader) -> Callable[[dt.datetime], dt.datetime]:
+    """Makes of a time that the ledger noted (UTC, without a zone) that of people's clocks: in the account's zone.
+
+    Where that is not known, in this machine's. Raises LedgerError.
+    """
+    zone = (await ledger.facts()).zone
+    there = ZoneInfo(zone) if zone else None
+    return lambda noted: noted.replace(tzinfo=dt.UTC).astimezone(there)
+
+
+async def standing(ledger: LedgerReader) -> tuple[Standing, dict[str, Standing], dict[dt.date, Standing]]:
+    """The shares of the sheet's rows that LeadSquared confirms and that have not ended.
+
+    All of them, by user, and by the day on which they end. Raises LedgerError.
+    """
+    clock, now = await clock_of(ledger), ledger.now()
+    by_user, by_day = defaultdict[str, Standing](Standing), defaultdict[dt.date, Standing](Standing)
+    whole = Standing()
+    async for share in ledger.shares():
+        if share.state is State.SHARED and share.is_in_sheet and share.ends_at is not None and share.ends_at > now:
+            end = clock(share.ends_at)
+            for each in (whole, by_user[share.user_id], by_day[end.date()]):
+                each.add(share.access, share.user_id, end)
+    return whole, by_user, dict(sorted(by_day.items()))
+
+
+async def spell_standing(ledger: LedgerReader, stands: Standing) -> dict[str, str]:
+    """What stands, with whom, until when and with which activities, by what each is called; nothing for nothing."""
+    if not stands.shares:
+        return {}
+    names = await ledger.type_names()
+    types = [
+        f"{names[event]} ({event})" if event in names else str(event) for event in sorted(await ledger.events())
+    ]
+    people = plural(len(stands.users), "person", "people")
+    return {
+        "Access": f"{plural(stands.shares, 'lead')} shared with {people}: {stands.spell_access()}",
+        "Until": stands.spell_until(),
+        "Activity": ", ".join(types),
+    }
 
 
 @dataclass(slots=True)
@@ -173,7 +228,9 @@ class _Page:
             "label": book.shape(bold=True),
             "number": book.number,
             "meaning": book.shape(text_wrap=True, align="left", indent=1),
-            "moment": book.shape(align="left", indent=1),
+            "day": book.shape(align="left", num_format="d mmm yyyy", quote_prefix=False),
+            "until": book.shape(align="right", num_format="d mmm yyyy", quote_prefix=False),
+            "moment": book.shape(align="left", indent=1, num_format="d mmm yyyy hh:mm", quote_prefix=False),
             "head_meaning": book.shape(bold=True, bg_color="#1F3864", font_color="white", align="left", indent=1),
             "head_number": book.shape(bold=True, bg_color="#1F3864", font_color="white", align="right"),
         }
@@ -216,13 +273,16 @@ class _Page:
             self.sheet.merge_range(self.line, first, self.line, _LAST, "", shape)
         self.sheet.write_string(self.line, first, text, shape)
 
-    def counted(self, label: str, numbers: Iterable[int], shape: Any = None) -> None:
-        """A label and numbers beside it; a zero is left blank."""
-        self.widest = min(max(self.widest, len(label) + 2), _WIDEST_NAME)
-        self.sheet.write_string(self.line, 0, label, shape or self.book.text)
-        for column, number in enumerate(numbers, start=1):
-            if number:
-                self.sheet.write_number(self.line, column, number, self.shapes["number"])
+    def counted(self, label: str | dt.date, values: Iterable[int | dt.date | None], shape: Any = None) -> None:
+        """A label, and numbers or days beside it; a zero is left blank."""
+        self.widest = min(max(self.widest, len(str(label)) + 2), _WIDEST_NAME)
+        plain = self.book.text if isinstance(label, str) else self.shapes["day"]
+        self.sheet.write(self.line, 0, label, shape or plain)
+        for column, value in enumerate(values, start=1):
+            if value:
+                self.sheet.write(
+                    self.line, column, value, self.shapes["number" if isinstance(value, int) else "until"]
+                )
 
     def end(self) -> None:
         """Columns as wide as their texts; and it is what people see first."""
@@ -246,48 +306,66 @@ def _standing(summary: Summary) -> str:
     return "Nothing is left to do."
 
 
-async def _users(page: _Page, ledger: LedgerReader) -> None:
+async def _users(page: _Page, ledger: LedgerReader, stands: Mapping[str, Standing]) -> None:
     by_user = await ledger.counts_by_user()
     if not by_user:
         return
     names = {user: f"{name} <{email}>" for user, (name, email) in (await ledger.known_users()).items()}
     page.section("Who got what")
     page.header(_WHO, range(1, len(_WHO)))
-    reported = [(names.get(user, user) if user else NO_USER, counts) for user, counts in by_user.items()]
-    for name, counts in sorted(
-        reported, key=lambda each: (each[0] == NO_USER, -each[1].get(State.SHARED, 0), each[0])
+    reported = [(names.get(user, user) if user else NO_USER, user, counts) for user, counts in by_user.items()]
+    for name, user, counts in sorted(
+        reported, key=lambda each: (each[0] == NO_USER, -each[2].get(State.SHARED, 0), each[0])
     ):
-        grouped = dict.fromkeys(_WHO[1:-1], 0)
+        grouped = dict.fromkeys(("Shared", "Ended", "Under way", "Failed", "Unknown", "Revoked", "Not sent"), 0)
         for state, count in counts.items():
             grouped[_GROUPS.get(state, "Under way")] += count
-        page.counted(name, [*grouped.values(), sum(counts.values())])
+        shared, *others = grouped.values()
+        has = stands.get(user or "") or Standing()
+        page.counted(
+            name, [shared, has.reads, has.writes, has.last and has.last.date(), *others, sum(counts.values())]
+        )
         page.line += 1
 
 
-def _runs(page: _Page, runs: Sequence[RunRecord]) -> None:
+def _ends(page: _Page, by_day: Mapping[dt.date, Standing]) -> None:
+    if not by_day:
+        return
+    page.section("What ends when")
+    page.header(_ENDS, range(1, len(_ENDS)))
+    days = [*by_day.items()]
+    for day, each in days[:ENDS_SHOWN]:
+        page.counted(day, [each.shares, each.reads, each.writes, len(each.users)])
+        page.line += 1
+    if later := [each for _, each in days[ENDS_SHOWN:]]:
+        reads, writes = sum(each.reads for each in later), sum(each.writes for each in later)
+        people = set[str]().union(*(each.users for each in later))
+        page.counted("later", [reads + writes, reads, writes, len(people)])
+        page.line += 1
+
+
+def _runs(page: _Page, runs: Sequence[RunRecord], clock: Callable[[dt.datetime], dt.datetime]) -> None:
     page.section("When")
     shown = runs[-RUNS_SHOWN:]
     if len(shown) < len(runs):
         page.wide(0, f"The last {len(shown)} of {len(runs):,} runs.")
         page.line += 1
-    page.header(_WHEN, range(0))
+    zone = f"{clock(runs[-1].started_at):%Z}" if runs else ""
+    page.header(("Command", f"Started ({zone})", "", f"Ended ({zone})", "", "Took", "How it ended"), range(0))
     for run in shown:
-        ended, took = (_when(run.ended_at), lasting(_seconds(run))) if run.ended_at else ("not recorded", "")
-        for column, text in enumerate((run.command, _when(run.started_at), "", ended, "", took)):
-            page.sheet.write_string(
-                page.line, column, text, page.shapes["moment"] if text and column else page.book.text
-            )
-        page.wide(len(_WHEN) - 1, how_it_ended(run, is_last=run is runs[-1]))
+        page.sheet.write_string(page.line, 0, run.command, page.book.text)
+        for column, noted in ((1, run.started_at), (3, run.ended_at)):
+            page.sheet.merge_range(page.line, column, page.line, column + 1, "", page.shapes["moment"])
+            shown_at = clock(noted).replace(tzinfo=None) if noted else "not recorded"
+            page.sheet.write(page.line, column, shown_at, page.shapes["moment"])
+        took = lasting(_seconds(run)) if run.ended_at else ""
+        page.sheet.write_string(page.line, 5, took, page.shapes["meaning"])
+        page.wide(6, how_it_ended(run, is_last=run is runs[-1]))
         page.line += 1
 
 
 def _seconds(run: RunRecord) -> float:
     return (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0
-
-
-def _when(noted: dt.datetime) -> str:
-    """Where this machine is, with its distance from UTC."""
-    return noted.replace(tzinfo=dt.UTC).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 _ACCESS: Final = {1: "read", 2: "write"}
