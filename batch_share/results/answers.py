@@ -586,19 +586,21 @@ async def write_beside(ledger: Ledger, remark: Callable[[str], None]) -> Path | 
 
 
 async def write_table(
-    target: Named, header: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]], *, coloured: int
+    target: Named, sheet: SheetRecord, added: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]]
 ) -> None:
-    """Write rows as CSV or .xlsx, where the column `coloured` (from 0) shows each row's state.
+    """Write rows of a sheet as CSV or .xlsx, with columns that are `added`: the first shows each row's state.
 
     Raises SettingsError, as `Named` does.
     """
+    header = [*sheet.columns, *added]
     lines = (Line(*each) async for each in rows)
     with target.written() as temporary:
         if temporary.suffix.lower() == ".csv":
             await write_csv(temporary, header, lines)
             return
         async with writing(temporary) as book:
-            await fill(book, book.page(ANSWERED[-1]), header, lines, Layout(coloured))
+            kept = _columns_like(sheet, look_of(Path(sheet.path), sheet.worksheet, sheet.columns, SheetLimits()))
+            await fill(book, book.page(ANSWERED[-1]), header, lines, Layout(len(sheet.columns), columns=kept))
 
 
 async def _answers(ledger: LedgerReader, width: int, *sources: AsyncIterator[Row]) -> AsyncIterator[Line]:
