@@ -228,9 +228,11 @@ def _as_cell(text: str, column: Column, layout: Layout) -> tuple[str | float | d
 async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterator[Line], layout: Layout) -> None:
     """Write a table from the top of `page`: title, header, filters, widths. Raises BatchShareError."""
     above, columns = layout.above, [*layout.columns, *[_PLAIN] * (len(header) - len(layout.columns))]
+    heights: dict[int, float] = {}
     for row, at, text, form, style in above.title:
         value, shape, _ = _as_cell(text, Column(number=form, date=form), layout)
-        page.set_row(row, max(_LINE_POINTS, 1.4 * style.get("font_size", 0)))
+        heights[row] = max(heights.get(row, _LINE_POINTS), 1.4 * style.get("font_size", 0))
+        page.set_row(row, heights[row])
         page.write(row, at, value, book.shape(**{**shape, "indent": 0, **style}))
     page.merge.extend(map(list, above.merged))  # its own way writes the cells anew, and rows that come later
     first = number = above.rows_above

@@ -180,6 +180,11 @@ def _rows(values: Iterable[Sequence[object]], faults: Faults) -> Iterator[RawRow
 _LOOKED_AT: Final = range(50, 1000)
 """Rows among which headers are looked for, and by which it is told how numbers and dates are shown below them."""
 
+_LONGEST_FORMAT: Final = 255
+_WIDEST: Final = 100
+_LARGEST_FONT: Final = 48
+"""A workbook comes from anybody: what Excel would refuse, and what would fill a screen, is not kept."""
+
 _PADDING: Final = 5 / 7
 """Characters of a column's width in which none stands."""
 
@@ -226,7 +231,7 @@ def look_of(path: Path, worksheet: str, columns: Sequence[str]) -> dict[str, Any
                 said = {name.decode(): value.decode() for name, value in _ATTRIBUTE.findall(attributes)}
                 if kind == b"col":
                     upto, room = min(int(said["max"]), len(columns)), float(said.get("width", 0)) - _PADDING
-                    widths |= dict.fromkeys(range(int(said["min"]) - 1, upto), max(room, 0))
+                    widths |= dict.fromkeys(range(int(said["min"]) - 1, upto), min(max(room, 0), _WIDEST))
                 elif (place := _RANGE.fullmatch(said["ref"])) and int(place[4]) < header:
                     ends = int(place[2]) - 1, column_named(place[1]), int(place[4]) - 1, column_named(place[3])
                     merged.append(ends)
@@ -250,13 +255,15 @@ def _format(cell: Any) -> str | int:
     from openpyxl.styles.numbers import BUILTIN_FORMATS_REVERSE  # noqa: PLC0415 - only when it is asked for
 
     form = str(cell.number_format)
+    if len(form) > _LONGEST_FORMAT:
+        return "General"
     known: int | None = BUILTIN_FORMATS_REVERSE.get(form)
     return form if known is None else known
 
 
 def _style(cell: Any) -> dict[str, Any]:
     """How a cell above the headers looks, in xlsxwriter's words. A colour of the theme is left out."""
-    style = {"bold": cell.font.b, "italic": cell.font.i, "font_size": cell.font.sz}
+    style = {"bold": cell.font.b, "italic": cell.font.i, "font_size": min(cell.font.sz or 0, _LARGEST_FONT)}
     style["align"] = cell.alignment.horizontal if cell.alignment.horizontal in {"center", "right"} else None
     for name, colour in (("font_color", cell.font.color), ("bg_color", cell.fill.fill_type and cell.fill.fgColor)):
         if colour and colour.type == "rgb" and (rgb := _COLOUR.fullmatch(colour.rgb)):

@@ -372,6 +372,21 @@ async def test_the_cell_that_is_wrong_is_marked_and_says_why_and_takes_a_date(wo
     assert (page["C6"].value, page["C6"].number_format, page["C6"].quotePrefix) == ("soon", "dd/mm/yyyy", False)
 
 
+async def test_no_size_of_the_sheet_fills_the_screen_and_no_format_that_excel_would_refuse_is_kept(
+    workbook: Path,
+) -> None:
+    book = opened(workbook)
+    book["Leads"]["A1"].font = Font(sz=400)
+    book["Leads"]["D1"] = "small"
+    book["Leads"].column_dimensions["D"].width = 250
+    book["Leads"]["D5"].number_format = book["Leads"]["D6"].number_format = f'0"{"x" * 300}"'
+    book.save(workbook)
+    page = await failed_page(workbook, RIGHT)
+    assert (page["A1"].font.sz, page.row_dimensions[1].height) == (48, pytest.approx(67.2, abs=0.5))
+    assert page.column_dimensions["D"].width == pytest.approx(100.71, abs=0.01)
+    assert (page["D5"].value, page["D5"].number_format) == (1500.5, "General")
+
+
 async def test_a_title_that_would_be_taken_for_the_headers_is_left_out(workbook: Path) -> None:
     """Whoever has no header that is known named their row; a sheet of failed rows is to run without a word."""
     book = opened(workbook)
