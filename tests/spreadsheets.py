@@ -6,8 +6,11 @@ import csv
 import re
 import unicodedata
 import zipfile
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
+
+import openpyxl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +25,11 @@ NUMBERS = ["+919876543210", "+91-98765-43210", "00123", "12345678901234567890", 
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _QUOTED = re.compile(r'\ufeff?(?:"(?:[^"]|"")*"(?:,|\r\n))*')
+
+
+def opened(file: Path) -> Any:
+    """A workbook as openpyxl reads it, which of a file leaves its parts open for a while."""
+    return openpyxl.load_workbook(BytesIO(file.read_bytes()))
 
 
 def live_cells(file: Path) -> list[str]:
@@ -62,7 +70,7 @@ def _live_in_workbook(file: Path) -> Iterator[str]:
         assert not [*sheet.iter(f"{_MAIN}f"), *sheet.iter(f"{_MAIN}hyperlink")]
         for cell in sheet.iter(f"{_MAIN}c"):
             text = "".join(cell.itertext())
-            is_text = cell.get("t") in {"s", "inlineStr"} and kept_as_text[int(cell.get("s", "0"))]
-            is_count = cell.get("t") is None and text.isdecimal()  # of the summary
-            if text and not is_text and not is_count:
+            if cell.get("t") not in {"s", "inlineStr"}:
+                float(text or 0)  # a number, or a date, which is one: nothing else is no text
+            elif begins_like_a_formula(text) and not kept_as_text[int(cell.get("s", "0"))]:
                 yield text

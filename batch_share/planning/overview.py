@@ -523,8 +523,7 @@ class Overview(Counts):
         """Write what is wanted of it, as PlanFiles says. Raises SettingsError."""
         sheet = self.plan.sheet
         if output is not None:
-            header = [*sheet.columns, "Plan", "Reason", "Sheet Row"]
-            await write_table(output, header, _planned(self), coloured=len(sheet.columns))
+            await write_table(output, self.record, ("Plan", "Reason", "Sheet Row"), _planned(self))
         if save is not None:
             self.approval().save(save)
         if save_map is not None:  # without what only a person can say: in a file it would be said

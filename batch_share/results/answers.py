@@ -1,8 +1,9 @@
 """The answered sheet: every original column in the input's order, then what became of the row.
 
 No cell of it is ever a live formula. CSV has no types, so there a text that a spreadsheet would take for a formula
-gets an apostrophe in front, which batch_share's own reader takes off again; in a workbook every cell is text, and
-before the answers stand a worksheet "Summary" (what became of the sheet, who got what, when, on which account) and
+gets an apostrophe in front, which batch_share's own reader takes off again. In a workbook numbers and dates are
+such, shown as the sheet shows them, Ids and phone numbers are text, and before the answers stand a worksheet
+"Summary" (what became of the sheet, who got what, until when, on which account) and
 a worksheet "Failures", only the rows that a person has to look at, with what to do about each. Programs get the
 same rows page by page. Failed rows that can be fixed get a sheet of their own.
 """
@@ -13,12 +14,14 @@ import datetime as dt
 import hashlib
 import json
 import re
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zoneinfo import ZoneInfo
 
 from batch_share.common import IN_THE_SHEET, Cause, __version__, plural
-from batch_share.errors import BatchShareError, LedgerError, SettingsError
+from batch_share.errors import BatchShareError, LedgerError, SettingsError, sentence
 from batch_share.ledger.queries import FIXABLE, OF_EARLIER_SHEET, TROUBLE
 from batch_share.ledger.records import Why
 from batch_share.ledger.states import AT_REST, TROUBLED, State, rows_in
@@ -27,6 +30,7 @@ from batch_share.results.wording import (
     MEANING,
     NO_USER,
     Advice,
+    Standing,
     Summary,
     how_it_ended,
     lasting,
@@ -40,7 +44,9 @@ from batch_share.results.wording import (
 )
 from batch_share.results.writing import (
     CHANGED,
+    Column,
     Layout,
+    Line,
     beside,
     check_format,
     fill,
@@ -50,11 +56,14 @@ from batch_share.results.writing import (
     writing,
     written_last,
 )
-from batch_share.sheet.reader import WORKBOOK_SUFFIXES
-from batch_share.sheet.workbook import ANSWERED, EARLIER
+from batch_share.settings import SheetLimits
+from batch_share.sheet.columns import Field
+from batch_share.sheet.reader import WORKBOOK_SUFFIXES, likeliest_header
+from batch_share.sheet.table import RawRow
+from batch_share.sheet.workbook import ANSWERED, EARLIER, Look, look_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from batch_share.ledger.reading import LedgerReader
@@ -72,11 +81,17 @@ REASONS_ON_PAGE: Final = 20
 REASONS_SHOWN: Final = 5
 """Of those for which rows are skipped: usually one or two, and the screen has the troubles to show too."""
 
-_WIDTHS: Final = (28, 13, 13, 13, 13, 13, 13, 13, 24)
+ENDS_SHOWN: Final = 15
+"""Days on which shares end: two weeks of a sheet whose shares are renewed day by day."""
+
+_WIDTHS: Final = (28, 10, 9, 9, 13, 11, 11, 11, 11, 11, 11, 11)
 _WIDEST_NAME: Final = 60
 _LAST: Final = len(_WIDTHS) - 1
-_WHO: Final = ("User", "Shared", "Ended", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
-_WHEN: Final = ("Command", "Started", "", "Ended", "", "Took", "How it ended")
+_STANDING: Final = ("Read", "Write", "Until")
+_WHO: Final = (
+    "User", "Shared", *_STANDING, "Ended", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows",
+)  # fmt: skip
+_ENDS: Final = ("Ends", "Shares", "Read", "Write", "People")
 _GROUPS: Final = {
     State.SHARED: "Shared",
     State.ENDED: "Ended",
@@ -117,6 +132,9 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
     page.line += 2
     where = f", worksheet {sheet.worksheet}" if sheet and sheet.worksheet else ""
     page.fact("Sheet", f"{sheet.name}{where}" if sheet else "none yet")
+    stands, by_user, by_day = await standing(ledger)
+    for label, said in (await spell_standing(ledger, stands)).items():
+        page.fact(label, said)
     page.fact("Account", facts.host)
     page.fact("Ledger", str(summary.ledger))
     page.fact("Took", f"{lasting(sum(map(_seconds, runs)))} in {plural(len(runs), 'run')}")
@@ -143,10 +161,53 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
             page.fact(plural(kind.rows, "row"), spell_alike(kind, summary.rows))
         if more := skipped - sum(kind.rows for kind in summary.skipped):
             page.fact(plural(more, "row"), "for other reasons: see Results")
-    await _users(page, ledger)
-    _runs(page, runs)
+    await _users(page, ledger, by_user)
+    _ends(page, by_day)
+    _runs(page, runs, await clock_of(ledger))
     page.end()
     return summary
+
+
+async def clock_of(ledger: LedgerReader) -> Callable[[dt.datetime], dt.datetime]:
+    """Makes of a time that the ledger noted (UTC, without a zone) that of people's clocks: in the account's zone.
+
+    Where that is not known, in this machine's. Raises LedgerError.
+    """
+    zone = (await ledger.facts()).zone
+    there = ZoneInfo(zone) if zone else None
+    return lambda noted: noted.replace(tzinfo=dt.UTC).astimezone(there)
+
+
+async def standing(ledger: LedgerReader) -> tuple[Standing, dict[str, Standing], dict[dt.date, Standing]]:
+    """The shares of the sheet's rows that LeadSquared confirms and that have not ended.
+
+    All of them, by user, and by the day on which they end. Raises LedgerError.
+    """
+    clock, now = await clock_of(ledger), ledger.now()
+    by_user, by_day = defaultdict[str, Standing](Standing), defaultdict[dt.date, Standing](Standing)
+    whole = Standing()
+    async for share in ledger.shares():
+        if share.state is State.SHARED and share.is_in_sheet and share.ends_at is not None and share.ends_at > now:
+            end = clock(share.ends_at)
+            for each in (whole, by_user[share.user_id], by_day[end.date()]):
+                each.add(share.access, share.user_id, end)
+    return whole, by_user, dict(sorted(by_day.items()))
+
+
+async def spell_standing(ledger: LedgerReader, stands: Standing) -> dict[str, str]:
+    """What stands, with whom, until when and with which activities, by what each is called; nothing for nothing."""
+    if not stands.shares:
+        return {}
+    names = await ledger.type_names()
+    types = [
+        f"{names[event]} ({event})" if event in names else str(event) for event in sorted(await ledger.events())
+    ]
+    people = plural(len(stands.users), "person", "people")
+    return {
+        "Access": f"{plural(stands.shares, 'lead')} shared with {people}: {stands.spell_access()}",
+        "Until": stands.spell_until(),
+        "Activity": ", ".join(types),
+    }
 
 
 @dataclass(slots=True)
@@ -167,7 +228,9 @@ class _Page:
             "label": book.shape(bold=True),
             "number": book.number,
             "meaning": book.shape(text_wrap=True, align="left", indent=1),
-            "moment": book.shape(align="left", indent=1),
+            "day": book.shape(align="left", num_format="d mmm yyyy", quote_prefix=False),
+            "until": book.shape(align="right", num_format="d mmm yyyy", quote_prefix=False),
+            "moment": book.shape(align="left", indent=1, num_format="d mmm yyyy hh:mm", quote_prefix=False),
             "head_meaning": book.shape(bold=True, bg_color="#1F3864", font_color="white", align="left", indent=1),
             "head_number": book.shape(bold=True, bg_color="#1F3864", font_color="white", align="right"),
         }
@@ -210,13 +273,16 @@ class _Page:
             self.sheet.merge_range(self.line, first, self.line, _LAST, "", shape)
         self.sheet.write_string(self.line, first, text, shape)
 
-    def counted(self, label: str, numbers: Iterable[int], shape: Any = None) -> None:
-        """A label and numbers beside it; a zero is left blank."""
-        self.widest = min(max(self.widest, len(label) + 2), _WIDEST_NAME)
-        self.sheet.write_string(self.line, 0, label, shape or self.book.text)
-        for column, number in enumerate(numbers, start=1):
-            if number:
-                self.sheet.write_number(self.line, column, number, self.shapes["number"])
+    def counted(self, label: str | dt.date, values: Iterable[int | dt.date | None], shape: Any = None) -> None:
+        """A label, and numbers or days beside it; a zero is left blank."""
+        self.widest = min(max(self.widest, len(str(label)) + 2), _WIDEST_NAME)
+        plain = self.book.text if isinstance(label, str) else self.shapes["day"]
+        self.sheet.write(self.line, 0, label, shape or plain)
+        for column, value in enumerate(values, start=1):
+            if value:
+                self.sheet.write(
+                    self.line, column, value, self.shapes["number" if isinstance(value, int) else "until"]
+                )
 
     def end(self) -> None:
         """Columns as wide as their texts; and it is what people see first."""
@@ -240,48 +306,66 @@ def _standing(summary: Summary) -> str:
     return "Nothing is left to do."
 
 
-async def _users(page: _Page, ledger: LedgerReader) -> None:
+async def _users(page: _Page, ledger: LedgerReader, stands: Mapping[str, Standing]) -> None:
     by_user = await ledger.counts_by_user()
     if not by_user:
         return
     names = {user: f"{name} <{email}>" for user, (name, email) in (await ledger.known_users()).items()}
     page.section("Who got what")
     page.header(_WHO, range(1, len(_WHO)))
-    reported = [(names.get(user, user) if user else NO_USER, counts) for user, counts in by_user.items()]
-    for name, counts in sorted(
-        reported, key=lambda each: (each[0] == NO_USER, -each[1].get(State.SHARED, 0), each[0])
+    reported = [(names.get(user, user) if user else NO_USER, user, counts) for user, counts in by_user.items()]
+    for name, user, counts in sorted(
+        reported, key=lambda each: (each[0] == NO_USER, -each[2].get(State.SHARED, 0), each[0])
     ):
-        grouped = dict.fromkeys(_WHO[1:-1], 0)
+        grouped = dict.fromkeys(("Shared", "Ended", "Under way", "Failed", "Unknown", "Revoked", "Not sent"), 0)
         for state, count in counts.items():
             grouped[_GROUPS.get(state, "Under way")] += count
-        page.counted(name, [*grouped.values(), sum(counts.values())])
+        shared, *others = grouped.values()
+        has = stands.get(user or "") or Standing()
+        page.counted(
+            name, [shared, has.reads, has.writes, has.last and has.last.date(), *others, sum(counts.values())]
+        )
         page.line += 1
 
 
-def _runs(page: _Page, runs: Sequence[RunRecord]) -> None:
+def _ends(page: _Page, by_day: Mapping[dt.date, Standing]) -> None:
+    if not by_day:
+        return
+    page.section("What ends when")
+    page.header(_ENDS, range(1, len(_ENDS)))
+    days = [*by_day.items()]
+    for day, each in days[:ENDS_SHOWN]:
+        page.counted(day, [each.shares, each.reads, each.writes, len(each.users)])
+        page.line += 1
+    if later := [each for _, each in days[ENDS_SHOWN:]]:
+        reads, writes = sum(each.reads for each in later), sum(each.writes for each in later)
+        people = set[str]().union(*(each.users for each in later))
+        page.counted("later", [reads + writes, reads, writes, len(people)])
+        page.line += 1
+
+
+def _runs(page: _Page, runs: Sequence[RunRecord], clock: Callable[[dt.datetime], dt.datetime]) -> None:
     page.section("When")
     shown = runs[-RUNS_SHOWN:]
     if len(shown) < len(runs):
         page.wide(0, f"The last {len(shown)} of {len(runs):,} runs.")
         page.line += 1
-    page.header(_WHEN, range(0))
+    zone = f"{clock(runs[-1].started_at):%Z}" if runs else ""
+    page.header(("Command", f"Started ({zone})", "", f"Ended ({zone})", "", "Took", "How it ended"), range(0))
     for run in shown:
-        ended, took = (_when(run.ended_at), lasting(_seconds(run))) if run.ended_at else ("not recorded", "")
-        for column, text in enumerate((run.command, _when(run.started_at), "", ended, "", took)):
-            page.sheet.write_string(
-                page.line, column, text, page.shapes["moment"] if text and column else page.book.text
-            )
-        page.wide(len(_WHEN) - 1, how_it_ended(run, is_last=run is runs[-1]))
+        page.sheet.write_string(page.line, 0, run.command, page.book.text)
+        for column, noted in ((1, run.started_at), (3, run.ended_at)):
+            page.sheet.merge_range(page.line, column, page.line, column + 1, "", page.shapes["moment"])
+            shown_at = clock(noted).replace(tzinfo=None) if noted else "not recorded"
+            page.sheet.write(page.line, column, shown_at, page.shapes["moment"])
+        took = lasting(_seconds(run)) if run.ended_at else ""
+        page.sheet.write_string(page.line, 5, took, page.shapes["meaning"])
+        page.wide(6, how_it_ended(run, is_last=run is runs[-1]))
         page.line += 1
 
 
 def _seconds(run: RunRecord) -> float:
     return (run.ended_at - run.started_at).total_seconds() if run.ended_at else 0.0
-
-
-def _when(noted: dt.datetime) -> str:
-    """Where this machine is, with its distance from UTC."""
-    return noted.replace(tzinfo=dt.UTC).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
 _ACCESS: Final = {1: "read", 2: "write"}
@@ -378,11 +462,15 @@ ON_PAPER: Final = 165
 _WIDEST: Final = 40
 
 
-async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str], failed_sheet: Path | None) -> None:
+async def add_failures(
+    book: Book, ledger: LedgerReader, columns: Sequence[str], kept: Sequence[Column], failed_sheet: Path | None
+) -> None:
     """Write the worksheet; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
     page = book.page(ANSWERED[1])
     advice = Advice(ledger.name.short, failed_sheet.name if failed_sheet else None)
-    layout = Layout(FAILURES_COLUMNS.index("Result"), range(len(FAILURES_COLUMNS)), _WIDEST, ON_PAPER)
+    ours = range(len(FAILURES_COLUMNS))
+    together = [*[Column()] * len(ours), *kept]
+    layout = Layout(FAILURES_COLUMNS.index("Result"), ours, together, widest=_WIDEST, on_paper=ON_PAPER)
     if not await ledger.rows_where(TROUBLE, most=1):
         page.set_column(0, 0, len(NONE))
         page.write_string(0, 0, NONE, book.text)
@@ -390,11 +478,31 @@ async def add_failures(book: Book, ledger: LedgerReader, columns: Sequence[str],
     await fill(book, page, [*FAILURES_COLUMNS, *columns], _failed_rows(ledger, advice, len(columns)), layout)
 
 
-async def _failed_rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[tuple[State, list[str]]]:
+async def _failed_rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[Line]:
     async for row, words in ledger.all_troubled():
         where = str(row.sheet_row) if row.position is not None else ""
         ours = [where, str(row.state), reason_of(row), words, advice.next_step(row, words)]
-        yield row.state, ours + _cells(row, width)
+        yield Line(row.state, ours + _cells(row, width))
+
+
+_AS_TEXT: Final = frozenset({Field.LEAD_ID, Field.LEAD_PHONE, Field.USER_ID, Field.USER})
+_DATES: Final = frozenset({Field.UNTIL, Field.START})
+
+
+def _look_of(ledger: LedgerReader, sheet: SheetRecord) -> Look:
+    """How the sheet looks, if it is there still."""
+    return look_of(beside(ledger.name, sheet), sheet.worksheet, sheet.columns, SheetLimits())
+
+
+def _columns_like(sheet: SheetRecord, look: Look) -> list[Column]:
+    """How the sheet's own columns are written: shown as it shows them, where nobody would lose a digit by it."""
+    columns = []
+    for at, header in enumerate(sheet.columns):
+        field = (sheet.mapping or {}).get(header)
+        is_text = field in _AS_TEXT or (at in look.texts and field not in _DATES)
+        form = (look.numbers[at], look.dates[at], look.widths[at]) if look.widths else ()
+        columns.append(Column(is_text, field in _DATES, *form))
+    return columns
 
 
 def _cells(row: Row, width: int) -> list[str]:
@@ -428,8 +536,9 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
         answers = _answers(ledger, len(columns), both[0])
         async with writing(file) as book:
             earlier = (await add_summary(book, ledger, failed_sheet)).earlier
-            await add_failures(book, ledger, columns, failed_sheet)
-            layout = Layout(len(columns), range(len(columns), len(header)))
+            kept = _columns_like(sheet, _look_of(ledger, sheet)) if sheet else []
+            await add_failures(book, ledger, columns, kept, failed_sheet)
+            layout = Layout(len(columns), range(len(columns), len(header)), kept)
             await fill(book, book.page(ANSWERED[-1]), header, answers, layout)
             if earlier:
                 rows = _answers(ledger, len(columns), both[1])
@@ -478,27 +587,28 @@ async def write_beside(ledger: Ledger, remark: Callable[[str], None]) -> Path | 
 
 
 async def write_table(
-    target: Named, header: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]], *, coloured: int
+    target: Named, sheet: SheetRecord, added: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]]
 ) -> None:
-    """Write rows as CSV or .xlsx, where the column `coloured` (from 0) shows each row's state.
+    """Write rows of a sheet as CSV or .xlsx, with columns that are `added`: the first shows each row's state.
 
     Raises SettingsError, as `Named` does.
     """
+    header = [*sheet.columns, *added]
+    lines = (Line(*each) async for each in rows)
     with target.written() as temporary:
         if temporary.suffix.lower() == ".csv":
-            await write_csv(temporary, header, rows)
+            await write_csv(temporary, header, lines)
             return
         async with writing(temporary) as book:
-            await fill(book, book.page(ANSWERED[-1]), header, rows, Layout(coloured))
+            kept = _columns_like(sheet, look_of(Path(sheet.path), sheet.worksheet, sheet.columns, SheetLimits()))
+            await fill(book, book.page(ANSWERED[-1]), header, lines, Layout(len(sheet.columns), columns=kept))
 
 
-async def _answers(
-    ledger: LedgerReader, width: int, *sources: AsyncIterator[Row]
-) -> AsyncIterator[tuple[State, list[str]]]:
+async def _answers(ledger: LedgerReader, width: int, *sources: AsyncIterator[Row]) -> AsyncIterator[Line]:
     for source in sources:
         async for row in source:
             state = row.state_at(ledger.now())
-            yield (
+            yield Line(
                 state,
                 [
                     *_cells(row, width),
@@ -660,34 +770,47 @@ class _Fixable:
         counts = await self.ledger.counts()
         if not counts.get(State.FAILED) and not counts.get(State.INVALID):
             return False
-        async for _ in self.cells():
+        async for _ in self.lines():
             return True
         return False
 
     async def digest(self) -> str:
         """Of all that the rows say."""
         digest = hashlib.sha256(json.dumps(self.header).encode())
-        async for _, cells in self.cells():
-            digest.update(json.dumps(cells).encode())
+        async for line in self.lines():
+            digest.update(json.dumps(line.cells).encode())
         return digest.hexdigest()
 
-    async def cells(self) -> AsyncIterator[tuple[State, list[str]]]:
+    async def lines(self) -> AsyncIterator[Line]:
         """Each row as it will stand there."""
         width, job = len(self.header) - len(ADDED), (await self.ledger.facts()).job
         async for row in self.ledger.in_order(FIXABLE):
             if self.sheet is not None and is_fixable(row, self.sheet):
                 reference = f"R-{job[:10]}-{row.key[:KEY_LENGTH]}"
-                yield row.state, [*row.cells[:width], reason_of(row), str(row.sheet_row), reference]
+                wrong: dict[int, str] = {}
+                for column, _, what in row.why.details.get("problems", ()) if row.why else ():
+                    if column in self.sheet.columns:
+                        at = self.sheet.columns.index(column)
+                        said = sentence(f"{what[:1].upper()}{what[1:]}")
+                        wrong[at] = f"{wrong[at]}\n{said}" if at in wrong else said
+                cells = [*row.cells[:width], reason_of(row), str(row.sheet_row), reference]
+                yield Line(row.state, cells, wrong)
 
 
 async def _write_fixable(file: Path, sheet: SheetRecord, rows: _Fixable) -> None:
     header = rows.header
     if file.suffix.lower() == ".csv":
-        await write_csv(file, header, rows.cells())
+        await write_csv(file, header, rows.lines())
         return
+    look = _look_of(rows.ledger, sheet)
+    above = [RawRow(at, [cell[2] for cell in look.title if cell[0] == at]) for at in range(look.rows_above)]
+    if likeliest_header([*above, RawRow(look.rows_above, header)], {}) in above:
+        look = replace(look, rows_above=0, title=(), merged=())  # or the sheet could not be read without a word
+    ours = range(len(header) - len(ADDED), len(header))
+    columns = _columns_like(sheet, look)[: ours.start]
     async with writing(file, _ALWAYS) as book:
-        ours = range(len(header) - len(ADDED), len(header))
         # As the sheet's own worksheet is called, so that --worksheet means this one too.
         name = sheet.worksheet or ""
         fits = 0 < len(name) <= _LONGEST_TITLE and not set(name) & set("[]:*?/\\") and name.strip("'") == name
-        await fill(book, book.page(name if fits else "Failed"), header, rows.cells(), Layout(ours.start, ours))
+        layout = Layout(ours.start, ours, columns, is_exact=True, above=look)
+        await fill(book, book.page(name if fits else "Failed"), header, rows.lines(), layout)

@@ -7,25 +7,26 @@ bars are numbers here, which the template draws as SVG.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import __version__
+from batch_share.common import __version__, utc_now
 from batch_share.errors import BatchShareError
 from batch_share.ledger.queries import IS_DOUBLE
 from batch_share.ledger.states import TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output
 from batch_share.results import wording
-from batch_share.results.answers import summarize
+from batch_share.results.answers import ENDS_SHOWN, clock_of, spell_standing, standing, summarize
 from batch_share.results.wording import NO_USER, Advice, how_it_ended, reason_of
 from batch_share.results.writing import write_output
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Row, RunRecord, SheetRecord, Statistics
+    from batch_share.results.wording import Standing
     from batch_share.results.writing import Placed
 
 WIDTH: Final = 100.0
@@ -151,6 +152,8 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
     if summary.earlier:
         history.append(f"Apart from these, {wording.spell_earlier(summary.earlier)}.")
     advice = Advice(ledger.name.short, summary.failed_sheet.name if summary.failed_sheet else None)
+    clock = await clock_of(ledger)
+    stands, by_user, by_day = await standing(ledger)
     lines: list[Line] = []
     async for row, words in ledger.all_troubled():
         if len(lines) == most:
@@ -158,7 +161,7 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         lines.append(_line(row, sheet, advice, words))
     return {
         "version": __version__,
-        "now": _moment(datetime.now(UTC).replace(tzinfo=None)),
+        "now": _moment(clock(utc_now())),
         "host": (await ledger.facts()).host,
         "sheet": sheet,
         "ledger": summary.ledger,
@@ -173,12 +176,23 @@ async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "lines": lines,
         "doubles": summary.noticed,
         "double_lines": [_line(row, sheet, advice) for row in await ledger.rows_where(IS_DOUBLE, most=most)],
-        **_counted(numbers),
-        **_of_runs(await ledger.runs()),
+        "stands": await spell_standing(ledger, stands),
+        "ends": [
+            {
+                "day": f"{day:%-d %b %Y}",
+                "shares": each.shares,
+                "access": each.spell_access(),
+                "people": len(each.users),
+            }
+            for day, each in [*by_day.items()][:ENDS_SHOWN]
+        ],
+        "more_ends": sum(each.shares for each in [*by_day.values()][ENDS_SHOWN:]),
+        **_counted(numbers, by_user),
+        **_of_runs(await ledger.runs(), clock),
     }
 
 
-def _counted(numbers: Statistics) -> dict[str, Any]:
+def _counted(numbers: Statistics, stands: Mapping[str, Standing]) -> dict[str, Any]:
     """How many rows are in which state, whose they are, and why rows need a person."""
     total = sum(numbers.states.values())
     longest_user = max((user.rows for user in numbers.users), default=0)
@@ -192,6 +206,9 @@ def _counted(numbers: Statistics) -> dict[str, Any]:
             {
                 "name": user.name or user.email or user.user_id or NO_USER,
                 "email": user.email if user.name else "",
+                "has": f"{has.spell_access()}, until {has.last:%-d %b %Y}"
+                if (has := stands.get(user.user_id or "")) and has.last
+                else "",
                 "rows": user.rows,
                 "shared": user.states.get(State.SHARED, 0),
                 "reported": ", ".join(f"{count:,} {state}" for state, count in in_order(user.states)),
@@ -214,14 +231,14 @@ def _counted(numbers: Statistics) -> dict[str, Any]:
     }
 
 
-def _of_runs(runs: Sequence[RunRecord]) -> dict[str, Any]:
+def _of_runs(runs: Sequence[RunRecord], clock: Callable[[datetime], datetime]) -> dict[str, Any]:
     return {
         "open_run": bool(runs) and runs[-1].ended_at is None,
         "runs": [
             {
                 "number": run.id,
                 "command": run.command,
-                "started": _moment(run.started_at),
+                "started": _moment(clock(run.started_at)),
                 "lasted": wording.lasting((run.ended_at - run.started_at).total_seconds()) if run.ended_at else "",
                 "ended": how_it_ended(run, is_last=run is runs[-1]),
             }
@@ -257,4 +274,4 @@ def _short(text: str, longest: int = _LONGEST) -> str:
 
 
 def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{at:%-d %b %Y %H:%M %Z}"

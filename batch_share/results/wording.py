@@ -496,6 +496,44 @@ def spell_corrected(source: str, rows: int) -> str:
     return f"{plural(rows, 'row')} as corrected in {source}"
 
 
+@dataclass(slots=True)
+class Standing:
+    """Shares that stand: how many to read and to write, with which users, and when the `first` and `last` ends.
+
+    The ends are local times, with their zone; None where nothing stands.
+    """
+
+    reads: int = 0
+    writes: int = 0
+    users: set[str] = field(default_factory=set)
+    first: datetime | None = None
+    last: datetime | None = None
+
+    @property
+    def shares(self) -> int:
+        """All of them."""
+        return self.reads + self.writes
+
+    def add(self, access: int, user: str, end: datetime) -> None:
+        """One more, with this AccessType."""
+        self.reads += access == 1
+        self.writes += access == 2
+        self.users.add(user)
+        self.first, self.last = min(self.first or end, end), max(self.last or end, end)
+
+    def spell_access(self) -> str:
+        """What may be done by them: `36 to read, 16 to write`, `to read`."""
+        counts = {"to read": self.reads, "to write": self.writes}
+        return ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+
+    def spell_until(self) -> str:
+        """When they end: `31 Dec 2026 23:59 IST at the latest, the first 5 Dec 2026 23:59`."""
+        if self.first is None or self.last is None:
+            return ""
+        last = f"{self.last:%-d %b %Y %H:%M %Z}"
+        return last if self.first == self.last else f"{last} at the latest, the first {self.first:%-d %b %Y %H:%M}"
+
+
 _IN_THE_SHEET: Final = {
     Cause.SHIFTED: "Put its cells under their headers in the sheet itself, and run the sheet again.",
     Cause.NEVER_STORED: "Open the sheet itself in a spreadsheet program, save it, and run it again.",

@@ -1,19 +1,21 @@
 """Writing results: CSV that no spreadsheet program finds a formula in, and workbooks, and where they may go.
 
-In a workbook every text stays text, rows go to disk as they come, and all prints well. What is made of a ledger is
-noted there as the ledger's own.
+In a workbook numbers and dates are such, and every text stays text; rows go to disk as they come, and all prints
+well. What is made of a ledger is noted there as the ledger's own.
 """
 
 from __future__ import annotations
 
 import csv
+import datetime as dt
+import re
 import tempfile
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.ledger.states import State
@@ -30,14 +32,16 @@ from batch_share.outputs import (
     with_written,
 )
 from batch_share.sheet.reader import guarded
+from batch_share.sheet.table import cell_text
+from batch_share.sheet.workbook import NO_LOOK
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import SheetRecord
+    from batch_share.sheet.workbook import Look
 
     Write = Callable[[Path], Awaitable[None]]
 
@@ -73,14 +77,22 @@ _AS_TEXT: Final = {"num_format": "@", "quote_prefix": True, "valign": "top"}
 """quote_prefix: the text stays text even after somebody edits the cell."""
 
 
-async def write_csv(file: Path, header: Sequence[str], answers: AsyncIterator[tuple[State, list[str]]]) -> None:
+class Line(NamedTuple):
+    """A row of a table: its cells, and by column (from 0) what is `wrong` with one, in a sentence."""
+
+    state: State
+    cells: Sequence[str]
+    wrong: Mapping[int, str] = {}
+
+
+async def write_csv(file: Path, header: Sequence[str], lines: AsyncIterator[Line]) -> None:
     """Write a table as CSV that no spreadsheet program finds a formula in."""
     with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the BOM to see UTF-8
         # All quoted: LibreOffice divides at semicolons and tabs too, and finds formulas in the middle of a text.
         writer = csv.writer(out, quoting=csv.QUOTE_ALL)
         writer.writerow([guarded(cell) for cell in header])
-        async for _, cells in answers:
-            writer.writerow([guarded(cell) for cell in cells])
+        async for line in lines:
+            writer.writerow([guarded(cell) for cell in line.cells])
 
 
 def check_format(target: Path) -> None:
@@ -94,16 +106,20 @@ class Book:
 
     def __init__(self, book: Any) -> None:
         self._book = book
+        self._shapes: dict[tuple[tuple[str, Any], ...], Any] = {}
         self.text = self.shape()
         self.wrapped = self.shape(text_wrap=True)
         self.head = self.shape(bold=True, bg_color="#1F3864", font_color="white")
         self.aside = self.shape(bold=True, bg_color="#8497B0", font_color="white")
-        self.number = self._book.add_format({"num_format": "#,##0", "valign": "top"})
+        self.number = self.shape(num_format="#,##0", quote_prefix=False)
         self.fills = {state: self.shape(bg_color=colour, text_wrap=True) for state, colour in COLOURS.items()}
 
     def shape(self, **layout: Any) -> Any:
-        """A shape of cells that hold text."""
-        return self._book.add_format(_AS_TEXT | layout)
+        """A shape of cells, which hold text if it says nothing else."""
+        key = tuple(layout.items())
+        if key not in self._shapes:
+            self._shapes[key] = self._book.add_format(_AS_TEXT | layout)
+        return self._shapes[key]
 
     def page(self, name: str) -> Any:
         """A new worksheet. On paper it is one page wide, as many as it takes, and each has its number."""
@@ -134,54 +150,130 @@ async def writing(file: Path, made_at: dt.datetime | None = None) -> AsyncIterat
 
 
 @dataclass(frozen=True, slots=True)
+class Column:
+    """How the cells of a column are written: numbers and dates as such, in its formats, unless it `is_text`.
+
+    A column that `takes_dates` has the format of one in all its cells, so that what is typed there is a date. None:
+    the format that nobody misreads, the width that its texts need.
+    """
+
+    is_text: bool = False
+    takes_dates: bool = False
+    number: str | int | None = None
+    date: str | int | None = None
+    width: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """How a table looks: the column `coloured` (from 0) shows each row's state, `ours` are the columns we added.
 
+    The first ones are written as the `columns` say; if it `is_exact`, whatever would be read back as another text
+    stays text. Its title is that of the `above`.
     No column is wider than `widest` characters: a longer text takes several lines. On paper there are only as many
     columns, from the left, as have `on_paper` characters together; None: all.
     """
 
     coloured: int
     ours: range = range(0)
+    columns: Sequence[Column] = ()
+    is_exact: bool = False
+    above: Look = NO_LOOK
     widest: int = WIDEST
     on_paper: int | None = None
 
 
-async def fill(
-    book: Book, page: Any, header: Sequence[str], rows: AsyncIterator[tuple[State, list[str]]], layout: Layout
-) -> int:
-    """Write a table from the top of `page`: header, filters, widths. How many rows there were."""
-    page.freeze_panes(1, 0)
+_PLAIN: Final = Column()
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_NO_NUMBER: Final = re.compile(r"[0-9.,:/ +-]*[0-9][0-9.,:/ +-]*(?:[eE][0-9]+)?")
+"""What looks like a number or a date to a spreadsheet program, which would change it: 007, 20 digits, 1e5."""
+
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}(?::[0-9]{2})?)?")
+_FIRST_DAY: Final = dt.datetime(1900, 3, 1)  # noqa: DTZ001 - as a cell has it; before it Excel counts a day too many
+_DIGITS: Final = 15  # that Excel keeps of a number
+_SHOWN: Final = 11  # of a whole number before Excel writes it with an exponent
+_WRONG: Final = "#FFC7CE"
+_MOST_NOTES: Final = 5000  # all of them wait in the memory; the reason stands in its own column too
+
+
+def _as_cell(text: str, column: Column, layout: Layout) -> tuple[str | float | dt.datetime, dict[str, Any], float]:
+    """What a text is written as: a number, a date or itself; its shape, and how many characters it takes."""
+    value: float | dt.datetime | None = None
+    if not column.is_text and _NUMBER.fullmatch(text) and sum(map(str.isdigit, text)) <= _DIGITS:
+        value = float(text)
+    elif not column.is_text and _DATE.fullmatch(text):
+        with suppress(ValueError):
+            moment = dt.datetime.fromisoformat(text)
+            value = moment if moment >= _FIRST_DAY else None
+    if layout.is_exact and value is not None and cell_text(value) != text:
+        value = None
+    room: float = min(len(text), layout.widest)
+    if isinstance(value, dt.datetime):
+        form = column.date or ("yyyy-mm-dd hh:mm" if value.time() != dt.time() else "yyyy-mm-dd")
+        room = max(room, len(form) if isinstance(form, str) else 0)
+        return value, {"num_format": form, "quote_prefix": False, "align": "left"}, room
+    if value is not None:
+        form = column.number or ("0" if len(text) > _SHOWN and "." not in text else "General")
+        room += 1 if form in {"0", "General"} else 7  # for a currency and what divides thousands
+        return value, {"num_format": form, "quote_prefix": False, "align": "right", "indent": 1}, room
+    form, is_kept = column.number or "General", False
+    if column.takes_dates:
+        form = column.date or "yyyy-mm-dd"
+    if column.is_text or guarded(text) != text or (not column.takes_dates and _NO_NUMBER.fullmatch(text)):
+        form, is_kept = "@", True
+    wrap = {"text_wrap": True} if len(text) > layout.widest else {}
+    return text[:_EXCEL_CELL], {"num_format": form, "quote_prefix": is_kept, **wrap}, room
+
+
+async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterator[Line], layout: Layout) -> None:
+    """Write a table from the top of `page`: title, header, filters, widths. Raises BatchShareError."""
+    above, columns = layout.above, [*layout.columns, *[_PLAIN] * (len(header) - len(layout.columns))]
+    heights: dict[int, float] = {}
+    for row, at, text, form, style in above.title:
+        value, shape, _ = _as_cell(text, Column(number=form, date=form), layout)
+        heights[row] = max(heights.get(row, _LINE_POINTS), 1.4 * style.get("font_size", 0))
+        page.set_row(row, heights[row])
+        page.write(row, at, value, book.shape(**{**shape, "indent": 0, **style}))
+    page.merge.extend(map(list, above.merged))  # its own way writes the cells anew, and rows that come later
+    first = number = above.rows_above
+    page.freeze_panes(first + 1, 0)
     page.hide_gridlines(0)  # on paper too: rows of several lines are told apart by them
-    page.repeat_rows(0)
+    page.repeat_rows(first)
     page.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})  # as it should be: no mark in every cell
-    widths = [len(name) for name in header]
-    for column, name in enumerate(header):
-        page.write_string(0, column, name, book.head if column in layout.ours or not layout.ours else book.aside)
-    number = 0
-    async for state, cells in rows:
+    widths: list[float] = [len(name) for name in header]
+    for at, name in enumerate(header):
+        page.write_string(first, at, name, book.head if at in layout.ours or not layout.ours else book.aside)
+    notes = 0
+    async for state, cells, wrong in lines:
         number += 1
-        lines = -(-max(map(len, cells), default=1) // layout.widest)
-        if lines > 1:  # LibreOffice makes no room for wrapped text by itself
-            page.set_row(number, _LINE_POINTS * min(lines, _MOST_LINES))
-        for column, cell in enumerate(cells):
-            widths[column] = max(widths[column], min(len(cell), layout.widest))
-            plain = book.wrapped if len(cell) > layout.widest else book.text
-            shape = book.fills.get(state, plain) if column == layout.coloured else plain
-            if page.write_string(number, column, cell[:_EXCEL_CELL], shape) == _NO_SUCH_CELL:
+        high = -(-max(map(len, cells), default=1) // layout.widest)
+        if high > 1:  # LibreOffice makes no room for wrapped text by itself
+            page.set_row(number, _LINE_POINTS * min(high, _MOST_LINES))
+        for at, cell in enumerate(cells):
+            value, shape, room = _as_cell(cell, columns[at], layout)
+            if at == layout.coloured and state in COLOURS:
+                shape |= {"bg_color": COLOURS[state], "text_wrap": True}
+            elif at in wrong:
+                shape |= {"bg_color": _WRONG}
+            if page.write(number, at, value, book.shape(**shape)) == _NO_SUCH_CELL:
                 raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")
+            widths[at] = max(widths[at], room)
+        for at, what in wrong.items():
+            if notes < _MOST_NOTES:
+                page.write_comment(number, at, what, {"author": "batch_share", "x_scale": 2})
+                notes += 1
         # Its row is on disk, and only there: a million heights would fill the memory.
         page.row_info.pop(number - 1, None)
         page.row_sizes.pop(number - 1, None)
-    widths = [width + 2 for width in widths]
-    for column, width in enumerate(widths):
-        page.set_column(column, column, width)
+    widths = [column.width or width + 2 for column, width in zip(columns, widths, strict=True)]
+    for at, width in enumerate(widths):
+        page.set_column(at, at, width)
+    last = max(number, first + 1)
     if layout.on_paper is not None:
         most = layout.on_paper
         fitting = sum(together <= most for together in accumulate(widths))
-        page.print_area(0, 0, max(number, 1), max(fitting, 1) - 1)
-    page.autofilter(0, 0, max(number, 1), len(header) - 1)
-    return number
+        page.print_area(0, 0, last, max(fitting, 1) - 1)
+    page.autofilter(first, 0, last, len(header) - 1)
 
 
 CHANGED: Final = "was changed or written by somebody else"

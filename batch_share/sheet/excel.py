@@ -16,6 +16,7 @@ import datetime as dt
 import posixpath
 import re
 import zipfile
+from collections import Counter
 from errno import ENOMEM
 from functools import cache, partial
 from io import BytesIO, StringIO
@@ -172,6 +173,102 @@ def _rows(values: Iterable[Sequence[object]], faults: Faults) -> Iterator[RawRow
     # Below the last value there is no row to calamine, whatever errors stand there.
     for number in sorted(faults):
         yield RawRow(number, [], faults=faults[number])
+
+
+# ------------------------------------------------------------------------------------------- how a worksheet looks
+
+_LOOKED_AT: Final = range(50, 1000)
+"""Rows among which headers are looked for, and by which it is told how numbers and dates are shown below them."""
+
+_LONGEST_FORMAT: Final = 255
+_WIDEST: Final = 100
+_LARGEST_FONT: Final = 48
+"""A workbook comes from anybody: what Excel would refuse, and what would fill a screen, is not kept."""
+
+_PADDING: Final = 5 / 7
+"""Characters of a column's width in which none stands."""
+
+_LAYOUT: Final = re.compile(rb"<(?:\w{1,20}:)?(col|mergeCell)\s([^<>]{0,400})>")
+_ATTRIBUTE: Final = re.compile(rb"(\w{1,20})\s{0,9}=\s{0,9}[\"']([^\"']{0,100})")
+_RANGE: Final = re.compile(r"([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})")
+_NUMERIC: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_COLOUR: Final = re.compile(r"[0-9A-Fa-f]{2}([0-9A-Fa-f]{6})")
+
+
+def look_of(path: Path, worksheet: str, columns: Sequence[str]) -> dict[str, Any]:
+    """How a worksheet with these headers looks, as `workbook.Look` has it, by the first of its rows.
+
+    Raises LookupError if it has no such headers, and whatever the parsers of zip archives and XML raise.
+    """
+    import openpyxl  # noqa: PLC0415 - of pandas, which is slower to come, nothing is needed
+
+    part = next(each.part for each in list_worksheets(path) if each.name == worksheet)
+    sheet = openpyxl.load_workbook(path, read_only=True, data_only=True)[worksheet]
+    sheet.reset_dimensions()
+    shown: dict[str, list[Counter[str | int]]] = {kind: [Counter() for _ in columns] for kind in ("n", "d", "s")}
+    title: list[tuple[int, int, str, str | int, dict[str, Any]]] = []
+    header = 0
+    for number, row in enumerate(sheet.iter_rows(max_row=_LOOKED_AT.stop), start=1):
+        cells = [(at, cell, cell_text(cell.value)) for at, cell in enumerate(row) if cell.value is not None]
+        if header:
+            for at, cell, text in cells:
+                if at < len(columns) and (cell.data_type != "s" or _NUMERIC.fullmatch(text)):
+                    shown.get(cell.data_type, shown["n"])[at][_format(cell)] += 1
+        elif {at: text.strip() for at, _, text in cells} == {at: each for at, each in enumerate(columns) if each}:
+            header = number
+        elif number > _LOOKED_AT.start:
+            break
+        else:
+            title += [(number - 1, at, text, _format(cell), _style(cell)) for at, cell, text in cells]
+    if not header:
+        raise LookupError(f"no such headers in {worksheet!r}")
+    merged: list[tuple[int, int, int, int]] = []
+    widths: dict[int, float] = {}
+    with zipfile.ZipFile(path) as package, package.open(part) as source:
+        tail = b""
+        while chunk := source.read(_STEP):
+            for kind, attributes in _LAYOUT.findall(tail + chunk):
+                said = {name.decode(): value.decode() for name, value in _ATTRIBUTE.findall(attributes)}
+                if kind == b"col":
+                    upto, room = min(int(said["max"]), len(columns)), float(said.get("width", 0)) - _PADDING
+                    widths |= dict.fromkeys(range(int(said["min"]) - 1, upto), min(max(room, 0), _WIDEST))
+                elif (place := _RANGE.fullmatch(said["ref"])) and int(place[4]) < header:
+                    ends = int(place[2]) - 1, column_named(place[1]), int(place[4]) - 1, column_named(place[3])
+                    merged.append(ends)
+            tail = chunk[chunk.rfind(b"<") :]
+            if header == 1:  # widths stand before the cells, what is merged behind them
+                break
+    numbers, dates, texts = ([next(iter(each.most_common(1)), (None, 0)) for each in of] for of in shown.values())
+    return {
+        "rows_above": header - 1,
+        "title": title,
+        "merged": merged,
+        "widths": [widths.get(at) for at in range(len(columns))],
+        "numbers": [form for form, _ in numbers],
+        "dates": [form for form, _ in dates],
+        "texts": [at for at, (_, found) in enumerate(texts) if found > numbers[at][1]],
+    }
+
+
+def _format(cell: Any) -> str | int:
+    """A cell's number format: by its number if Excel knows it by that, as it shows some as each country does."""
+    from openpyxl.styles.numbers import BUILTIN_FORMATS_REVERSE  # noqa: PLC0415 - only when it is asked for
+
+    form = str(cell.number_format)
+    if len(form) > _LONGEST_FORMAT:
+        return "General"
+    known: int | None = BUILTIN_FORMATS_REVERSE.get(form)
+    return form if known is None else known
+
+
+def _style(cell: Any) -> dict[str, Any]:
+    """How a cell above the headers looks, in xlsxwriter's words. A colour of the theme is left out."""
+    style = {"bold": cell.font.b, "italic": cell.font.i, "font_size": min(cell.font.sz or 0, _LARGEST_FONT)}
+    style["align"] = cell.alignment.horizontal if cell.alignment.horizontal in {"center", "right"} else None
+    for name, colour in (("font_color", cell.font.color), ("bg_color", cell.fill.fill_type and cell.fill.fgColor)):
+        if colour and colour.type == "rgb" and (rgb := _COLOUR.fullmatch(colour.rgb)):
+            style[name] = f"#{rgb[1]}"
+    return {name: value for name, value in style.items() if value}
 
 
 def read_markings(path: Path, part: str) -> tuple[Markings, Faults]:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 from xml.parsers import expat
 
 from batch_share.errors import SheetError
-from batch_share.sheet.excel import can_not_read, xls_worksheets, xlsx_worksheets
+from batch_share.sheet.excel import can_not_read, look_of, xls_worksheets, xlsx_worksheets
 from batch_share.sheet.open_document import open_document_worksheets
 from batch_share.sheet.table import (
     AREA,
@@ -102,8 +102,10 @@ def main() -> None:
             out.flush()
 
 
-def answers(path: Path, limits: Any, wanted: Iterator[int]) -> Iterator[Answer]:
+def answers(path: Path, limits: Any, wanted: Iterator[Any]) -> Iterator[Answer]:
     """Which worksheets there are; then, of each that is `wanted`, its rows and, last, what is to be known of it.
+
+    Where a worksheet is named with headers, how it looks.
 
     Rows in which nothing stands are left out.
     """
@@ -115,6 +117,9 @@ def answers(path: Path, limits: Any, wanted: Iterator[int]) -> Iterator[Answer]:
         return
     for index in wanted:
         try:
+            if isinstance(index, dict):
+                yield look_of(path, **index)
+                continue
             rows, markings = worksheets[index].read()
             for row in rows:
                 if row.faults:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import weakref
 from contextlib import suppress
+from dataclasses import dataclass
 from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -20,7 +21,7 @@ from batch_share.errors import SheetError
 from batch_share.sheet.table import NO_FAULTS, SAVE_AS, RawRow, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import IO, Self
 
@@ -80,6 +81,42 @@ def workbook_tables(path: Path, wanted: str | None, limits: SheetLimits) -> Iter
                 late_notes=late_notes,
                 worksheets=names,
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a worksheet of an .xlsx looks, as far as it is kept.
+
+    By column, None where nothing is known: its `widths` in characters, and the number formats by which most of its
+    `numbers` and `dates` are shown, in words or by Excel's own number. The columns `texts` hold numbers as text. So
+    many `rows_above` the headers hold a `title`: cells, each with its row, its column (both from 0), its text, its
+    number format and its style in xlsxwriter's words; some are `merged`: first row and column, last row and column.
+    """
+
+    widths: Sequence[float | None] = ()
+    numbers: Sequence[str | int | None] = ()
+    dates: Sequence[str | int | None] = ()
+    texts: Collection[int] = ()
+    rows_above: int = 0
+    title: Sequence[tuple[int, int, str, str | int | None, Mapping[str, Any]]] = ()
+    merged: Sequence[tuple[int, int, int, int]] = ()
+
+
+NO_LOOK: Final = Look()
+
+
+def look_of(path: Path, worksheet: str | None, columns: Sequence[str], limits: SheetLimits) -> Look:
+    """How a worksheet with these headers looks; nothing is known of one that is gone, changed, or no .xlsx."""
+    if worksheet is None or path.suffix.lower() not in {".xlsx", ".xlsm"} or not path.is_file():
+        return NO_LOOK
+    try:
+        with _Parser(path, limits) as parser:
+            if worksheet not in (name for name, _ in parser.worksheets()):
+                return NO_LOOK
+            reported = parser.ask({"worksheet": worksheet, "columns": [*columns]})
+    except SheetError:
+        return NO_LOOK
+    return NO_LOOK if "refused" in reported else Look(**reported)
 
 
 class _Rows:
@@ -163,10 +200,14 @@ class _Parser:
 
     def read(self, index: int, rows: _Rows) -> list[str]:
         """Fill `rows` with those of a worksheet; what is to be known of it. Raises SheetError."""
-        self._ask(index)
-        reported = self._answer(rows)
+        reported = self.ask(index, rows)
         rows.problem = reported.get("refused")
         return [*reported.get("notes", ())]
+
+    def ask(self, question: object, rows: _Rows | None = None) -> dict[str, Any]:
+        """What is answered; the rows before it go into `rows`. Raises SheetError."""
+        self._ask(question)
+        return self._answer(rows)
 
     def _end(self) -> None:
         self._late = True

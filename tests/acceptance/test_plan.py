@@ -9,6 +9,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pytest
 from hostile import wide
 from processes import SAMPLES, SandboxProcess, Shell
@@ -106,6 +107,9 @@ def test_every_row_has_its_plan_in_a_file(offline: Shell, tmp_path: Path, name: 
         assert [row["Sheet Row"] for row in rows] == [str(number) for number in range(2, 23)]
         assert rows[0]["Plan"] == "to send"
         assert rows[1]["Reason"].startswith("Row 3, Lead Id 'not-a-guid'")
+    else:
+        _, *cells = openpyxl.load_workbook(tmp_path / name)["Results"].iter_rows()
+        assert [row[-1].value for row in cells] == [*range(2, 23)]
 
 
 def test_the_mapping_that_is_suggested_is_the_one_that_works(offline: Shell, tmp_path: Path) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import openpyxl
+import pytest
 from placing import named
+from spreadsheets import opened
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.jobs.job import do
 from batch_share.jobs.outputs import results_of, status_of
 from batch_share.jobs.run import RunSheet
-from batch_share.ledger.files import LedgerName
+from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.states import State
 from batch_share.planning.intake import SheetJob
 from batch_share.results import answers
@@ -21,8 +24,6 @@ from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from batch_share.jobs.job import Ending
     from batch_share.results.answers import FailedSheet
@@ -103,6 +104,55 @@ async def test_what_somebody_is_fixing_is_not_touched_by_the_next_run_which_says
         assert failed.read_text() == "half fixed"
         assert ending.summary.failed_sheet == tmp_path / "leads.failed-2.csv"
         assert any("leads.failed.csv was changed" in remark for remark in ending.remarks)
+
+
+DAY = datetime(2035, 12, 31)  # noqa: DTZ001 - as a cell has it
+
+
+@pytest.mark.parametrize("typed", [DAY, DAY.replace(hour=18), "31 Dec 2035"])
+async def test_a_date_that_a_person_types_into_the_workbook_is_a_date_however_its_rows_are_sorted(
+    tmp_path: Path, typed: datetime | str
+) -> None:
+    """As Excel does it: a new value in a cell as it is formatted."""
+    async with trial(tmp_path, rows=4) as it:
+        book = openpyxl.Workbook()
+        page: Any = book.active
+        page.append(["Leads of December"])
+        page.merge_cells("A1:C1")
+        page.append([])
+        page.append(["Lead Number", "User Id", "Access", "Until", "Deal", "Activity Event"])
+        for at, (_, number, user, access, _, event) in enumerate(sheet_rows(4)):
+            page.append([int(number), user, access, "soon" if at > 1 else DAY, 100.5 * at, event])
+            page.cell(at + 4, 4).number_format = "dd/mm/yyyy"
+            page.cell(at + 4, 5).number_format = "[$₹-4009] #,##0.00"
+        sheet = tmp_path / "cover.xlsx"
+        book.save(sheet)
+        ending = await run_failed(it, sheet)
+        assert ending.summary.states == {State.SHARED: 2, State.INVALID: 2}
+        failed = tmp_path / "cover.failed.xlsx"
+        assert ending.summary.failed_sheet == failed
+
+        again = await run_failed(it, failed)  # nothing was corrected: nothing is taken for a correction
+        assert (again.summary.corrected, again.summary.states) == ({}, ending.summary.states)
+
+        book = opened(failed)
+        page = book.active
+        assert page["A1"].value == "Leads of December"
+        first, second = ([cell.value for cell in row] for row in page.iter_rows(min_row=4))
+        assert [first[4], second[4], page["D4"].number_format] == [201, 301.5, "dd/mm/yyyy"]
+        for at, row in enumerate([second, first], start=4):
+            for column, value in enumerate(row, start=1):
+                page.cell(at, column).value = typed if column == 4 else value
+        book.save(failed)
+        fixed = await run_failed(it, failed)
+        assert fixed.summary.states == {State.SHARED: 4}
+        assert fixed.summary.corrected == {"cover.failed.xlsx": 2}
+        async with read_ledger(LedgerName.of_sheet(sheet)) as ledger:
+            ends = {row.sheet_row: row.ends_at async for row in ledger.in_order()}
+        assert {number: end and end.year for number, end in ends.items()} == dict.fromkeys(range(4, 8), 2035)
+        answered = opened(tmp_path / "cover.results.xlsx")["Results"]
+        shown = [(row[4].value, row[4].number_format) for row in answered.iter_rows(min_row=2)]
+        assert shown == [(100.5 * at, "[$₹-4009] #,##0.00") for at in range(4)]
 
 
 async def test_it_goes_when_the_sheet_itself_was_fixed(tmp_path: Path) -> None:

@@ -331,7 +331,7 @@ async def test_a_workbook_with_a_date_that_is_one(tmp_path: Path) -> None:
         assert not failed.exists()
         assert (await it.do(RunSheet(job))).sent == 0
         answered = openpyxl.load_workbook(tmp_path / "week.results.xlsx")
-        assert answered["Results"]["D2"].value == end.isoformat()
+        assert answered["Results"]["D2"].value == dt.datetime.combine(end, dt.time())
         reported = {row[0]: row[1] for row in answered["Summary"].iter_rows(values_only=True)}
         assert "3 of 3 rows shared" in reported
         assert reported["Corrected"] == "2 rows as corrected in week.failed.xlsx"

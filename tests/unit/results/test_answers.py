@@ -7,6 +7,7 @@ import csv
 import gc
 import tempfile
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from batch_share.ledger.states import Stage, State
 from batch_share.results.answers import COLUMNS, results_path, write_results
 from batch_share.results.wording import NOT_ASKED, reason_of
 from batch_share.settings import SheetLimits
+from batch_share.sheet.columns import Field
 from batch_share.sheet.reader import FORMULA_STARTS, text_tables
 from batch_share.sheet.workbook import workbook_tables
 
@@ -154,7 +156,7 @@ async def test_rows_the_sheet_lost_come_last_without_a_row_number(file: Path, su
     _, answered = read_back(file.with_suffix(suffix))
     if suffix == ".xlsx":  # apart, on a worksheet of their own; read as a sheet, it is the one of the rows
         book = openpyxl.load_workbook(file.with_suffix(suffix))
-        answered += [[cell or "" for cell in row] for row in [*book["Earlier"].values][1:]]
+        answered += [["" if cell is None else str(cell) for cell in row] for row in [*book["Earlier"].values][1:]]
     assert [(row[0], row[2], row[-1]) for row in answered] == [("2", "pending", "3"), ("1", "shared", "")]
 
 
@@ -213,17 +215,66 @@ async def test_a_csv_says_that_it_is_utf_8(file: Path) -> None:
     assert "é".encode() in content
 
 
-async def test_a_workbook_has_only_text_with_the_quote_prefix(file: Path) -> None:
-    target = file.with_suffix(".xlsx")
+async def answered_cells(file: Path, columns: dict[str, str], name: str = "out.xlsx") -> list[Any]:
+    """The cells of a workbook of results whose one row holds these texts, by header, all of them read as notes."""
+    fields = dict.fromkeys(columns, "Note") | {header: header for header in columns if header in {*Field}}
     async with working(file) as ledger:
-        await with_cells(ledger, ["1", *DANGEROUS, *HARMLESS])
-        await write_results(ledger, target)
-    page = openpyxl.load_workbook(target)["Results"]
-    cells: list[Any] = [cell for row in page.iter_rows() for cell in row if cell.value is not None]
+        record = replace(sheet_record([*columns]), mapping=fields)
+        await ledger.take_in(record, [new_row(1, [*columns.values()])])
+        await write_results(ledger, file.with_name(name))
+    _, row = openpyxl.load_workbook(file.with_name(name))["Results"].iter_rows()
+    return [*row]
+
+
+async def test_what_a_spreadsheet_would_change_or_compute_is_kept_as_text(file: Path) -> None:
+    texts = [text for text in (*DANGEROUS, *HARMLESS) if text not in {"-1", ""}]
+    cells = (await answered_cells(file, {f"Column {at}": text for at, text in enumerate(texts)}))[: len(texts)]
     assert {cell.data_type for cell in cells} == {"s"}
     assert not [cell.value for cell in cells if cell.hyperlink]
-    originals = [cell for cell in cells if cell.row == 2 and cell.column <= 1 + len(DANGEROUS)]
-    assert all(cell.quotePrefix and cell.number_format == "@" for cell in originals)
+    changed = [*DANGEROUS, "00123", "1e5", "12345678901234567890", " 1"]
+    assert [
+        cell.value for cell, text in zip(cells, texts, strict=True) if text in changed and not cell.quotePrefix
+    ] == []
+    assert {cell.number_format for cell in cells if cell.quotePrefix} == {"@"}
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "shown"),
+    [
+        ("7", 7, "General"),
+        ("-1", -1, "General"),
+        ("0.15", 0.15, "General"),
+        ("1200.50", 1200.5, "General"),
+        ("123456789012345", 123456789012345, "0"),  # else 1.23457E+14
+        ("2026-12-31", datetime(2026, 12, 31), "yyyy-mm-dd"),  # noqa: DTZ001 - as a cell has it
+        ("2026-12-31 18:00", datetime(2026, 12, 31, 18), "yyyy-mm-dd hh:mm"),  # noqa: DTZ001
+        ("2026-02-30", "2026-02-30", "@"),
+        ("1899-12-31", "1899-12-31", "@"),  # there is no such day in Excel
+        ("1234567890123456", "1234567890123456", "@"),
+        ("31/12/2026", "31/12/2026", "@"),
+    ],
+)
+async def test_numbers_are_numbers_and_dates_are_dates(file: Path, text: str, value: object, shown: str) -> None:
+    cell, *_ = await answered_cells(file, {"Anything": text})
+    assert (cell.value, cell.number_format) == (value, shown)
+
+
+async def test_ids_and_phone_numbers_are_text_whatever_they_look_like(file: Path) -> None:
+    columns = {
+        "Lead Id": "12",
+        "Lead Phone": "9812345678",
+        "User Id": "13",
+        "Sales User": "14",
+        "Lead Number": "15",
+    }
+    cells = (await answered_cells(file, columns))[:5]
+    assert [cell.value for cell in cells] == ["12", "9812345678", "13", "14", 15]
+    assert {cell.number_format for cell in cells[:4]} == {"@"}
+
+
+async def test_the_numbers_of_what_we_added_are_numbers_too(file: Path) -> None:
+    cells = await answered_cells(file, {"Lead": "x"})
+    assert cells[-1].value == 2
 
 
 @BOTH

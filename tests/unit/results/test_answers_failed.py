@@ -1,15 +1,18 @@
 """The sheet of failed rows: which are in it, that it runs as it is, and that nobody's work on it is lost."""
 
+# ruff: noqa: ASYNC240 - a test waits for its own small files
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pytest
 from ledgers import REFUSED, advance, because, new_row, sheet_record, unsendable, working
-from spreadsheets import LIVE, live_cells
+from openpyxl.styles import Font, PatternFill
+from spreadsheets import LIVE, live_cells, opened
 
 from batch_share.common import Cause
 from batch_share.errors import BatchShareError
@@ -64,6 +67,11 @@ async def written_from(folder: Path, target: Path, columns: Sequence[str], *rows
 
 def invalid(number: int, cells: Sequence[str]) -> NewRow:
     return replace(unsendable(number, State.INVALID), cells=list(cells))
+
+
+def wrong(number: int, cells: Sequence[str], *problems: list[str]) -> NewRow:
+    """A row of which these columns, each with its value, are wrong, and why."""
+    return replace(invalid(number, cells), why=Why(Cause.INVALID, {"problems": [*problems]}))
 
 
 # ------------------------------------------------------------------------------------------------ what is in it
@@ -168,7 +176,7 @@ async def test_its_worksheet_is_called_as_the_sheets_own(tmp_path: Path, workshe
     async with working(tmp_path / "leads.db") as ledger:
         await ledger.take_in(replace(sheet_record(), worksheet=worksheet), [unsendable(1, State.INVALID)])
         await write_failed(ledger, target)
-    assert openpyxl.load_workbook(target).sheetnames == [title]
+    assert opened(target).sheetnames == [title]
 
 
 @pytest.mark.parametrize(
@@ -286,3 +294,133 @@ async def test_that_it_can_not_be_written_is_reported(tmp_path: Path) -> None:
         with pytest.raises(BatchShareError, match="can't be written"):
             await write_failed(ledger, tmp_path / "missing" / "leads.failed.csv")
         assert await written_last(ledger, Output.FAILED) is None
+
+
+# ------------------------------------------------------------------------------------------------ as a workbook
+
+COLUMNS = ["Lead Number", "Lead Phone", "Until", "Deal", "Discount", "Code"]
+FORMATS = ["General", "General", "dd/mm/yyyy", "[$₹-4009] #,##0.00", "0%", "General"]
+ENDS = datetime(2026, 12, 31)  # noqa: DTZ001 - as a cell has it
+CELLS: list[list[Any]] = [[1, 98123, ENDS, 1500.5, 0.15, "007"], [2, 98124, "soon", 10, 0.5, "008"]]
+
+
+@pytest.fixture
+def workbook(tmp_path: Path) -> Path:
+    """A sheet as people keep it: with a title, in formats of its own."""
+    book = openpyxl.Workbook()
+    page: Any = book.active
+    page.title = "Leads"
+    page["A1"] = "North region"
+    page["A1"].font = Font(b=True, sz=16, color="FF1F3864")
+    page["A1"].fill = PatternFill("solid", fgColor="FFDDEBF7")
+    page.merge_cells("A1:C1")
+    page["A2"], page["B2"] = "=1+1", ENDS
+    page["A2"].data_type = "s"
+    page["B2"].number_format = "d mmm yyyy"
+    for at, row in enumerate([COLUMNS, *CELLS], start=4):
+        for column, value in enumerate(row, start=1):
+            cell = page.cell(at, column, value)
+            cell.number_format = FORMATS[column - 1] if at > 4 else "General"
+    page.column_dimensions["D"].width = 33
+    book.save(tmp_path / "leads.xlsx")
+    return tmp_path / "leads.xlsx"
+
+
+async def failed_page(workbook: Path, *rows: NewRow, columns: Sequence[str] = COLUMNS) -> Any:
+    target = failed_path(workbook)
+    fields = {"Lead Number": "Lead Number", "Lead Phone": "Lead Phone", "Until": "Until"}
+    async with working(workbook.with_suffix(".db")) as ledger:
+        record = replace(sheet_record(columns), name=workbook.name, worksheet="Leads", mapping=fields)
+        await ledger.take_in(replace(record, path=str(workbook)), rows)
+        await write_failed(ledger, target)
+    return opened(target)["Leads"]
+
+
+WRONG = wrong(5, ["2", "98124", "soon", "10", "0.5", "008"], ["Until", "soon", "not a date"])
+RIGHT = invalid(4, ["1", "98123", "2026-12-31", "1500.5", "0.15", "007"])
+
+
+async def test_numbers_and_dates_are_shown_as_the_sheet_shows_them_and_phones_are_text(workbook: Path) -> None:
+    page = await failed_page(workbook, RIGHT, WRONG)
+    _, right, _ = page.iter_rows(min_row=4)
+    assert [cell.value for cell in right][:6] == [1, "98123", ENDS, 1500.5, 0.15, "007"]
+    assert [cell.number_format for cell in right][:6] == ["General", "@", *FORMATS[2:5], "@"]
+
+
+async def test_the_title_the_widths_and_what_is_merged_above_the_headers_are_kept(workbook: Path) -> None:
+    page = await failed_page(workbook, WRONG)
+    assert (page["A1"].value, page["A1"].font.b, page["A1"].font.sz) == ("North region", True, 16)
+    assert (page["A1"].fill.fgColor.rgb, page["A1"].font.color.rgb) == ("FFDDEBF7", "FF1F3864")
+    assert [str(each) for each in page.merged_cells.ranges] == ["A1:C1"]
+    assert (page["A2"].value, page["A2"].data_type, page["A2"].quotePrefix) == ("=1+1", "s", True)
+    assert (page["B2"].value, page["B2"].number_format) == (ENDS, "d mmm yyyy")
+    assert page.column_dimensions["D"].width == pytest.approx(33, abs=0.01)
+    assert [cell.value for cell in page[4]] == [*COLUMNS, "Reason", "Sheet Row", "Row Reference"]
+    assert page.auto_filter.ref == "A4:I5"  # with the reference, which is sorted with its row
+    assert page.freeze_panes == "A5"
+    assert live_cells(workbook.with_name("leads.failed.xlsx")) == []
+
+
+async def test_the_cell_that_is_wrong_is_marked_and_says_why_and_takes_a_date(workbook: Path) -> None:
+    twice = wrong(
+        6, ["x", "98125", "31.12", "1", "1", "1"], ["Until", "31.12", "not a date"], ["Until", "", "over"]
+    )
+    page = await failed_page(workbook, RIGHT, WRONG, twice)
+    marked = {cell.coordinate: cell.comment.text for row in page.iter_rows() for cell in row if cell.comment}
+    assert marked == {"C6": "Not a date.", "C7": "Not a date.\nOver."}
+    assert [page[place].fill.fgColor.rgb for place in ("C5", "C6", "C7")] == ["00000000", "FFFFC7CE", "FFFFC7CE"]
+    assert (page["C6"].value, page["C6"].number_format, page["C6"].quotePrefix) == ("soon", "dd/mm/yyyy", False)
+
+
+async def test_no_size_of_the_sheet_fills_the_screen_and_no_format_that_excel_would_refuse_is_kept(
+    workbook: Path,
+) -> None:
+    book = opened(workbook)
+    book["Leads"]["A1"].font = Font(sz=400)
+    book["Leads"]["D1"] = "small"
+    book["Leads"].column_dimensions["D"].width = 250
+    book["Leads"]["D5"].number_format = book["Leads"]["D6"].number_format = f'0"{"x" * 300}"'
+    book.save(workbook)
+    page = await failed_page(workbook, RIGHT)
+    assert (page["A1"].font.sz, page.row_dimensions[1].height) == (48, pytest.approx(67.2, abs=0.5))
+    assert page.column_dimensions["D"].width == pytest.approx(100.71, abs=0.01)
+    assert (page["D5"].value, page["D5"].number_format) == (1500.5, "General")
+
+
+async def test_a_title_that_would_be_taken_for_the_headers_is_left_out(workbook: Path) -> None:
+    """Whoever has no header that is known named their row; a sheet of failed rows is to run without a word."""
+    book = opened(workbook)
+    page: Any = book["Leads"]
+    for at, name in enumerate("abcdef", start=1):
+        page.cell(3, at, name)
+        page.cell(4, at, name.upper())
+    book.save(workbook)
+    page = await failed_page(workbook, invalid(4, ["1", "2", "3", "4", "5", "6"]), columns=[*"ABCDEF"])
+    assert [cell.value for cell in page[1]][:6] == [*"ABCDEF"]
+    assert page["D2"].number_format == FORMATS[3]
+
+
+@pytest.mark.parametrize("how", ["gone", "damaged", "other headers", "another worksheet"])
+async def test_of_a_sheet_that_is_no_longer_as_it_was_no_look_is_kept(workbook: Path, how: str) -> None:
+    book = opened(workbook)
+    if how == "other headers":
+        book["Leads"]["A4"] = "Other"
+    else:
+        book["Leads"].title = "Others"
+    book.save(workbook)
+    if how == "damaged":
+        workbook.write_bytes(b"PK\x03\x04")
+    elif how == "gone":
+        workbook.unlink()
+    page = await failed_page(workbook, RIGHT, WRONG)
+    assert [cell.value for cell in page[1]][:6] == COLUMNS
+    assert [cell.value for cell in page[2]][:6] == [1, "98123", ENDS, 1500.5, 0.15, "007"]
+    assert page["C3"].number_format == "yyyy-mm-dd"
+
+
+@pytest.mark.parametrize("text", ["1.50", "2026-12-31 18:00", "2026-12-31 00:00:00", "-0", "0.10"])
+async def test_what_would_be_read_back_as_another_text_stays_as_it_is(workbook: Path, text: str) -> None:
+    """Or it would be taken for a correction."""
+    page = await failed_page(workbook, invalid(4, ["1", "2", "3", text, "5", text]))
+    assert [page["D5"].value, page["F5"].value] == [text, text]
+    assert read_back(failed_path(workbook))[-1][3] == text

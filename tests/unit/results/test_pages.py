@@ -14,9 +14,9 @@ from spreadsheets import LIVE, live_cells
 from batch_share.common import Cause
 from batch_share.ledger.records import Lookup, Result, SheetRecord, Why
 from batch_share.ledger.states import Stage, State
-from batch_share.results.answers import FAILURES_COLUMNS, NONE, ON_PAPER, RUNS_SHOWN, write_results
+from batch_share.results.answers import ENDS_SHOWN, FAILURES_COLUMNS, NONE, ON_PAPER, RUNS_SHOWN, write_results
 from batch_share.results.wording import OPEN
-from batch_share.results.writing import Layout, fill, writing
+from batch_share.results.writing import Layout, Line, fill, writing
 from batch_share.sheet.reader import ReadOptions, read_sheet
 
 if TYPE_CHECKING:
@@ -91,11 +91,46 @@ async def test_the_summary_says_who_got_what_by_name(target: Path) -> None:
         await advance(ledger, 7, State.UNKNOWN)
         await write_results(ledger, target)
     reported = facts(target)
-    heads = ("Shared", "Ended", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows")
-    assert reported["User"][:8] == heads
-    assert reported["Asha Rao <asha@x.example>"][:8] == (1, "", 1, 1, "", "", 2, 5)
-    assert reported[other][:8] == ("", "", "", "", 1, "", "", 1)
-    assert reported["(user not found, or not looked up)"][:8] == ("", "", "", "", "", "", 1, 1)
+    first, *others = "Shared", "Ended", "Under way", "Failed", "Unknown", "Revoked", "Not sent", "Rows"
+    assert reported["User"] == (first, "Read", "Write", "Until", *others)
+    day = dt.datetime(2026, 1, 2)  # noqa: DTZ001 - as a cell has it
+    assert reported["Asha Rao <asha@x.example>"] == (1, 1, "", day, "", 1, 1, "", "", 2, 5)
+    assert reported[other] == ("", "", "", "", "", "", "", 1, "", "", 1)
+    assert reported["(user not found, or not looked up)"] == (*[""] * 9, 1, 1)
+
+
+async def test_the_summary_says_what_access_who_has_until_when_by_which_activity_and_what_ends_when(
+    target: Path,
+) -> None:
+    days = [*range(1, ENDS_SHOWN + 1), 40, 41]
+    rows = [
+        new_row(at, duration=day * 1440, access=1 + at % 2, user_id=f"{at % 3}" * 36) for at, day in enumerate(days)
+    ]
+    async with working(target.with_suffix(".db"), *rows, new_row(90, duration=1), new_row(91)) as ledger:
+        await ledger.note_lookups([Lookup("Activity Event", "201", {"name": "Site visit"})])
+        await ledger.note(zone="Asia/Kolkata")
+        for at in (*range(len(days)), 90):
+            await advance(ledger, at, State.SHARED)
+        ledger.now = lambda: NOON + dt.timedelta(minutes=2)  # the shortest has ended by then
+        await write_results(ledger, target)
+    reported = facts(target)
+    assert reported["Access"][0] == "17 leads shared with 3 people: 9 to read, 8 to write"
+    assert reported["Until"][0] == "12 Feb 2026 17:30 IST at the latest, the first 3 Jan 2026 17:30"
+    assert reported["Activity"][0] == "Site visit (201)"
+    assert reported["Ends"][:4] == ("Shares", "Read", "Write", "People")
+    first = dt.datetime(2026, 1, 3)  # noqa: DTZ001 - as a cell has it
+    ends = [row[:5] for row in page(target, "Summary") if isinstance(row[0], dt.datetime)]
+    assert ends[:2] == [(first, 1, 1, "", 1), (first + dt.timedelta(days=1), 1, "", 1, 1)]
+    assert len(ends) == ENDS_SHOWN
+    assert reported["later"][:4] == (2, 1, 1, 2)
+
+
+async def test_where_no_share_stands_the_summary_says_nothing_of_access(target: Path) -> None:
+    async with working(target.with_suffix(".db"), new_row(1), new_row(2)) as ledger:
+        await advance(ledger, 1, State.FAILED)
+        await advance(ledger, 2, State.REVOKED)
+        await write_results(ledger, target)
+    assert not {"Access", "Until", "Activity", "Ends", "What ends when"} & {*facts(target)}
 
 
 async def test_the_summary_says_which_sheet_which_account_and_when(target: Path) -> None:
@@ -111,7 +146,9 @@ async def test_the_summary_says_which_sheet_which_account_and_when(target: Path)
     assert reported["Ledger"][0] == str(target.with_suffix(".db"))
     (fixing, *_) = [row[1] for row in page(target, "Summary") if row[0] == "To do" and "fixed" in row[1]]
     assert fixing.startswith("Some rows can be fixed: correct them in leads.failed.xlsx, then: ")
-    noon = NOON.replace(tzinfo=dt.UTC).astimezone().isoformat(sep=" ")
+    noon = NOON.replace(tzinfo=dt.UTC).astimezone().replace(tzinfo=None)
+    zone = f"{NOON.replace(tzinfo=dt.UTC).astimezone():%Z}"
+    assert [reported["Command"][at] for at in (0, 2)] == [f"Started ({zone})", f"Ended ({zone})"]
     assert (reported["run"][0], reported["run"][2]) == (noon, noon)
     assert (reported["run"][4], reported["run"][5]) == ("1 s", "done")
     assert (reported["reconcile"][2], reported["reconcile"][5]) == ("not recorded", OPEN)
@@ -175,12 +212,12 @@ async def test_failures_are_only_the_rows_to_look_at_with_words_and_next_step(ta
     header, *found = page(target, "Failures")
     assert header == (*FAILURES_COLUMNS, "Lead", "Note")
     assert [row[:4] for row in found] == [
-        ("1", "failed", "refused", "No such lead"),
-        ("2", "failed", "no share", "No share"),
-        ("3", "unknown", "nobody knows", "timeout"),
-        ("9", "invalid", "why it is invalid", ""),
+        (1, "failed", "refused", "No such lead"),
+        (2, "failed", "no share", "No share"),
+        (3, "unknown", "nobody knows", "timeout"),
+        (9, "invalid", "why it is invalid", ""),
     ]
-    assert [row[5:] for row in found] == [("0", "Hello"), ("1", "Hello"), ("2", "Hello"), ("8", "")]
+    assert [row[5:] for row in found] == [(0, "Hello"), (1, "Hello"), (2, "Hello"), (8, "")]
     commands = [
         "in leads.failed.xlsx; then run",
         "retry out.db",
@@ -207,7 +244,7 @@ async def test_more_failures_than_a_page_of_the_ledger_are_all_there_and_doubles
     assert found[0][1] == "posted"
     assert found[0][2].endswith("its activity was found 2 times: keep act, delete act2 in LeadSquared")
     assert found[0][4].startswith("Delete the second activity")
-    assert [row[0] for row in found[1:-1]] == [str(row.sheet_row) for row in rows]
+    assert [row[0] for row in found[1:-1]] == [row.sheet_row for row in rows]
     assert (found[-1][0], found[-1][1]) == ("", "unknown")
 
 
@@ -272,13 +309,13 @@ async def test_read_as_a_sheet_a_results_workbook_has_all_its_rows(target: Path)
 
 
 async def test_the_heights_of_rows_are_not_kept_in_memory(target: Path) -> None:
-    async def rows() -> AsyncIterator[tuple[State, list[str]]]:
+    async def lines() -> AsyncIterator[Line]:
         for _ in range(200):
-            yield State.FAILED, ["failed", "x" * 200]
+            yield Line(State.FAILED, ["failed", "x" * 200])
 
     async with writing(target) as book:
         sheet = book.page("Long")
-        assert await fill(book, sheet, ["Result", "Reason"], rows(), Layout(0)) == 200
+        await fill(book, sheet, ["Result", "Reason"], lines(), Layout(0))
         assert max(len(sheet.row_info), len(sheet.row_sizes)) <= 1
     heights = openpyxl.load_workbook(target)["Long"].row_dimensions
     assert {heights[number].height for number in range(2, 202)} == {60}

@@ -16,8 +16,9 @@ from ledgers import HOST, NOON, advance, because, new_row, row_of, sheet_record,
 from batch_share.common import Cause
 from batch_share.errors import BatchShareError
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.records import Result, SheetRecord, Why
+from batch_share.ledger.records import Lookup, Result, SheetRecord, Why
 from batch_share.ledger.states import State
+from batch_share.results.answers import ENDS_SHOWN
 from batch_share.results.report import report_path, write_report
 
 if TYPE_CHECKING:
@@ -108,6 +109,38 @@ async def test_it_tells_in_plain_words_what_became_of_the_rows(tmp_path: Path) -
     ):
         assert reported in page.text
     assert "A run was going on when this was written" in page.text
+
+
+async def test_it_tells_what_access_who_has_until_when_by_which_activity_and_what_ends_when(tmp_path: Path) -> None:
+    asha = "a" * 36
+    rows = [new_row(at, duration=day * 1440, access=1 + at % 2, user_id=asha) for at, day in enumerate([1, 1, 9])]
+    async with working(tmp_path / "leads.db", *rows, new_row(7)) as ledger:
+        found = {"id": asha, "name": "Asha Rao", "email": "asha@x.example", "active": True}
+        await ledger.note_lookups([Lookup("User Email", "asha@x.example", found)])
+        await ledger.note_lookups([Lookup("Activity Event", "201", {"name": "Site visit"})])
+        await ledger.note(zone="Asia/Kolkata")
+        for at in range(3):
+            await advance(ledger, at, State.SHARED)
+        page = await report_of(ledger, tmp_path)
+    for reported in (
+        "3 leads shared with 1 person: 2 to read, 1 to write",
+        "11 Jan 2026 17:30 IST at the latest, the first 3 Jan 2026 17:30",
+        "Site visit (201)",
+        "2 to read, 1 to write, until 11 Jan 2026",
+        "2 Jan 2026 17:30 IST",  # when the run began
+    ):
+        assert reported in page.text
+    for line in (["3 Jan 2026", "2", "1 to read, 1 to write", "1"], ["11 Jan 2026", "1", "1 to read", "1"]):
+        assert page.texts[page.texts.index(line[0]) :][:4] == line
+
+
+async def test_of_many_days_on_which_shares_end_the_first_are_told(tmp_path: Path) -> None:
+    rows = [new_row(day, duration=day * 1440) for day in range(1, ENDS_SHOWN + 3)]
+    async with working(tmp_path / "leads.db", *rows) as ledger:
+        for day in range(1, ENDS_SHOWN + 3):
+            await advance(ledger, day, State.SHARED)
+        page = await report_of(ledger, tmp_path)
+    assert "And 2 that end later." in page.text
 
 
 async def test_how_each_run_ended_is_reported(tmp_path: Path) -> None:
