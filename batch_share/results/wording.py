@@ -8,9 +8,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import ROWS_NAMED, Cause, plural, spell_length, spell_rows, spell_time
@@ -334,35 +336,51 @@ TO_REPORT: Final = (
 """What is said where answers were not understood, or never came."""
 
 
-def spell_audit(summary: Summary, *, by_name: bool = False) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be said, or done next, in `words`, and the `command` that does it, which works as it stands; or ""."""
+
+    words: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.words}: {self.command}" if self.command else self.words
+
+
+Naming = Callable[["Path"], str]
+"""How a file is called by whoever reads what is said of it."""
+
+BY_NAME: Final[Naming] = attrgetter("name")
+"""As those may know it who are elsewhere."""
+
+
+def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     """What the last look at all activities of a ledger found, and what is to be done about it, a sentence each."""
     if (audit := summary.audit) is None:
         return []
     expected, seen, found = audit["expected"], audit["seen"], audit["found"]
     activities = plural(expected, "activity", "activities")
     if audit["verdict"] == "proved":
-        return [f"Proved: of {activities} posted, LeadSquared has each once."]
+        return [Step(f"Proved: of {activities} posted, LeadSquared has each once.")]
     said = []
     if found:
         has = "has" if found == 1 else "have"
-        said.append(f"{plural(found, 'row')} {has} activities at LeadSquared that should not be there:")
+        said.append(Step(f"{plural(found, 'row')} {has} activities at LeadSquared that should not be there:"))
     for each in audit["named"][:ROWS_NAMED]:
         extra, ours = ", ".join(each["extra"]), each["ours"]
         has_share = f"; {'the share is' if each['shared'] else 'no share is'} by {ours}" if ours else ""
-        said.append(f"Row {each['sheet_row']}: delete {extra} in LeadSquared{has_share}.")
+        said.append(Step(f"Row {each['sheet_row']}: delete {extra} in LeadSquared{has_share}."))
     if (more := found - ROWS_NAMED) > 0:
-        said.append(f"and {plural(more, 'row')} more: --json names them.")
+        said.append(Step(f"and {plural(more, 'row')} more: --json names them."))
     unread = "; ".join(f"type {event}: {why.rstrip('.')}" for event, why in audit["unread"].items())
     because = f" ({unread})" if unread else ""
     if unread and not audit["again"]:
-        said.append(f"Not checked: whether each activity is at LeadSquared once{because}.")
+        said.append(Step(f"Not checked: whether each activity is at LeadSquared once{because}."))
     if audit["again"]:
-        ledger = shlex.quote(summary.ledger.short if by_name else str(summary.ledger))
+        ledger = shlex.quote(naming(summary.ledger.as_file()))
         after = spell_time(datetime.fromisoformat(audit["again"]).replace(tzinfo=None))
-        said.append(
-            f"Not proved yet: LeadSquared showed {seen:,} of {activities}{because}. To look again after {after}: "
-            f"batch-share status {ledger} --audit"
-        )
+        words = f"Not proved yet: LeadSquared showed {seen:,} of {activities}{because}. To look again after {after}"
+        said.append(Step(words, f"batch-share status {ledger} --audit"))
     return said
 
 
@@ -390,47 +408,99 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
     return f"{reported}; a run that asks for it again, with the sheet and options as they were, settles it"
 
 
-def next_steps(summary: Summary, *, by_name: bool = False) -> list[str]:
-    """What to do next, the most urgent first, each with its command; nothing where all is well.
-
-    Files are named in full or, `by_name`, by their names alone, as whoever reads it elsewhere may know them.
-    """
-    ledger = shlex.quote(summary.ledger.short if by_name else str(summary.ledger))
+def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
+    """What to do next, the most urgent first; nothing where all is well."""
+    ledger = shlex.quote(naming(summary.ledger.as_file()))
     states = Counter(summary.states) + Counter(summary.earlier)
     until = summary.waiting_until
     when = f", from {until.astimezone():%Y-%m-%d %H:%M:%S %Z} on" if until is not None else ""
     steps = []
     if to_send := rows_in(states, ON_ITS_WAY) - summary.waiting.rows:
-        steps.append(f"{plural(to_send, 'row')} still to be sent{when}: batch-share resume {ledger}")
-    if summary.waiting.rows:
-        steps.append(f"{spell_waiting(summary.waiting)} Then: batch-share resume {ledger} --due")
+        steps.append(Step(f"{plural(to_send, 'row')} still to be sent{when}", f"batch-share resume {ledger}"))
     if unknown := states[State.UNKNOWN]:
         command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
-        steps.append(f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}: {command}")
-        steps.append(TO_REPORT)
+        words = f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}"
+        steps += [Step(words, command), Step(TO_REPORT)]
     if revoking := rows_in(states, BEING_REVOKED):
-        steps.append(f"{plural(revoking, 'share')} still to be revoked: batch-share revoke {ledger}")
+        steps.append(Step(f"{plural(revoking, 'share')} still to be revoked", f"batch-share revoke {ledger}"))
     if processing := rows_in(states, PROCESSING):
-        rows = plural(processing, "row")
-        steps.append(f"{rows} still being processed; to ask again: batch-share follow-up {ledger}")
-    if ended := summary.renewable:
-        steps.append(f"{plural(ended, 'share')} ended; to share again: batch-share resume {ledger} --renew 1d")
+        words = f"{plural(processing, 'row')} still being processed; to ask again"
+        steps.append(Step(words, f"batch-share follow-up {ledger}"))
     if failed := summary.failed_sheet:
-        file = failed.name if by_name else str(failed)
-        command = shlex.join(["batch-share", "run", file])
-        steps.append(f"Some rows can be fixed: correct them in {file}, then: {command}")
+        file = naming(failed)
+        words = f"Some rows can be fixed: correct them in {file}, then"
+        steps.append(Step(words, shlex.join(["batch-share", "run", file])))
     if summary.in_sheet:
         rows = plural(summary.in_sheet, "row")
-        steps.append(f"{rows} to be fixed in the sheet itself, as the reason says; then run it again")
+        steps.append(Step(f"{rows} to be fixed in the sheet itself, as the reason says; then run it again"))
     if summary.standing:
-        rows = plural(summary.standing, "row")
-        steps.append(f"{rows} failed after the activity was posted; to share in it: batch-share retry {ledger}")
+        words = f"{plural(summary.standing, 'row')} failed after the activity was posted; to share in it"
+        steps.append(Step(words, f"batch-share retry {ledger}"))
     refused = states[State.FAILED] + states[State.INVALID]
     if refused and not (summary.failed_sheet or summary.in_sheet or summary.standing):
-        steps.append(f"{plural(refused, 'row')} failed or invalid: the results say why")
+        steps.append(Step(f"{plural(refused, 'row')} failed or invalid: the results say why"))
     if summary.noticed:
-        steps.append(f"{plural(summary.noticed, 'row')} posted twice: the results say which activity to delete")
+        words = f"{plural(summary.noticed, 'row')} posted twice: the results say which activity to delete"
+        steps.append(Step(words))
+    if ended := summary.renewable:
+        words = f"{plural(ended, 'share')} ended; to share again"
+        steps.append(Step(words, f"batch-share resume {ledger} --renew 1d"))
+    if summary.waiting.rows:
+        steps.append(Step(f"{spell_waiting(summary.waiting)} Then", f"batch-share resume {ledger} --due"))
     return steps
+
+
+_ANSWERS: Final[Mapping[str, tuple[str, str, Collection[State]]]] = {
+    "revoke": ("Nothing to revoke: no share of it stands.", "revoked", {State.REVOKED}),
+    "retry": ("Nothing to try again.", "went through", {State.SHARED, State.ENDED, State.REVOKED}),
+    "follow-up": ("Nothing to ask: no row is being processed.", "answered", set(State) - {*PROCESSING}),
+    "resume --only-unknown": (
+        "Nothing to look up: no row is unknown.",
+        "settled",
+        set(State) - {*ON_ITS_WAY, State.UNKNOWN},
+    ),
+}
+"""By command, its answer where there was nothing to do, and what became of the rows in these states."""
+
+
+def answer(command: str, summary: Summary, became: Mapping[State, int]) -> str:
+    """What came of what was asked for: `12 of 12 revoked.`, or of a run `97 of 100 rows are shared. 3 failed.`
+
+    `became` counts the rows that the command was about, by the state that they are in now.
+    """
+    if command not in _ANSWERS:
+        return f"{headline(summary.states)} {others(summary.states)}".strip()
+    nothing, done, states = _ANSWERS[command]
+    if not (asked := sum(became.values())):
+        return nothing
+    # What is counted by its state alone needs no words of its own.
+    rest = {state: rows for state, rows in became.items() if len(states) > 3 or state not in states}
+    shared = [f"{rest[State.SHARED]:,} shared"] if rest.get(State.SHARED) else []
+    return f"{rows_in(became, states):,} of {asked:,} {done}. {', '.join([*shared, others(rest)])}".strip(" ,")
+
+
+def next_step(command: str, summary: Summary, became: Mapping[State, int], naming: Naming) -> Step | None:
+    """The one thing to do next after a command; None where all is well."""
+    if command != "revoke":
+        return next(iter(next_steps(summary, naming)), None)
+    ledger = shlex.quote(naming(summary.ledger.as_file()))
+    if stand := sum(rows for state, rows in became.items() if state not in {State.REVOKED, State.ENDING}):
+        stands = "share stands" if stand == 1 else "shares stand"
+        return Step(f"{stand:,} {stands}, or may; to revoke again", f"batch-share revoke {ledger}")
+    if ending := became.get(State.ENDING):
+        words = f"{plural(ending, 'share')} still being revoked; to ask again"
+        return Step(words, f"batch-share follow-up {ledger}")
+    return None
+
+
+def troubles_of(command: str, summary: Summary, became: Mapping[State, int]) -> list[Alike]:
+    """The reasons that matter after a command: of a sheet that is run all, else those of what was sent."""
+    if command not in _ANSWERS:
+        return [*summary.troubles]
+    kinds = [each for each in summary.troubles if isinstance(each.row, Row) and each.row.state is not State.INVALID]
+    if command == "revoke":
+        kinds = [each for each in kinds if isinstance(each.row, Row) and each.row.stage is Stage.REVOKE]
+    return kinds if sum(became.values()) else []
 
 
 def spell_waiting(waiting: Waiting) -> str:
