@@ -338,7 +338,7 @@ TO_REPORT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be said, or done next, in `words`, and the `command` that does it, which works as it stands; or ""."""
+    """What is to be said, or to be done next, in `words`, and the `command` that does it, as it is typed; or ""."""
 
     words: str
     command: str = ""
@@ -453,14 +453,10 @@ def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
 _ANSWERS: Final[Mapping[str, tuple[str, str, Collection[State]]]] = {
     "revoke": ("Nothing to revoke: no share of it stands.", "revoked", {State.REVOKED}),
     "retry": ("Nothing to try again.", "went through", {State.SHARED, State.ENDED, State.REVOKED}),
-    "follow-up": ("Nothing to ask: no row is being processed.", "answered", set(State) - {*PROCESSING}),
-    "resume --only-unknown": (
-        "Nothing to look up: no row is unknown.",
-        "settled",
-        set(State) - {*ON_ITS_WAY, State.UNKNOWN},
-    ),
+    "follow-up": ("Nothing to ask: no row is being processed.", "asked about", ()),
+    "resume --only-unknown": ("Nothing to look up: no row is unknown.", "looked up", ()),
 }
-"""By command, its answer where there was nothing to do, and what became of the rows in these states."""
+"""By command: its answer where there was nothing to do, what it did to all rows, or to those in these states."""
 
 
 def answer(command: str, summary: Summary, became: Mapping[State, int]) -> str:
@@ -473,10 +469,10 @@ def answer(command: str, summary: Summary, became: Mapping[State, int]) -> str:
     nothing, done, states = _ANSWERS[command]
     if not (asked := sum(became.values())):
         return nothing
-    # What is counted by its state alone needs no words of its own.
-    rest = {state: rows for state, rows in became.items() if len(states) > 3 or state not in states}
-    shared = [f"{rest[State.SHARED]:,} shared"] if rest.get(State.SHARED) else []
-    return f"{rows_in(became, states):,} of {asked:,} {done}. {', '.join([*shared, others(rest)])}".strip(" ,")
+    if not states:
+        return f"{plural(asked, 'row')} {done}: {_counted(became)}"
+    rest = {state: rows for state, rows in became.items() if state not in states}
+    return f"{rows_in(became, states):,} of {asked:,} {done}. {_counted(rest)}".strip()
 
 
 def next_step(command: str, summary: Summary, became: Mapping[State, int], naming: Naming) -> Step | None:
@@ -537,6 +533,7 @@ def headline(states: Mapping[State, int]) -> str:
 
 
 _SAID: Final = {
+    State.SHARED: "shared",
     State.FAILED: "failed",
     State.UNKNOWN: "unknown (may have arrived)",
     State.INVALID: "invalid (not sent)",
@@ -547,11 +544,15 @@ _SAID: Final = {
 
 def others(states: Mapping[State, int]) -> str:
     """The rows that are not shared, in one line: `2 failed, 1 skipped.` Empty where all are."""
+    return _counted({state: rows for state, rows in states.items() if state is not State.SHARED})
+
+
+def _counted(states: Mapping[State, int]) -> str:
     said = [f"{states[state]:,} {words}" for state, words in _SAID.items() if states.get(state)]
     if left := rows_in(states, ON_ITS_WAY):
         said.append(f"{left:,} still to be sent")
     left_over = (state for state in states if states[state] and state not in {*_SAID, *ON_ITS_WAY})
-    said += [f"{states[state]:,} {state}" for state in left_over if state is not State.SHARED]
+    said += [f"{states[state]:,} {state}" for state in left_over]
     return f"{', '.join(said)}." if said else ""
 
 
@@ -748,21 +749,18 @@ def spell_recalled(recalled: int, others: int) -> str:
     return f"{recalled:,} of {recalled + others:,} {people} known from earlier look-ups"
 
 
-def spell_guards(settings: Settings, deed: str = "send") -> str:
-    """The guards of a run in one line, "" if there are none: of a retry those that end it, of a revocation none."""
-    guards = []
-    if deed == "send":
-        guards = [
-            f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
-            f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
-            f"revokes at most {settings.max_revokes:,} without asking" if settings.max_revokes else "",
-            f"a canary of {settings.canary:,}" if settings.canary else "",
-        ]
-    if deed in {"send", "try again"}:
-        failures, share = settings.stop_after_failures, settings.stop_at
-        in_a_row = f"after {failures:,} failures in a row" if failures else ""
-        stops = [in_a_row, f"at {share:g} % failed of {ENOUGH} or more" if share else ""]
-        guards.append(f"stops {' or '.join(filter(None, stops))}" if any(stops) else "")
+def spell_guards(settings: Settings) -> str:
+    """The guards of a run in one line, "" if there are none."""
+    failures, share = settings.stop_after_failures, settings.stop_at
+    in_a_row = f"after {failures:,} failures in a row" if failures else ""
+    stops = [in_a_row, f"at {share:g} % failed of {ENOUGH} or more" if share else ""]
+    guards = [
+        f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
+        f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
+        f"revokes at most {settings.max_revokes:,} without asking" if settings.max_revokes else "",
+        f"a canary of {settings.canary:,}" if settings.canary else "",
+        f"stops {' or '.join(filter(None, stops))}" if any(stops) else "",
+    ]
     return ", ".join(filter(None, guards))
 
 
