@@ -276,9 +276,9 @@ def say(
     out.print(text, soft_wrap=True, end=end)
 
 
-def say_step(out: Console, step: Step) -> None:
+def say_step(out: Console, step: Step, head: str = "Next:") -> None:
     """Say what to do next; its command has a line of its own, to be copied."""
-    say(out, f"{step.words}{':' if step.command else ''}", head="Next:")
+    say(out, f"{step.words}{':' if step.command else ''}", head=head)
     if step.command:
         out.print(Text(f"  {step.command}"), soft_wrap=True)
 
@@ -374,7 +374,7 @@ class Display:
         for note in preview.notes:
             self._tell(note)
         if not preview.is_verified:
-            self._tell("This account was never tried: `batch-share verify LEAD USER` does that.")
+            self._tell("This account was never tried: `batch-share verify LEAD USER` finds out.")
         if preview.changes is not None and total > preview.changes.new:
             changes = preview.changes
             known = f"{changes.kept:,} of {plural(changes.new + changes.kept, 'row')} are as they were"
@@ -390,14 +390,18 @@ class Display:
         settled = [f"{states[state]:,} {state}" for state in SETTLED if states.get(state)]
         if settled and preview.deed == "send":
             self._tell(f"Not to be sent: {', '.join(settled)}.")
-            for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped[:REASONS_SHOWN]):
+            # A lead that two rows share with one user is shared all the same: that is told with the results.
+            others = [each for each in preview.skipped if each.cause is not Cause.REPEAT]
+            repeats = sum(each.rows for each in preview.skipped) - sum(each.rows for each in others)
+            for line in why_skipped(states.get(State.SKIPPED, 0) - repeats, others[:REASONS_SHOWN]):
                 self._tell(f"Skipped: {line}", STYLES[State.SKIPPED], 4)
             if any(each.cause is Cause.ALREADY_SHARED for each in preview.skipped):
                 self._tell(AGAIN, STYLES[State.SKIPPED], 4)
         if preview.left_out:
             rows = plural(preview.left_out, "row")
             self._tell(f"{rows} posted before and left out now: a run of the whole sheet shares them.", "yellow")
-        self._tell(self._estimate(preview))
+        if preview.to_send or preview.deed == "send":
+            self._tell(self._estimate(preview))
         for line in preview.reported:
             say(self.console, line, indent=4)
         if preview.waiting.rows:
@@ -405,15 +409,12 @@ class Display:
 
     def _estimate(self, preview: Preview) -> str:
         cost = spell_cost(preview.cost)
-        if preview.deed != "send":
-            nothing = f"Nothing to {preview.deed}."
-            return f"{plural(preview.to_send, 'row')} to {preview.deed}: {cost}." if preview.to_send else nothing
-        if not preview.to_send and preview.revocations:
+        if preview.to_send:
+            return f"{plural(preview.to_send, 'row')} to {preview.deed}: {cost}."
+        if preview.revocations:
             return f"Nothing to send, only shares to revoke: {cost}."
-        if not preview.to_send:
-            unknown = preview.states.get(State.UNKNOWN)
-            return "Nothing else is left to send." if unknown else "Nothing left to send."
-        return f"{plural(preview.to_send, 'row')} to send: {cost}."
+        unknown = preview.states.get(State.UNKNOWN)
+        return "Nothing else is left to send." if unknown else "Nothing left to send."
 
     def wait_turn(self, process: int | None) -> None:
         """Say why nothing happens yet."""
@@ -485,25 +486,28 @@ class Display:
 
         `status` has the rest. An error that ended it was told before, and says itself what to do next.
         """
-        out, summary, audited = console(), ending.summary, ending.command == "status --audit"
-        audit = spell_audit(summary, near) if audited or ending.sent else []
+        out, summary, audited, more = console(), ending.summary, ending.command == "status --audit", 0
+        audit = spell_audit(summary, near) if audited or (ending.sent and ending.command != "revoke") else []
         if not audited:
             say(out, answer(ending.command, summary, ending.became))
         elif not audit:
             say(out, "Nothing to audit: no activity was ever posted.")
         for line in audit:
             say(out, line.words, most=LINES)
-        if ending.error is None:
-            if not audited:
-                say_reasons(out, troubles_of(ending.command, summary, ending.became), summary, REASONS_SHOWN)
-                for each in summary.unchecked:
-                    say(out, f"{spell_unchecked(each)}.", head="Not checked:", most=LINES)
-            step = next((each for each in audit if each.command), step)
-            if step is not None:
-                say_step(out, step)
+        if not (audited or ending.error or ending.interrupted):
+            kinds = troubles_of(ending.command, summary, ending.became)
+            say_reasons(out, kinds[:REASONS_SHOWN], summary.rows)
+            more = len(kinds) - REASONS_SHOWN
+            for each in summary.unchecked:
+                say(out, f"{spell_unchecked(each)}.", head="Not checked:", most=LINES)
+        step = next((each for each in audit if each.command), step)
+        if step is not None and ending.error is None:
+            say_step(out, step)
         if summary.results:
-            say(out, near(summary.results), head="Results:")
-        say(out, near(Path(str(summary.ledger))), head="Ledger:")
+            results = f"Results, with {plural(more, 'more reason')}:" if more > 0 else "Results:"
+            say(out, near(summary.results), head=results)
+        else:
+            say(out, near(Path(str(summary.ledger))), head="Ledger:")
 
     def cut(self, asked: Asked | None = None) -> None:
         """Say that a second Ctrl-C cut it off."""
@@ -551,7 +555,9 @@ class Display:
             say(out, f"{spell_corrected(source, rows)}.")
         if summary.earlier:
             say(out, f"Apart from these, {spell_earlier(summary.earlier)}.")
-        say_reasons(out, summary.troubles, summary, TROUBLES_SHOWN)
+        say_reasons(out, summary.troubles[:TROUBLES_SHOWN], summary.rows)
+        if (more := len(summary.troubles) - TROUBLES_SHOWN) > 0:
+            say(out, f"… and {plural(more, 'more reason')} in the results.")
         for line in why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped):
             say(out, line, STYLES[State.SKIPPED], head="Skipped:")
         for each in summary.unchecked:
@@ -608,12 +614,11 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def say_reasons(out: Console, kinds: Sequence[Alike], summary: Summary, most: int) -> None:
-    """The most frequent reasons for which rows need a person, each once with its rows; where the others are."""
-    for each in kinds[:most]:
-        say(out, spell_alike(each, summary.rows), STYLES.get(each.row.state, ""), most=LINES)
-    if (more := len(kinds) - most) > 0:
-        say(out, f"… and {plural(more, 'more reason')} in the results.")
+def say_reasons(out: Console, kinds: Sequence[Alike], rows: int, indent: int = 0) -> None:
+    """Reasons for which some of so many rows need a person; as many as an answer shows have a line each."""
+    for each in kinds:
+        most = 1 if len(kinds) == REASONS_SHOWN else LINES
+        say(out, spell_alike(each, rows), STYLES.get(each.row.state, ""), indent=indent, most=most)
 
 
 def why_skipped(rows: int, reasons: Sequence[Alike]) -> list[str]:
