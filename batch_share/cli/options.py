@@ -349,7 +349,9 @@ def named_output(output: Path | None) -> Named | None:
 def tell_place(placed: Placed) -> None:
     """Tell where an output is; on standard error, what else there is to know."""
     if placed.remark:
-        typer.echo(f"{placed.remark}.", err=True)
+        from batch_share.cli.screen import console, say
+
+        say(console(stderr=True), f"{placed.remark}.")
     typer.echo(placed.path)
 
 

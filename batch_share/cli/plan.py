@@ -12,6 +12,7 @@ from batch_share.cli.screen import (
     console,
     near,
     say,
+    say_reasons,
     say_step,
     spell_activities,
     spell_cost,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from batch_share.cli.entry import Asked, in_short
-from batch_share.cli.screen import one_line
+from batch_share.cli.screen import one_line, say
 from batch_share.cli.work import TerminalWatcher, draining, logged
 from batch_share.common import plural
 from batch_share.errors import BatchShareError, LedgerError, NotConfirmed, SettingsError
@@ -76,7 +76,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
             if not asking.json:
                 typer.echo(line)
             if problem := await library.notify("revoke", Path(str(ledger)), ended, ledger=ledger):
-                typer.echo(f"batch-share: {problem}", err=True)
+                say(asking.console, f"batch-share: {problem}")
             if not isinstance(ended, BatchShareError) and ended.interrupted:
                 stop.set()
     code = ExitCode.most_urgent(codes)
@@ -85,7 +85,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
     elif not found.shares:
         typer.echo(f"{user} has no share that this machine knows of: nothing to revoke.")
     for remark in () if asking.json else found.remarks:
-        typer.echo(f"{remark}.", err=True)
+        say(asking.console, f"{remark}.")
     return code
 
 
@@ -99,7 +99,7 @@ def _ask(asking: TerminalWatcher, found: Access, user: str) -> None:
     line = f"{plural(len(found.shares), 'share')} with {user} to revoke: {named}{more}."
     if asking.yes:
         if not asking.one_line:
-            asking.console.print(line, markup=False, soft_wrap=True)
+            say(asking.console, line)
     elif not asking.is_sure(Doubt([line], "Revoke these shares?")):
         raise NotConfirmed("Nothing was revoked: it was not confirmed. --yes confirms it.")
 

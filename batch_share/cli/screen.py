@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 
 from batch_share.cli.entry import in_short
-from batch_share.common import Cause, plural, spell_minutes, utc_now
+from batch_share.common import Cause, plural, spell_minutes, spell_time, utc_now
 from batch_share.errors import NotConfirmed
 from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
@@ -251,21 +251,23 @@ def say(
     *,
     head: str = "",
     indent: int = 0,
+    hang: int = 0,
     most: int | None = None,
     end: str = "\n",
 ) -> None:
-    """Say it after a `head` in bold, on at most so many lines, each broken between words and `indent` blanks wide.
+    """Say it after a `head` in bold, on at most so many lines, broken between words.
 
-    What stands between backquotes is to be typed, so it is not broken: it has a line of its own if it is long.
+    They begin after `indent` blanks, all but the first after `hang` more. What stands between backquotes, or
+    quotation marks, is to be typed, so it is not broken: it has a line of its own if it is long.
     """
     indent += len(words) - len(words.lstrip())
     margin = " " * indent
-    typed = re.sub(r"`[^`]*`", lambda command: command[0].replace(" ", "\0"), f"{head} {words}".strip())
+    typed = re.sub(r'`[^`]*`|"[^"]{1,60}"', lambda typed: typed[0].replace(" ", "\0"), f"{head} {words}".strip())
     broken = textwrap.fill(
         typed,
         width=out.width,
         initial_indent=margin,
-        subsequent_indent=margin,
+        subsequent_indent=margin + " " * hang,
         break_long_words=False,
         break_on_hyphens=False,
         max_lines=most,
@@ -586,9 +588,8 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
     counts[State.PENDING] -= summary.waiting.rows
     reported = [f"{counts[state]:,} {state}" for state in ORDER if counts[state]]
     if summary.waiting.rows:
-        reported.append(
-            f"{summary.waiting.rows:,} waiting until {summary.waiting.first:%Y-%m-%d %H:%M} UTC or later"
-        )
+        first = f" until {spell_time(summary.waiting.first)} or later" if summary.waiting.first else ""
+        reported.append(f"{summary.waiting.rows:,} waiting{first}")
     troubled: dict[State, int] = {state: rows for state, rows in summary.earlier.items() if not state.is_at_rest}
     reported += [spell_earlier(troubled)] if troubled else []
     return (

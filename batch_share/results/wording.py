@@ -141,10 +141,10 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
     Cause.REPEAT: "the same lead, user, access and activity as row {row}",
     Cause.CONTRADICTED: "row {row} says {says} for the same lead, {how}: keep only the one you mean",
     Cause.UNCHECKED: "its Ids could not be checked ({said}): --trust-ids uses them as they are",
-    Cause.ALREADY_SHARED: "already shared with this user until {until} UTC by {sheet} row {row} (run Id {run})",
+    Cause.ALREADY_SHARED: "already shared with this user until {until} by {sheet} row {row} (run Id {run})",
     (Cause.ALREADY_SHARED, State.FAILED): (
         "its activity was posted, but it was not shared: {sheet} row {row} (run Id {run}) shares it with this user "
-        "until {until} UTC"
+        "until {until}"
     ),
     Cause.HELD: _HELD,
     (Cause.HELD, State.FAILED): f"its activity was posted, but it was not shared: {_HELD}",
@@ -178,7 +178,7 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
         f"being revoked (request Id {{request}}); its status could not be read: {{read}}. {_LOOK}"
     ),
     Cause.REVOKED: "the share was revoked (request Id {request})",
-    Cause.TOO_LATE: "its end, {until} UTC, has passed",
+    Cause.TOO_LATE: "its end, {until}, has passed",
     Cause.NO_ADDRESS: (
         "nothing was sent: its user has no e-mail address of their own, by which a bulk call names the owner, and "
         "an activity posted on its own does not get its user as owner here"
@@ -256,6 +256,8 @@ def spell(state: State, stage: Stage | None, why: Why | None, sheet_row: int | N
 def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
     """The details as a sentence has them."""
     shown = dict(details)
+    if "until" in details:
+        shown["until"] = spell_time(datetime.fromisoformat(details["until"]))
     match cause:
         case Cause.REVOKING_EARLIER | Cause.EARLIER_REVOKED:
             shown["of"] = ", ".join(details["of"])
@@ -394,13 +396,13 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
         return spell(row.state, None, row.why, sheet_row)
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
     is_moving = row.state in {*ON_ITS_WAY, *BEING_REVOKED}
-    label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else MEANING[row.state] if is_moving else ""
+    label = f"waits until {spell_time(start)}" if start else MEANING[row.state] if is_moving else ""
     history, said = "", spell(row.state, row.stage, row.why, sheet_row)
     if row.earlier:  # the shares before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`
         days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
         history = f"shared {', '.join(first if first == last else f'{first} - {last}' for first, last in days)}"
         if row.ends_at and row.state in ARE_SHARED:
-            history += f"; again until {row.ends_at:%-d %b %Y %H:%M} UTC"
+            history += f"; again until {spell_time(row.ends_at)}"
     reason = "; ".join(filter(None, (history, said or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
@@ -502,7 +504,8 @@ def troubles_of(command: str, summary: Summary, became: Mapping[State, int]) -> 
 def spell_waiting(waiting: Waiting) -> str:
     """That rows are not sent yet, and when the first of them may be."""
     wait = "waits for its" if waiting.rows == 1 else "wait for their"
-    return f"{plural(waiting.rows, 'row')} {wait} start, the first until {waiting.first:%Y-%m-%d %H:%M} UTC."
+    first = f", the first until {spell_time(waiting.first)}" if waiting.first else ""
+    return f"{plural(waiting.rows, 'row')} {wait} start{first}."
 
 
 def lasting(seconds: float) -> str:
