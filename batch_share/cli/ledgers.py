@@ -238,9 +238,6 @@ def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
     if not found:
         out.print("No runs yet on this machine.")
         return
-    table = Table(show_edge=False, pad_edge=False)
-    for name in ("run Id", "started", "command", "sheet", "ended", "rows", "where"):
-        table.add_column(name)
     lines, hosts = [], {each.host for each in found}
     for each in found:
         which = each.id, _local(each.started_at), each.command, each.sheet or ""
@@ -252,22 +249,25 @@ def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
         how, style = (f"{how}; purged", "dim") if each.purged_at else (how, "")
         # Where its files are, unless that is here; and whose it is, where that is not the same of all.
         folder, host = Path(str(each.ledger)).absolute().parent, urlsplit(each.host).netloc
-        place = " of ".join(
-            filter(None, (str(folder) if folder != Path.cwd() else "", host if len(hosts) > 1 else ""))
-        )
-        lines.append((which, (how, counts, place and f"in {place}"), style))
-        table.add_row(*map(Text, (*which, how, counts, place)), style=style)
+        places = str(folder) if folder != Path.cwd() else "", host if len(hosts) > 1 else ""
+        lines.append((which, how, counts, " → ".join(filter(None, places)), style))
+    table = Table(show_edge=False, pad_edge=False)
+    for name in ("run Id", "started", "command", "sheet", "ended", "rows"):
+        table.add_column(name)
+    if has_places := any(place for *_, place, _ in lines):
+        table.add_column("where")
+    for which, how, counts, place, style in lines:
+        table.add_row(*map(Text, (*which, how, counts, place)[: 7 if has_places else 6]), style=style)
     if Measurement.get(out, out.options.update(max_width=UNBROKEN), table).maximum <= out.width:
         out.print(table)
         return
-    for which, ended, style in lines:  # no room for the table: which run it was, and below it how it ended
-        *parts, place = ended
-        parts = [*filter(None, parts)]
-        on_one_line = ": ".join(parts)
+    for which, how, counts, place, style in lines:  # no room for it: which run it was, and below it how it ended
         say(out, "  ".join(filter(None, which)), style)
-        for line in [*([on_one_line] if len(on_one_line) + _INDENT <= out.width else parts), place]:
-            if line:
-                say(out, line, style, indent=_INDENT)
+        ended = ": ".join(filter(None, (how, counts)))
+        for line in (ended,) if len(ended) + _INDENT <= out.width else (how, counts):
+            say(out, line, style, indent=_INDENT)
+        if place:
+            say(out, f"in {place}", style, indent=_INDENT)
 
 
 def _local(at: datetime, shape: str = "%Y-%m-%d %H:%M") -> str:

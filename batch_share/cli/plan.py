@@ -66,7 +66,7 @@ def show_plan(seen: Overview, *, online: bool, json: bool, files: Sequence[Path]
 
 def _print(out: Console, seen: Overview, *, online: bool, files: Sequence[Path], then: str) -> None:
     record = seen.record
-    say(out, f"{plural(seen.rows, 'row')}: {'; '.join(_what(seen))}.", head=f"{record.name}:")
+    say(out, f"{plural(seen.rows, 'row')}: {'; '.join(spell_parts(seen))}.", head=f"{record.name}:")
     if seen.notes:
         say(out, "; ".join(seen.notes), indent=2)
     reasons = seen.reasons.most()
@@ -126,7 +126,7 @@ def _print_sending(out: Console, seen: Overview) -> None:
         say(out, "Nothing left to send.")
 
 
-def _what(seen: Overview) -> list[str]:
+def spell_parts(seen: Overview) -> list[str]:
     """What becomes of the rows. The numbers add up to all of them: what is said in brackets has none of its own."""
     parts, again, posted, waiting = seen.parts, seen.reassigning, seen.states[State.POSTED], seen.waiting.rows
     first = spell_time(seen.waiting.first, seen.zone) if seen.waiting.first else "nobody knows when"

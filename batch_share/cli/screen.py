@@ -588,8 +588,8 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
     counts[State.PENDING] -= summary.waiting.rows
     reported = [f"{counts[state]:,} {state}" for state in ORDER if counts[state]]
     if summary.waiting.rows:
-        first = f" until {spell_time(summary.waiting.first)} or later" if summary.waiting.first else ""
-        reported.append(f"{summary.waiting.rows:,} waiting{first}")
+        until = f" until {spell_time(summary.waiting.first)} or later" if summary.waiting.first else ""
+        reported.append(f"{summary.waiting.rows:,} waiting{until}")
     troubled: dict[State, int] = {state: rows for state, rows in summary.earlier.items() if not state.is_at_rest}
     reported += [spell_earlier(troubled)] if troubled else []
     return (
