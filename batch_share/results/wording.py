@@ -492,9 +492,9 @@ def next_step(command: str, summary: Summary, became: Mapping[State, int], namin
 
 
 def troubles_of(command: str, summary: Summary, became: Mapping[State, int]) -> list[Alike]:
-    """The reasons that matter after a command: of a sheet that is run all, else those of what was sent."""
+    """The reasons that matter after a command: of what was sent, and of a run then those of what was not."""
     if command not in _ANSWERS:
-        return [*summary.troubles]
+        return sorted(summary.troubles, key=lambda each: each.row.state is State.INVALID)
     kinds = [each for each in summary.troubles if isinstance(each.row, Row) and each.row.state is not State.INVALID]
     if command == "revoke":
         kinds = [each for each in kinds if isinstance(each.row, Row) and each.row.stage is Stage.REVOKE]
