@@ -81,10 +81,10 @@ def _print(out: Console, seen: Overview, *, online: bool, files: Sequence[Path],
         say(out, f"{guards}.", head="Guards:")
     for why in seen.would_stop:
         say(out, f"{why}.", "red", head="Would stop:")
-    if read := [f"{header} → {name}" for header, name in (record.mapping or {}).items() if header != name]:
-        say(out, ", ".join(read), head="Columns read:", most=LINES)
-    if seen.ignored:
-        say(out, ", ".join(seen.ignored), head="Columns kept but not read:", most=LINES)
+    read = [f"{header} → {name}" for header, name in (record.mapping or {}).items() if header != name]
+    kept = [f"kept but not read: {', '.join(seen.ignored)}"] if seen.ignored else []
+    if columns := [*([", ".join(read)] if read else []), *kept]:
+        say(out, "; ".join(columns), head="Columns:", most=LINES)
     for odd in seen.oddities()[:REASONS_SHOWN]:
         say(out, odd, "yellow", head="Check:", most=LINES)
     if seen.already:

@@ -171,9 +171,14 @@ def _counts(progress: Progress) -> dict[State, int]:
 
 
 def _left(progress: Progress) -> str:
-    """How long the calls take that are left; nothing where they are not all that it takes."""
+    """How long the calls take that are left; nothing where they are not all that it takes, or none goes just now."""
     awaited, seconds = progress.awaited, progress.at_least
-    if not seconds or (awaited is not None and (awaited.again is not None or seconds < LONG)):
+    if (
+        not seconds
+        or progress.held is not None
+        or progress.outage is not None
+        or (awaited is not None and (awaited.again is not None or seconds < LONG))
+    ):
         return ""
     return f"{'at least' if progress.eta is None else 'about'} {lasting(seconds)} left"
 

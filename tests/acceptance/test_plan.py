@@ -40,7 +40,7 @@ def test_a_plan_makes_no_call_at_all(shell: Shell, sandbox: SandboxProcess) -> N
     assert "leads.xlsx: 40 rows: 39 to be sent; 1 can't be sent.\n" in done.stdout
     assert "Row 16, Sales User 'Nisha Gupta': neither an e-mail address nor a GUID" in done.stdout
     assert "worksheet 'Cover'" in done.stdout
-    assert "Columns kept but not read: Customer, City" in done.stdout
+    assert "Columns: Permission → Access; kept but not read: Customer, City\n" in done.stdout
     assert sandbox.report()["total_calls"] == 0
 
 
