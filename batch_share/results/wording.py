@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import ROWS_NAMED, Cause, plural, spell_length, spell_rows, spell_time
@@ -67,7 +68,6 @@ from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Alike, Result, RunRecord, Why
@@ -349,7 +349,7 @@ class Step:
         return f"{self.words}: {self.command}" if self.command else self.words
 
 
-Naming = Callable[["Path"], str]
+Naming = Callable[[Path], str]
 """How a file is called by whoever reads what is said of it."""
 
 BY_NAME: Final[Naming] = attrgetter("name")
@@ -379,7 +379,7 @@ def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     if unread and not audit["again"]:
         said.append(Step(f"Not checked: whether each activity is at LeadSquared once{because}."))
     if audit["again"]:
-        ledger = shlex.quote(naming(summary.ledger.as_file()))
+        ledger = shlex.quote(naming(Path(str(summary.ledger))))
         after = spell_time(datetime.fromisoformat(audit["again"]).replace(tzinfo=None))
         words = f"Not proved yet: LeadSquared showed {seen:,} of {activities}{because}. To look again after {after}"
         said.append(Step(words, f"batch-share status {ledger} --audit"))
@@ -412,7 +412,7 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
 
 def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     """What to do next, the most urgent first; nothing where all is well."""
-    ledger = shlex.quote(naming(summary.ledger.as_file()))
+    ledger = shlex.quote(naming(Path(str(summary.ledger))))
     states = Counter(summary.states) + Counter(summary.earlier)
     until = summary.waiting_until
     when = f", from {until.astimezone():%Y-%m-%d %H:%M:%S %Z} on" if until is not None else ""
@@ -481,7 +481,7 @@ def next_step(command: str, summary: Summary, became: Mapping[State, int], namin
     """The one thing to do next after a command; None where all is well."""
     if command != "revoke":
         return next(iter(next_steps(summary, naming)), None)
-    ledger = shlex.quote(naming(summary.ledger.as_file()))
+    ledger = shlex.quote(naming(Path(str(summary.ledger))))
     if stand := sum(rows for state, rows in became.items() if state not in {State.REVOKED, State.ENDING}):
         stands = "share stands" if stand == 1 else "shares stand"
         return Step(f"{stand:,} {stands}, or may; to revoke again", f"batch-share revoke {ledger}")
