@@ -32,9 +32,7 @@ if TYPE_CHECKING:
 
 USERS_SHOWN = 3
 
-ZONE_UNKNOWN = (
-    "Times are read as UTC here; a run reads them in the account's time zone: see --online and --timezone."
-)
+ZONE_UNKNOWN = "Times are read as UTC here, by a run as --timezone or the account says."
 
 CODE_UNKNOWN = "Its code is looked up with --online, or by the run."
 
@@ -67,8 +65,8 @@ def show_plan(seen: Overview, *, online: bool, json: bool, files: Sequence[Path]
 def _print(out: Console, seen: Overview, *, online: bool, files: Sequence[Path], then: str) -> None:
     record = seen.record
     say(out, f"{plural(seen.rows, 'row')}: {'; '.join(spell_parts(seen))}.", head=f"{record.name}:")
-    if seen.notes:
-        say(out, "; ".join(seen.notes), indent=2)
+    for note in seen.notes:
+        say(out, note, indent=2)
     reasons = seen.reasons.most()
     wrong = [each for each in reasons if each.row.state is State.INVALID]
     found = [*wrong, *(each for each in reasons if each.row.state is State.SKIPPED)]
