@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from batch_share.planning.overview import Overview
 
-USERS_SHOWN = 3
+USERS_SHOWN = 2
 
 ZONE_UNKNOWN = "Times are read as UTC here, by a run as --timezone or the account says."
 

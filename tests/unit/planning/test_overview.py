@@ -296,10 +296,10 @@ def test_what_is_wrong_with_a_row_that_was_sent_before_is_no_problem_now(see: Se
     assert (seen.states, seen.problems) == ({State.SHARED: 2}, [])
 
 
-def test_the_three_with_the_most_leads_come_first(see: See, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_two_with_the_most_leads_come_first(see: See, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [row(lead, user=f"u{lead % 12}@x.example") for lead in range(1, 37)]
     show_plan(see(*rows, row(99, user="u5@x.example")), online=False, json=False)
-    first = "To u5@x.example (4), u1@x.example (3), u2@x.example (3) and 9 others. Access: read (37). "
+    first = "To u5@x.example (4), u1@x.example (3) and 10 others. Access: read (37). "
     assert f"\n{first}Lasting: 7 days (37). Activity 201.\n" in capsys.readouterr().out
 
 
