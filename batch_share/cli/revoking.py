@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from batch_share.cli.entry import Asked, in_short
-from batch_share.cli.screen import one_line, say
+from batch_share.cli.screen import console, one_line, say
 from batch_share.cli.work import TerminalWatcher, draining, logged
 from batch_share.common import plural
 from batch_share.errors import BatchShareError, LedgerError, NotConfirmed, SettingsError
 from batch_share.library import BatchShare
-from batch_share.results.wording import ExitCode
+from batch_share.results.wording import ExitCode, answer
 from batch_share.sending.onlookers import Doubt
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
                 ended = await library.revoke(ledger, user=user_id)
             except BatchShareError as error:
                 ended = error
-            line, reported, code = _outcome(ledger, ended)
+            line, reported, code = _outcome(ledger, ended, is_short=asking.one_line)
             jobs.append(reported)
             codes.append(code)
             if not asking.json:
-                typer.echo(line)
+                say(console(), line)
             if problem := await library.notify("revoke", Path(str(ledger)), ended, ledger=ledger):
                 say(asking.console, f"batch-share: {problem}")
             if not isinstance(ended, BatchShareError) and ended.interrupted:
@@ -104,7 +104,9 @@ def _ask(asking: TerminalWatcher, found: Access, user: str) -> None:
         raise NotConfirmed("Nothing was revoked: it was not confirmed. --yes confirms it.")
 
 
-def _outcome(ledger: LedgerName, ended: Ending | BatchShareError) -> tuple[str, dict[str, Any], ExitCode]:
+def _outcome(
+    ledger: LedgerName, ended: Ending | BatchShareError, *, is_short: bool
+) -> tuple[str, dict[str, Any], ExitCode]:
     """How the work on a ledger ended: in one line, as JSON has it, and its exit code."""
     asked = Asked("revoke", Path(str(ledger)))
     if isinstance(ended, BatchShareError):
@@ -112,6 +114,8 @@ def _outcome(ledger: LedgerName, ended: Ending | BatchShareError) -> tuple[str, 
         return asked.line(ended, code, 0), asked.stopped(ended, code, 0), code
     code, reported = ended.exit_code, ended.summary.as_json()
     if ended.error is None:
-        return one_line(ended.summary, code), reported | {"exit_code": int(code)}, code
+        said = f"{ended.summary.sheet}: {answer(ended.command, ended.summary, ended.became)}"
+        line = one_line(ended.summary, code) if is_short else said
+        return line, reported | {"exit_code": int(code)}, code
     line = one_line(ended.summary, code, f"{in_short(ended.error, ended.sent)}; ")
     return line, reported | asked.stopped(ended.error, code, ended.sent), code
