@@ -105,7 +105,7 @@ def test_the_most_urgent_exit_code_counts_and_the_other_jobs_go_on(
     done = shell.run("revoke", "--user", user, "--all-jobs", "--yes")
     assert done.returncode == 1
     assert "write.csv.ledger.db: nothing sent: it could not be read" in done.stdout
-    assert "revoked (exit 0)" in done.stdout
+    assert "of 2 revoked.\n" in done.stdout
     assert "Could not be looked at: " in done.stderr
     assert live(sandbox) < before
 
