@@ -402,7 +402,7 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
         days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
         history = f"shared {', '.join(first if first == last else f'{first} - {last}' for first, last in days)}"
         if row.ends_at and row.state in ARE_SHARED:
-            history += f"; again until {spell_time(row.ends_at)}"
+            history += f"; again until {row.ends_at.replace(tzinfo=UTC).astimezone():%-d %b %Y %H:%M %Z}"
     reason = "; ".join(filter(None, (history, said or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
