@@ -232,9 +232,9 @@ def spell_length(minutes: int | None, until: datetime | None, zone: tzinfo | Non
 
 
 def spell_time(time: datetime, zone: tzinfo | None = None) -> str:
-    """A time (UTC, without a zone) as of `zone`, without it in UTC."""
-    there = time.replace(tzinfo=UTC).astimezone(zone or UTC)
-    return f"{there:%Y-%m-%d %H:%M} {zone or 'UTC'}"
+    """A time (UTC, without a zone) as of `zone`, without it as of this machine's."""
+    there = time.replace(tzinfo=UTC).astimezone(zone)
+    return f"{there:%Y-%m-%d %H:%M} {zone or there.tzname()}"
 
 
 class Order(StrEnum):

@@ -404,7 +404,7 @@ class TooManyFailures(BatchShareError):
             )
         problem = f"{rows:,} rows failed {how}, so {stopped}. The last: {sentence(reason)}"
         super().__init__(
-            f"{problem} The remaining rows are untouched: fix the cause, then send them with `batch-share resume`.",
+            f"{problem} The remaining rows are untouched: fix the cause, then run the same command again.",
             problem=problem,
             hint="Fix the cause, then send the remaining rows: they are untouched.",
         )

@@ -14,6 +14,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and then lines are broken also where no terminal is
+
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # for the processes that tests start, too
 
 MEMORY, ROOM = "/dev/shm", 2_000_000_000

@@ -71,7 +71,8 @@ def main() -> None:
         try:
             app()
         except BatchShareError as error:
+            from batch_share.cli.screen import console, say
             from batch_share.results.wording import ExitCode
 
-            typer.echo(f"batch-share: {error}", err=True)
+            say(console(stderr=True), f"batch-share: {error}")
             sys.exit(ExitCode.of(error))

@@ -113,7 +113,7 @@ def access(
     """
     import asyncio
 
-    from batch_share.cli.screen import console
+    from batch_share.cli.screen import console, say
     from batch_share.cli.work import TerminalWatcher
     from batch_share.library import BatchShare
 
@@ -123,13 +123,13 @@ def access(
         print(json.dumps(found.as_json()))  # noqa: T201 - what was asked for
         return
     out = console()
-    out.print(_said(found, chosen=any((given["user"], lead, ending))), markup=False, soft_wrap=True)
+    say(out, _said(found, chosen=any((given["user"], lead, ending))))
     if found.shares:
         out.print(_table(found))
     if (more := len(found.shares) - _SHOWN) > 0:
-        out.print(f"and {more:,} more: --json lists all")
+        say(out, f"and {more:,} more: --json lists all")
     for remark in found.remarks:
-        typer.echo(f"{remark}.", err=True)
+        say(console(stderr=True), f"{remark}.")
 
 
 def _said(found: Access, *, chosen: bool) -> str:
@@ -181,6 +181,9 @@ _WIDEST: Final = 120
 
 _INDENT: Final = 2
 
+_FILES: Final = 5
+"""Files, and ledgers, of which `purge` tells one by one."""
+
 
 @takes("json")
 def runs(
@@ -203,37 +206,39 @@ def runs(
     """
     import asyncio
 
-    from batch_share.cli.screen import console
+    from batch_share.cli.screen import console, say
     from batch_share.library import BatchShare
 
     if forget is not None:
         given_up = asyncio.run(BatchShare().forget(forget))
-        typer.echo(f"Gave up the job of run {given_up.id}: it no longer holds rows of other sheets.", err=True)
-    known = asyncio.run(BatchShare().runs(limit, add=add or []))
-    found = known.runs
+        words = f"Gave up the job of run {given_up.id}: it no longer holds rows of other sheets."
+        say(console(stderr=True), words)
+    known = asyncio.run(BatchShare().runs(limit + 1, add=add or []))
+    found = known.runs[:limit]
     for remark in known.remarks:
-        typer.echo(f"{remark}.", err=True)
+        say(console(stderr=True), f"{remark}.")
     if given["json"]:
         print(json.dumps([each.as_json() for each in found]))  # noqa: T201 - what was asked for
     else:
-        _show_runs(console(), found)
+        out = console()
+        _show_runs(out, found)
+        if len(known.runs) > limit:
+            say(out, f"and older ones: --limit {2 * limit} lists more")
 
 
 def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
+    from urllib.parse import urlsplit
+
     from rich.measure import Measurement
-    from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    from batch_share.cli.screen import UNBROKEN
+    from batch_share.cli.screen import UNBROKEN, say
 
     if not found:
         out.print("No runs yet on this machine.")
         return
-    table = Table(show_edge=False, pad_edge=False)
-    for name in ("run Id", "started", "command", "sheet", "ended", "rows"):
-        table.add_column(name)
-    lines = []
+    lines, hosts = [], {each.host for each in found}
     for each in found:
         which = each.id, _local(each.started_at), each.command, each.sheet or ""
         counts = ", ".join(f"{count:,} {state}" for state, count in (each.counts or {}).items())
@@ -242,17 +247,27 @@ def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
             how = how.partition(". ")[0].rstrip(".")
             how = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
         how, style = (f"{how}; purged", "dim") if each.purged_at else (how, "")
-        lines.append((which, (how, counts), style))
-        table.add_row(*map(Text, (*which, how, counts)), style=style)
+        # Where its files are, unless that is here; and whose it is, where that is not the same of all.
+        folder, host = Path(str(each.ledger)).absolute().parent, urlsplit(each.host).netloc
+        places = str(folder) if folder != Path.cwd() else "", host if len(hosts) > 1 else ""
+        lines.append((which, how, counts, " → ".join(filter(None, places)), style))
+    table = Table(show_edge=False, pad_edge=False)
+    for name in ("run Id", "started", "command", "sheet", "ended", "rows"):
+        table.add_column(name)
+    if has_places := any(place for *_, place, _ in lines):
+        table.add_column("where")
+    for which, how, counts, place, style in lines:
+        table.add_row(*map(Text, (*which, how, counts, place)[: 7 if has_places else 6]), style=style)
     if Measurement.get(out, out.options.update(max_width=UNBROKEN), table).maximum <= out.width:
         out.print(table)
         return
-    for which, ended, style in lines:  # no room for the table: which run it was, and below it how it ended
-        parts = [*filter(None, ended)]
-        on_one_line = ": ".join(parts)
-        out.print(Text("  ".join(filter(None, which)), style=style))
-        for line in [on_one_line] if len(on_one_line) + _INDENT <= out.width else parts:
-            out.print(Padding(Text(line, style=style), (0, 0, 0, _INDENT), expand=False))
+    for which, how, counts, place, style in lines:  # no room for it: which run it was, and below it how it ended
+        say(out, "  ".join(filter(None, which)), style)
+        ended = ": ".join(filter(None, (how, counts)))
+        for line in (ended,) if len(ended) + _INDENT <= out.width else (how, counts):
+            say(out, line, style, indent=_INDENT)
+        if place:
+            say(out, f"in {place}", style, indent=_INDENT)
 
 
 def _local(at: datetime, shape: str = "%Y-%m-%d %H:%M") -> str:
@@ -281,35 +296,38 @@ def purge(
     """
     import asyncio
 
-    from batch_share.cli.screen import console
+    from batch_share.cli.screen import console, say
     from batch_share.common import plural
     from batch_share.library import BatchShare
 
     library, out = BatchShare(), console(stderr=given["json"])
     sweep = asyncio.run(library.purge(older_than, force=force))
-    for kept in sweep.kept:
-        out.print(f"Kept: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
+    kept = [f"{each.ledger}: {each.why}" for each in sweep.kept]
+    kept += [f"{file}: it was changed since it was written" for old in sweep.old for file in old.changed]
+    for each in kept[:_FILES]:
+        say(out, each, head="Kept:")
+    if len(kept) > _FILES:
+        say(out, f"and {len(kept) - _FILES:,} more", head="Kept:")
+    files = [str(file) for old in sweep.old for file in old.files]
     if sweep.old:
-        count = plural(sum(len(each.files) for each in sweep.old), "file")
-        out.print(f"To be deleted, of {plural(len(sweep.old), 'ledger')}: {count}")
-    for old in sweep.old:
-        for file in old.files:
-            out.print(f"  {file}", soft_wrap=True, markup=False)
-    for file in (file for old in sweep.old for file in old.changed):
-        out.print(f"Kept: {file}: it was changed since it was written", soft_wrap=True, markup=False)
+        say(out, f"To be deleted, of {plural(len(sweep.old), 'ledger')}: {plural(len(files), 'file')}")
+    for file in files[:_FILES]:
+        out.print(f"  {file}", soft_wrap=True, markup=False)
+    if len(files) > _FILES:
+        say(out, f"and {len(files) - _FILES:,} more", indent=2)
     look_up, question = "stored look-up", "[bold]Delete these for good? (y/N) [/bold]"
     if not sweep.old:
         sweep = asyncio.run(library.delete(sweep))
         out.print(f"Deleted: {plural(sweep.forgotten, look_up)}." if sweep.forgotten else "Nothing to delete.")
     elif yes or (sys.stdin.isatty() and out.input(question).strip().lower() in {"y", "yes"}):
         sweep = asyncio.run(library.delete(sweep))
-        for kept in sweep.kept_at_last:
-            out.print(f"Kept after all: {kept.ledger}: {kept.why}", soft_wrap=True, markup=False)
+        for late in sweep.kept_at_last[:_FILES]:
+            say(out, f"{late.ledger}: {late.why}", head="Kept after all:")
         deleted = [
             plural(len(sweep.deleted), "file"),
             *([plural(sweep.forgotten, look_up)] if sweep.forgotten else []),
         ]
-        out.print(f"Deleted: {' and '.join(deleted)}. The runs' counts are kept: `batch-share runs`.")
+        say(out, f"{' and '.join(deleted)}. The runs' counts are kept: `batch-share runs`.", head="Deleted:")
     else:
         raise BatchShareError(
             "Nothing was deleted: it was not confirmed. --yes confirms it.",

@@ -238,6 +238,20 @@ class Given(dict[str, Any]):
         except SettingsError as error:
             raise SettingsError(typed.get(error.setting, error.setting), error.wrong) from None
 
+    def typed(self, *names: str) -> list[str]:
+        """What was typed for these options, as it is typed once more."""
+        words: list[str] = []
+        for name in names:
+            given = self.get(name)
+            for value in given if isinstance(given, list) else [given]:
+                if value is True:
+                    words.append(option_of(name))
+                elif value not in {None, False}:
+                    text = str(value)
+                    # What is typed as an option of its own comes here as a setting.
+                    words += [text] if name == "set" and text.startswith("--") else [option_of(name), text]
+        return words
+
 
 def option_of(name: str) -> str:
     """The option that is called as a setting: `--max-rows`."""
@@ -335,7 +349,9 @@ def named_output(output: Path | None) -> Named | None:
 def tell_place(placed: Placed) -> None:
     """Tell where an output is; on standard error, what else there is to know."""
     if placed.remark:
-        typer.echo(f"{placed.remark}.", err=True)
+        from batch_share.cli.screen import console, say
+
+        say(console(stderr=True), f"{placed.remark}.")
     typer.echo(placed.path)
 
 

@@ -5,29 +5,34 @@ from __future__ import annotations
 import json as json_module
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-from rich.table import Table
-
-from batch_share.cli.screen import AGAIN, STYLES, console, spell_activities, spell_cost
+from batch_share.cli.screen import (
+    AGAIN,
+    LINES,
+    REASONS_SHOWN,
+    console,
+    near,
+    say,
+    say_reasons,
+    say_step,
+    spell_activities,
+    spell_cost,
+)
 from batch_share.common import plural, spell_rows, spell_time
 from batch_share.ledger.states import State
-from batch_share.results.wording import ExitCode, lasting, spell_alike, spell_guards, spell_recalled
+from batch_share.results.wording import ExitCode, Step, lasting, spell_guards, spell_recalled
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Sequence
+    from pathlib import Path
 
     from rich.console import Console
 
     from batch_share.planning.overview import Overview
 
-SHOWN = 20
-REPEATS_SHOWN = 5
-USERS_SHOWN = 10
+USERS_SHOWN = 2
 
-ZONE_UNKNOWN = (
-    "Times are read as UTC here; a run reads them in the account's time zone: see --online and --timezone."
-)
+ZONE_UNKNOWN = "Times are read as UTC here, by a run as --timezone or the account says."
 
 CODE_UNKNOWN = "Its code is looked up with --online, or by the run."
 
@@ -45,70 +50,82 @@ _BEFORE = {
 """What a run does about rows that were sent before, by their state."""
 
 
-def show_plan(seen: Overview, *, online: bool, json: bool) -> ExitCode:
-    """Show a plan; SOME_FAILED if some rows can't be sent, or if none would be."""
+def show_plan(seen: Overview, *, online: bool, json: bool, files: Sequence[Path] = (), then: str = "") -> ExitCode:
+    """Show a plan; SOME_FAILED if some rows can't be sent, or if none would be.
+
+    The `files` were written of it; `then` is the command that runs it.
+    """
     if json:
         print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
     else:
-        _print(console(), seen, online=online)
+        _print(console(), seen, online=online, files=files, then=then)
     return ExitCode.SOME_FAILED if seen.invalid or seen.would_stop else ExitCode.DONE
 
 
-def _print(out: Console, seen: Overview, *, online: bool) -> None:
+def _print(out: Console, seen: Overview, *, online: bool, files: Sequence[Path], then: str) -> None:
     record = seen.record
-    out.print(f"[bold]{escape(record.name)}[/bold]: {plural(seen.rows, 'row')}", soft_wrap=True)
+    say(out, f"{plural(seen.rows, 'row')}: {'; '.join(spell_parts(seen))}.", head=f"{record.name}:")
     for note in seen.notes:
-        out.print(f"  {escape(note)}", soft_wrap=True)
-    out.print(_what(seen, online=online))
-    _print_problems(out, seen)
+        say(out, note, indent=2)
+    reasons = seen.reasons.most()
+    wrong = [each for each in reasons if each.row.state is State.INVALID]
+    found = [*wrong, *(each for each in reasons if each.row.state is State.SKIPPED)]
+    say_reasons(out, found[:REASONS_SHOWN], seen.rows, indent=2)
+    if (more := len(found) - REASONS_SHOWN) > 0:
+        say(out, f"… and {plural(more, 'more reason')}: --output plan.xlsx has them all", indent=2)
     _print_sending(out, seen)
-    if guards := spell_guards(seen.settings):
-        out.print(f"Guards: {guards}.", soft_wrap=True)
+    guards = spell_guards(seen.settings)
+    if guards and guards != spell_guards(type(seen.settings).model_construct()):
+        say(out, f"{guards}.", head="Guards:")
     for why in seen.would_stop:
-        out.print(f"[red]Would stop:[/red] {escape(why)}.", soft_wrap=True)
-    read = (header if header == name else f"{header} → {name}" for header, name in (record.mapping or {}).items())
-    out.print(f"Columns read: {escape(', '.join(read))}", soft_wrap=True)
-    if seen.ignored:
-        out.print(f"Columns kept but not read: {escape(', '.join(seen.ignored))}", soft_wrap=True)
-    for odd in seen.oddities():
-        out.print(f"[yellow]Check:[/yellow] {escape(odd)}", soft_wrap=True)
+        say(out, f"{why}.", "red", head="Would stop:")
+    read = [f"{header} → {name}" for header, name in (record.mapping or {}).items() if header != name]
+    kept = [f"kept but not read: {', '.join(seen.ignored)}"] if seen.ignored else []
+    if columns := [*([", ".join(read)] if read else []), *kept]:
+        say(out, "; ".join(columns), head="Columns:", most=LINES)
+    for odd in seen.oddities()[:REASONS_SHOWN]:
+        say(out, odd, "yellow", head="Check:", most=LINES)
     if seen.already:
-        out.print(AGAIN, soft_wrap=True, markup=False)
+        say(out, AGAIN)
     for remark in seen.live.remarks:
-        out.print(f"[yellow]{escape(remark)}.[/yellow]", soft_wrap=True)
+        say(out, f"{remark}.", "yellow")
+    if files:
+        say(out, ", ".join(map(near, files)), head="Written:")
     asked = "Nothing was sent."
     if not seen.is_asked:
         why = "nothing can be sent as it is" if online else "--online does that"
         asked = f"Nothing was sent, and nobody was looked up ({why})."
-    out.print(asked)
+    goes = bool(seen.to_send + seen.claiming and not seen.would_stop)
+    say_step(out, Step(f"{asked} To send it", then) if goes else Step(asked), head="")
 
 
 def _print_sending(out: Console, seen: Overview) -> None:
     if seen.to_send:
-        out.print(_who(seen))
-        out.print(f"Access: {_spread(seen.access)}. Lasting: {_spread(seen.lasting)}.", soft_wrap=True)
-        types = [(code, seen.directory.type_name(code)) for code in sorted(seen.events)]
+        users, types = seen.users.most_common(USERS_SHOWN), sorted(seen.events)
+        more = f" and {plural(len(seen.users) - len(users), 'other')}" if len(seen.users) > len(users) else ""
+        posted = spell_activities([(code, seen.directory.type_name(code)) for code in types]) if types else ""
         meant = f" {CODE_UNKNOWN}" if min(seen.events, default=0) < 0 else ""
-        if types:  # else all rows wait for their time
-            posted = spell_activities(types)
-            out.print(f"{posted[:1].upper()}{posted[1:]}.{meant}", soft_wrap=True, markup=False)
+        say(
+            out,
+            f"To {', '.join(f'{user} ({count:,})' for user, count in users)}{more}. "
+            f"Access: {_spread(seen.access)}. Lasting: {_spread(seen.lasting)}."
+            # without a type if all rows wait for their time
+            f" {posted[:1].upper()}{posted[1:]}{'.' if posted else ''}{meant}".rstrip(),
+        )
     if seen.plan.needs_zone:
-        out.print(f"[yellow]{ZONE_UNKNOWN}[/yellow]", soft_wrap=True)
+        say(out, ZONE_UNKNOWN, "yellow")
     if seen.to_send + seen.claiming:
-        out.print(_cost(seen), soft_wrap=True)
         least, most = seen.look_ups
-        if kept := seen.recalled:
-            out.print(f"{spell_recalled(kept, seen.directory.asked)}.", soft_wrap=True)
-        if most:
-            more = f", up to {most:,} where the account has no look-up of many at once" if most > least else ""
-            out.print(f"People are looked up first: {plural(least, 'call')}{more}.", soft_wrap=True)
+        many = f"{least:,} to {most:,} calls" if most > least else plural(most, "call")
+        looks = f" Looking people up first: {many}." if most else ""
+        known = f" {spell_recalled(seen.recalled, seen.directory.asked)}." if seen.recalled else ""
+        say(out, f"{_cost(seen)}{known}{looks}")
     elif seen.sent_before and State.UNKNOWN not in seen.sent_before:
-        out.print("Nothing left to send.")
+        say(out, "Nothing left to send.")
 
 
-def _what(seen: Overview, *, online: bool) -> Table:
-    """What becomes of the rows. The numbers add up to all of them: what is said `of them` has none of its own."""
-    table = Table(show_edge=False, pad_edge=False, show_header=False)
+def spell_parts(seen: Overview) -> list[str]:
+    """What becomes of the rows. The numbers add up to all of them: what is said in brackets has none of its own."""
     parts, again, posted, waiting = seen.parts, seen.reassigning, seen.states[State.POSTED], seen.waiting.rows
     first = spell_time(seen.waiting.first, seen.zone) if seen.waiting.first else "nobody knows when"
     wait = "waits for its" if waiting == 1 else "wait for their"
@@ -117,27 +134,20 @@ def _what(seen: Overview, *, online: bool) -> Table:
         (waiting, f"{waiting:,} of them {wait} start, the first until {first}"),
         (len(again), f"{len(again):,} of them revoked from others first: {_named(again)}"),
     )
+    details = [said for count, said in of_sent if count]
     before = [(state, seen.sent_before[state]) for state in _BEFORE if state in seen.sent_before]
     reported = (
-        (
-            State.PENDING,
-            parts["to_send"],
-            "to be sent" if online else "to be sent, if the leads and users are found",
-        ),
-        *((None, 0, said) for count, said in of_sent if count),
-        (State.REVOKED, parts["revoking"], f"only revoked: {_named(seen.revoking)}"),
-        *((None, 0, said) for said in [f"to be revoked: {_earlier(seen)}"] if seen.claiming),
-        (State.INVALID, parts["invalid"], "can't be sent: see below"),
-        (State.SKIPPED, parts["repeats"], "the same as an earlier row, so not sent: see below"),
-        (State.SKIPPED, parts["held"], "under way in another job, so not sent: see below"),
-        (State.SKIPPED, parts["already_shared"], "already shared with their user by earlier runs"),
-        *((state, count, f"sent before, {state}: {_BEFORE[state]}") for state, count in before),
-        (State.SKIPPED, parts["left_out"], f"left out by {seen.plan.selection}"),
+        (parts["to_send"], "to be sent" + (f" ({', '.join(details)})" if details else "")),
+        (parts["revoking"], f"only revoked: {_named(seen.revoking)}"),
+        (parts["invalid"], "can't be sent"),
+        (parts["repeats"], "the same as an earlier row, so not sent"),
+        (parts["held"], "under way in another job, so not sent"),
+        (parts["already_shared"], "already shared with their user by earlier runs"),
+        *((count, f"sent before, {state}: {_BEFORE[state]}") for state, count in before),
+        (parts["left_out"], f"left out by {seen.plan.selection}"),
     )
-    for state, count, meaning in reported:
-        if count or state is None:
-            table.add_row(f"{count:,}" if count else "", meaning, style=STYLES.get(state, "") if state else "")
-    return table
+    said = [f"{count:,} {meaning}" for count, meaning in reported if count]
+    return [*said, *([f"to be revoked: {_earlier(seen)}"] if seen.claiming else [])]
 
 
 def _named(numbers: Sequence[int]) -> str:
@@ -153,31 +163,6 @@ def _earlier(seen: Overview) -> str:
     return f"{shares}, and those of {plural(seen.unasked, 'row')} that only --online can tell"
 
 
-def _print_problems(out: Console, seen: Overview) -> None:
-    """Why rows can't be sent, and which are the same as others: each reason once."""
-    reasons = seen.reasons.most()
-    for state, most in ((State.INVALID, SHOWN), (State.SKIPPED, REPEATS_SHOWN)):
-        found = [each for each in reasons if each.row.state is state]
-        for each in found[:most]:
-            out.print(f"  {escape(spell_alike(each, seen.rows))}", style=STYLES[state], soft_wrap=True)
-        if (more := len(found) - most) > 0:
-            there = f"  … and {plural(more, 'more reason')}: --output plan.xlsx has them all"
-            out.print(there, style=STYLES[state], soft_wrap=True)
-
-
-def _who(seen: Overview) -> Table:
-    table = Table(show_edge=False, pad_edge=False)
-    table.add_column("user")
-    table.add_column("leads", justify="right")
-    users = seen.users.most_common()
-    for user, count in users[:USERS_SHOWN]:
-        table.add_row(escape(user), f"{count:,}")
-    if rest := users[USERS_SHOWN:]:
-        leads = sum(count for _, count in rest)
-        table.add_row(f"… and {plural(len(rest), 'more user')}", f"{leads:,}", style="dim")
-    return table
-
-
 def _spread(counts: Counter[str]) -> str:
     shown = [f"{name} ({count:,})" for name, count in counts.most_common(5)]
     return ", ".join(shown) + (f" and {plural(len(counts) - 5, 'other')}" if len(counts) > 5 else "")
@@ -186,7 +171,7 @@ def _spread(counts: Counter[str]) -> str:
 def _cost(seen: Overview) -> str:
     cost, other = spell_cost(seen.cost), lasting(seen.other_cost.seconds)
     if other != lasting(seen.cost.seconds):  # what it takes in bulk, if it is one by one, and the other way round
-        how = "one by one" if seen.settings.bulk else f"with --bulk, at {seen.other_cost.bulk_rate},"
+        how = "one by one" if seen.settings.bulk else "with --bulk"
         cost += f" ({how} about {other})"
     if seen.share_of_day is None:
         return f"{cost}."

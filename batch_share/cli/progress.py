@@ -171,9 +171,11 @@ def _counts(progress: Progress) -> dict[State, int]:
 
 
 def _left(progress: Progress) -> str:
-    """How long the calls take that are left; nothing where they are not all that it takes."""
-    awaited, seconds = progress.awaited, progress.at_least
-    if not seconds or (awaited is not None and (awaited.again is not None or seconds < LONG)):
+    """How long the calls take that are left; nothing where they are not all that it takes, or none goes now."""
+    awaited, held, seconds = progress.awaited, progress.held, progress.at_least
+    if not seconds or progress.outage is not None or (held is not None and not held.bulk):
+        return ""
+    if awaited is not None and (awaited.again is not None or seconds < LONG):
         return ""
     return f"{'at least' if progress.eta is None else 'about'} {lasting(seconds)} left"
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 from batch_share.cli.entry import Asked, in_short
-from batch_share.cli.screen import one_line
+from batch_share.cli.screen import console, one_line, say
 from batch_share.cli.work import TerminalWatcher, draining, logged
 from batch_share.common import plural
 from batch_share.errors import BatchShareError, LedgerError, NotConfirmed, SettingsError
 from batch_share.library import BatchShare
-from batch_share.results.wording import ExitCode
+from batch_share.results.wording import ExitCode, answer
 from batch_share.sending.onlookers import Doubt
 
 if TYPE_CHECKING:
@@ -70,13 +70,13 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
                 ended = await library.revoke(ledger, user=user_id)
             except BatchShareError as error:
                 ended = error
-            line, reported, code = _outcome(ledger, ended)
+            line, reported, code = _outcome(ledger, ended, is_short=asking.one_line)
             jobs.append(reported)
             codes.append(code)
             if not asking.json:
-                typer.echo(line)
+                say(console(), line)
             if problem := await library.notify("revoke", Path(str(ledger)), ended, ledger=ledger):
-                typer.echo(f"batch-share: {problem}", err=True)
+                say(asking.console, f"batch-share: {problem}")
             if not isinstance(ended, BatchShareError) and ended.interrupted:
                 stop.set()
     code = ExitCode.most_urgent(codes)
@@ -85,7 +85,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
     elif not found.shares:
         typer.echo(f"{user} has no share that this machine knows of: nothing to revoke.")
     for remark in () if asking.json else found.remarks:
-        typer.echo(f"{remark}.", err=True)
+        say(asking.console, f"{remark}.")
     return code
 
 
@@ -99,12 +99,14 @@ def _ask(asking: TerminalWatcher, found: Access, user: str) -> None:
     line = f"{plural(len(found.shares), 'share')} with {user} to revoke: {named}{more}."
     if asking.yes:
         if not asking.one_line:
-            asking.console.print(line, markup=False, soft_wrap=True)
+            say(asking.console, line)
     elif not asking.is_sure(Doubt([line], "Revoke these shares?")):
         raise NotConfirmed("Nothing was revoked: it was not confirmed. --yes confirms it.")
 
 
-def _outcome(ledger: LedgerName, ended: Ending | BatchShareError) -> tuple[str, dict[str, Any], ExitCode]:
+def _outcome(
+    ledger: LedgerName, ended: Ending | BatchShareError, *, is_short: bool
+) -> tuple[str, dict[str, Any], ExitCode]:
     """How the work on a ledger ended: in one line, as JSON has it, and its exit code."""
     asked = Asked("revoke", Path(str(ledger)))
     if isinstance(ended, BatchShareError):
@@ -112,6 +114,8 @@ def _outcome(ledger: LedgerName, ended: Ending | BatchShareError) -> tuple[str, 
         return asked.line(ended, code, 0), asked.stopped(ended, code, 0), code
     code, reported = ended.exit_code, ended.summary.as_json()
     if ended.error is None:
-        return one_line(ended.summary, code), reported | {"exit_code": int(code)}, code
+        said = f"{ended.summary.sheet}: {answer(ended.command, ended.summary, ended.became)}"
+        line = one_line(ended.summary, code) if is_short else said
+        return line, reported | {"exit_code": int(code)}, code
     line = one_line(ended.summary, code, f"{in_short(ended.error, ended.sent)}; ")
     return line, reported | asked.stopped(ended.error, code, ended.sent), code

@@ -5,6 +5,7 @@ What is heavy to import is imported inside them, so that `--help` answers at onc
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,10 @@ def plan(sheet: Sheet, given: Given) -> int:
     files = PlanFiles(given["output"], given["save"], given["save_map"])
     library = BatchShare(settings, watcher=TerminalWatcher(json=given["json"]))
     seen = asyncio.run(library.plan(sheet, options, ledger=given["ledger"], online=online, files=files))
-    return show_plan(seen, online=online, json=given["json"])
+    written = [file for file in (files.output, files.save, files.save_map) if file is not None]
+    words = ["batch-share", "run", str(sheet), *given.typed(*_SHEET, *_PART)]
+    then = shlex.join([*words, "--plan", str(files.save)] if files.save is not None else words)
+    return show_plan(seen, online=online, json=given["json"], files=written, then=then)
 
 
 @takes(*_SHEET, *_PART, *_SHOWN, "plan", "if_changed", "canary", "yes")

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import signal
 import sys
+import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
@@ -18,13 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
-from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from batch_share.cli.entry import in_short
-from batch_share.common import Cause, plural, spell_minutes, utc_now
+from batch_share.common import Cause, plural, spell_minutes, spell_time, utc_now
 from batch_share.errors import NotConfirmed
 from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
@@ -32,17 +33,19 @@ from batch_share.results.wording import (
     CUT,
     MEANING,
     ExitCode,
+    answer,
     headline,
     lasting,
+    next_step,
     next_steps,
     spell_alike,
     spell_audit,
     spell_corrected,
     spell_earlier,
-    spell_guards,
     spell_recalled,
     spell_unchecked,
     spell_waiting,
+    troubles_of,
 )
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ if TYPE_CHECKING:
     from batch_share.cli.entry import Asked
     from batch_share.jobs.job import Ending
     from batch_share.ledger.records import Alike, ToShare
-    from batch_share.results.wording import Summary
+    from batch_share.results.wording import Step, Summary
     from batch_share.sending.onlookers import Cost, Doubt, Outlook, Preview, Progress
 
 HOUR: Final = 60
@@ -156,7 +159,13 @@ UNBROKEN: Final = 100_000
 TROUBLES_SHOWN: Final = 10
 """Reasons for which rows need a person, those of most rows: with the totals they fit on one screen."""
 
-MISTAKES_FORESEEN: Final = 5
+REASONS_SHOWN: Final = 3
+"""The same where they stand below an answer, which is to be seen with them."""
+
+LINES: Final = 2
+"""Of one of several things that are told together: `status` and the files have all of it."""
+
+MISTAKES_FORESEEN: Final = 3
 """Reasons for which rows can't be sent that are told before people are looked up: a plan has them all."""
 
 ASK_ABOVE: Final = 50
@@ -177,7 +186,7 @@ STYLES: Final = {
 }
 
 CHANGED: Final = {
-    Occasion.SHEET: "[yellow]The sheet or its options changed since this ledger was started[/yellow]",
+    Occasion.SHEET: "The sheet or its options changed since this ledger was started",
     Occasion.CHOICE: "Different rows are chosen than last time; the sheet is the same",
     Occasion.FOUND: "Someone was found who was not found last time",
 }
@@ -228,11 +237,52 @@ def spell_cost(cost: Cost) -> str:
 
 
 def console(*, stderr: bool = False, file: IO[str] | None = None) -> Console:
-    """A console for text. In a file or a pipe nothing is cut or broken: a line is as long as it is."""
+    """A console for text. In a file or a pipe nothing is cut or broken, unless COLUMNS says how wide that is."""
     made = Console(stderr=stderr, file=file, highlight=False)
-    if not made.is_terminal:
+    if not made.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         made.width = UNBROKEN
     return made
+
+
+def say(
+    out: Console,
+    words: str,
+    style: str = "",
+    *,
+    head: str = "",
+    indent: int = 0,
+    hang: int = 0,
+    most: int | None = None,
+    end: str = "\n",
+) -> None:
+    """Say it after a `head` in bold, on at most so many lines, broken between words.
+
+    They begin after `indent` blanks, all but the first after `hang` more. What stands between backquotes, or
+    quotation marks, is to be typed, so it is not broken: it has a line of its own if it is long.
+    """
+    indent += len(words) - len(words.lstrip())
+    margin = " " * indent
+    typed = re.sub(r'`[^`]*`|"[^"]{1,60}"', lambda typed: typed[0].replace(" ", "\0"), f"{head} {words}".strip())
+    broken = textwrap.fill(
+        typed,
+        width=out.width,
+        initial_indent=margin,
+        subsequent_indent=margin + " " * hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+        max_lines=most,
+        placeholder=" …",
+    )
+    text = Text(broken.replace("\0", " "), "" if head else style)
+    text.stylize(f"bold {style}", 0, indent + len(head))
+    out.print(text, soft_wrap=True, end=end)
+
+
+def say_step(out: Console, step: Step, head: str = "Next:") -> None:
+    """Say what to do next; its command has a line of its own, to be copied."""
+    say(out, f"{step.words}{':' if step.command else ''}", head=head)
+    if step.command:
+        out.print(Text(f"  {step.command}"), soft_wrap=True)
 
 
 @dataclass(slots=True)
@@ -257,9 +307,9 @@ class Display:
         if self.one_line:
             return
         wrong = f", {outlook.wrong:,} can't be sent:" if outlook.wrong else ""
-        self.console.print(f"[bold]{escape(outlook.sheet)}[/bold]: {plural(outlook.rows, 'row')}{wrong}")
+        say(self.console, f"{plural(outlook.rows, 'row')}{wrong}", head=f"{outlook.sheet}:")
         for each in outlook.mistakes[:MISTAKES_FORESEEN]:
-            self._tell(escape(spell_alike(each, outlook.rows)), STYLES[State.INVALID])
+            self._tell(spell_alike(each, outlook.rows), STYLES[State.INVALID])
         if (more := len(outlook.mistakes) - MISTAKES_FORESEEN) > 0:
             self._tell(f"… and {plural(more, 'more reason')}", STYLES[State.INVALID])
         if outlook.kept:
@@ -281,7 +331,7 @@ class Display:
             return self._ask(question_of(preview), intent)
         preview.check_revokes()
         if intent and not self.one_line:
-            self.console.print(escape(intent))
+            say(self.console, intent)
         if self.yes or preview.changes_made <= self.ask_above:
             return True
         rows = f"{plural(preview.changes_made, 'row')} to {preview.deed}"
@@ -296,7 +346,7 @@ class Display:
         if not self._may_ask:
             return False
         for line in doubt.reported:
-            self.console.print(escape(line))
+            say(self.console, line)
         return self._ask(doubt.question)
 
     @property
@@ -305,87 +355,79 @@ class Display:
         return self.asks and self.console.is_terminal and sys.stdin is not None and sys.stdin.isatty()
 
     def _ask(self, question: str, reported: str = "") -> bool:
-        before = f"{escape(reported)} " if reported else ""
+        say(self.console, f"{reported} {question} (y/N)".strip(), end=" ")
         with _interruptible():
             try:
-                answer = self.console.input(f"{before}[bold]{escape(question)} (y/N) [/bold]")
+                answer = self.console.input()
             except EOFError:  # Ctrl-D
                 self.console.print()
                 return False
         return answer.strip().lower() in {"y", "yes"}
 
     def _tell(self, line: str, style: str = "", indent: int = 2) -> None:
-        """A line below the sheet's name, broken between words where it is longer than the terminal is wide."""
-        self.console.print(Padding(Text.from_markup(line, style=style), (0, 0, 0, indent), expand=False))
+        """One of the lines below the sheet's name."""
+        say(self.console, line, style, indent=indent, most=LINES)
 
     def _show(self, preview: Preview) -> None:
         sheet, states = preview.sheet, preview.states
         of = f", worksheet {sheet.worksheet}" if sheet.worksheet else ""
         total = sum(states.values())
-        self.console.print(
-            f"[bold]{escape(sheet.name)}[/bold]{escape(of)}: {plural(total, 'row')} → {preview.host}"
-        )
+        say(self.console, f"{plural(total, 'row')} → {preview.host}", head=f"{sheet.name}{of}:")
         for note in preview.notes:
-            self._tell(escape(note))
+            self._tell(note)
         if not preview.is_verified:
-            self._tell("What this account really does was never tried: `batch-share verify LEAD USER` finds out.")
+            self._tell("This account was never tried: `batch-share verify LEAD USER` finds out.")
         if preview.changes is not None and total > preview.changes.new:
             changes = preview.changes
             known = f"{changes.kept:,} of {plural(changes.new + changes.kept, 'row')} are as they were"
-            self._tell(f"{CHANGED[changes.occasion]}: {known}.")
+            style = "yellow" if changes.occasion is Occasion.SHEET else ""
+            self._tell(f"{CHANGED[changes.occasion]}: {known}.", style)
         if preview.changes is not None and preview.changes.recalled:
             self._tell(f"{spell_recalled(preview.changes.recalled, preview.changes.looked_up)}.")
         if preview.earlier:
             self._tell(f"{plural(preview.earlier, 'row')} from earlier sheets: what was sent for them stays.")
         if preview.cut_off:
-            self._tell(
-                f"[yellow]{plural(preview.cut_off, 'call')} under way when an earlier run was cut off: "
-                "looked up before anything is sent for them again.[/yellow]"
-            )
-        for state in SETTLED:
-            if states.get(state):
-                self._tell(f"{states[state]:,} {state}: {MEANING[state]}", STYLES[state])
-        for line in why_skipped(states.get(State.SKIPPED, 0), preview.skipped):
-            self._tell(escape(line), STYLES[State.SKIPPED], 4)
-        if any(each.cause is Cause.ALREADY_SHARED for each in preview.skipped):
-            self._tell(AGAIN, STYLES[State.SKIPPED], 4)
+            calls = f"{plural(preview.cut_off, 'call')} under way when an earlier run was cut off"
+            self._tell(f"{calls}: looked up before anything is sent for them again.", "yellow")
+        settled = [f"{states[state]:,} {state}" for state in SETTLED if states.get(state)]
+        if settled and preview.deed == "send":
+            self._tell(f"Not to be sent: {', '.join(settled)}.")
+            # A lead that two rows share with one user is shared all the same: that is told with the results.
+            others = [each for each in preview.skipped if each.cause is not Cause.REPEAT]
+            repeats = sum(each.rows for each in preview.skipped) - sum(each.rows for each in others)
+            for line in why_skipped(states.get(State.SKIPPED, 0) - repeats, others[:REASONS_SHOWN]):
+                self._tell(f"Skipped: {line}", STYLES[State.SKIPPED], 4)
+            if any(each.cause is Cause.ALREADY_SHARED for each in preview.skipped):
+                self._tell(AGAIN, STYLES[State.SKIPPED], 4)
         if preview.left_out:
-            self._tell(
-                f"[yellow]{plural(preview.left_out, 'row')} posted before and left out now: a run of the whole "
-                "sheet shares them.[/yellow]"
-            )
-        self._show_work(preview)
-
-    def _show_work(self, preview: Preview) -> None:
-        self._tell(self._estimate(preview))
+            rows = plural(preview.left_out, "row")
+            self._tell(f"{rows} posted before and left out now: a run of the whole sheet shares them.", "yellow")
+        if preview.to_send or preview.deed == "send":
+            self._tell(self._estimate(preview))
         for line in preview.reported:
-            self._tell(escape(line), indent=4)
+            say(self.console, line, indent=4)
         if preview.waiting.rows:
-            self._tell(f"[cyan]{spell_waiting(preview.waiting)}[/cyan]")
-        if guards := spell_guards(preview.settings, preview.deed):
-            self._tell(f"Guards: {guards}.")
+            self._tell(spell_waiting(preview.waiting), "cyan")
 
     def _estimate(self, preview: Preview) -> str:
         cost = spell_cost(preview.cost)
-        if preview.deed != "send":
-            nothing = f"Nothing to {preview.deed}."
-            return f"{plural(preview.to_send, 'row')} to {preview.deed}: {cost}." if preview.to_send else nothing
-        if not preview.to_send and preview.revocations:
+        if preview.to_send:
+            return f"{plural(preview.to_send, 'row')} to {preview.deed}: {cost}."
+        if preview.revocations:
             return f"Nothing to send, only shares to revoke: {cost}."
-        if not preview.to_send:
-            unknown = preview.states.get(State.UNKNOWN)
-            return "Nothing else is left to send." if unknown else "Nothing left to send."
-        return f"{plural(preview.to_send, 'row')} to send: {cost}."
+        unknown = preview.states.get(State.UNKNOWN)
+        return "Nothing else is left to send." if unknown else "Nothing left to send."
 
     def wait_turn(self, process: int | None) -> None:
         """Say why nothing happens yet."""
         if self.one_line:
             return
         other = f" (process {process})" if process else ""
-        self.console.print(
-            f"[yellow]Another batch_share{other} on this machine is using this account, and both share "
-            "its limit: waiting for it to end. Ctrl-C stops waiting.[/yellow]",
-            soft_wrap=True,
+        say(
+            self.console,
+            f"Another batch_share{other} on this machine is using this account, and both share its limit: waiting "
+            "for it to end. Ctrl-C stops waiting.",
+            "yellow",
         )
 
     # ------------------------------------------------------------------------------------------ progress
@@ -404,14 +446,13 @@ class Display:
 
     def end(self, ending: Ending, asked: Asked | None = None) -> None:
         """Say how it ended and where everything is; as JSON if that was asked for, with what was `asked`."""
+        step = next_step(ending.command, ending.summary, ending.became, near)
         if ending.error is not None:
-            self.console.print(f"[bold red]Stopped:[/bold red] {escape(str(ending.error))}", soft_wrap=True)
+            say(self.console, str(ending.error), "red", head="Stopped:")
         elif ending.interrupted:
-            self.console.print(
-                "[bold yellow]Interrupted.[/bold yellow] Everything that was sent is in the ledger; "
-                "run the same command again to resume.",
-                soft_wrap=True,
-            )
+            then = "Everything that was sent is in the ledger"
+            then += "." if step else "; run the same command again to resume."
+            say(self.console, then, "yellow", head="Interrupted.")
         if ending.error is not None and asked is not None and (self.json or self.one_line):
             # The answer to a script: the totals with the error, or one line.
             code, summary, short = ending.exit_code, ending.summary, in_short(ending.error, ending.sent)
@@ -430,24 +471,54 @@ class Display:
             return
         if ending.revoked_earlier:
             was = "was" if ending.revoked_earlier == 1 else "were"
-            self.console.print(f"{plural(ending.revoked_earlier, 'earlier share')} {was} revoked.")
+            say(self.console, f"{plural(ending.revoked_earlier, 'earlier share')} {was} revoked.")
         if ending.looked_up:
             counts = ending.looked_up
             settled = [f"{counts[outcome]} {words}" for outcome, words in LOOKED_UP.items() if counts.get(outcome)]
-            self.console.print(f"Unknown calls settled: {', '.join(settled)}.", soft_wrap=True)
+            say(self.console, f"Unknown calls settled: {', '.join(settled)}.")
         for remark in ending.remarks:
-            self.console.print(f"{escape(remark)}.", soft_wrap=True)
+            say(self.console, f"{remark}.", most=LINES)
         if self.json:
             print(json.dumps(ending.summary.as_json() | _of_preview(ending)))  # noqa: T201 - what was asked for
         else:
-            self.totals(ending.summary)
+            self._answer(ending, step)
+
+    def _answer(self, ending: Ending, step: Step | None) -> None:
+        """What came of what was asked for, why not all of it, what to do next, and the files.
+
+        `status` has the rest. An error that ended it was told before, and says itself what to do next.
+        """
+        out, summary, audited, more = console(), ending.summary, ending.command == "status --audit", 0
+        audit = spell_audit(summary, near) if audited or (ending.sent and ending.command != "revoke") else []
+        if not audited:
+            say(out, answer(ending.command, summary, ending.became))
+        elif not audit:
+            say(out, "Nothing to audit: no activity was ever posted.")
+        for line in audit:
+            say(out, line.words, most=LINES)
+        if not (audited or ending.error or ending.interrupted):
+            kinds = troubles_of(ending.command, summary, ending.became)
+            say_reasons(out, kinds[:REASONS_SHOWN], summary.rows)
+            more = len(kinds) - REASONS_SHOWN
+            for each in summary.unchecked:
+                say(out, f"{spell_unchecked(each)}.", head="Not checked:", most=LINES)
+        step = next((each for each in audit if each.command), step)
+        if step is not None and ending.error is None:
+            say_step(out, step)
+        if summary.results:
+            results = f"Results, with {plural(more, 'more reason')}:" if more > 0 else "Results:"
+            say(out, near(summary.results), head=results)
+        else:
+            say(out, near(Path(str(summary.ledger))), head="Ledger:")
 
     def cut(self, asked: Asked | None = None) -> None:
         """Say that a second Ctrl-C cut it off."""
-        self.console.print(
-            "[bold yellow]Cut.[/bold yellow] A call that was under way is in the ledger: run the same command "
-            "again, and it is looked up before anything is sent for it.",
-            soft_wrap=True,
+        say(
+            self.console,
+            "A call that was under way is in the ledger: run the same command again, and it is looked up before "
+            "anything is sent for it.",
+            "yellow",
+            head="Cut.",
         )
         if asked is not None and (self.json or self.one_line):
             code = ExitCode.INTERRUPTED
@@ -478,29 +549,31 @@ class Display:
         for state in State:
             if count := summary.states.get(state):
                 table.add_row(Text(str(state), style=STYLES.get(state, "")), f"{count:,}", MEANING[state])
-        out.print(table if summary.rows else "The ledger has no rows yet.")
+        if summary.rows:
+            out.print(table)
+        else:
+            say(out, "The ledger has no rows yet.")
         for source, rows in summary.corrected.items():
-            out.print(f"\n{spell_corrected(source, rows)}.", soft_wrap=True, markup=False)
+            say(out, f"{spell_corrected(source, rows)}.")
         if summary.earlier:
-            out.print(f"\nApart from these, {spell_earlier(summary.earlier)}.", soft_wrap=True, markup=False)
-        reasons = why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped)
-        skipped = [Text(f"Skipped: {line}", STYLES[State.SKIPPED]) for line in reasons]
-        for lines in (troubles(summary), skipped):
-            if lines:
-                out.print("\n", Text("\n").join(lines), sep="", soft_wrap=True)
+            say(out, f"Apart from these, {spell_earlier(summary.earlier)}.")
+        say_reasons(out, summary.troubles[:TROUBLES_SHOWN], summary.rows)
+        if (more := len(summary.troubles) - TROUBLES_SHOWN) > 0:
+            say(out, f"… and {plural(more, 'more reason')} in the results.")
+        for line in why_skipped(summary.states.get(State.SKIPPED, 0), summary.skipped):
+            say(out, line, STYLES[State.SKIPPED], head="Skipped:")
         for each in summary.unchecked:
-            out.print(f"\nNot checked: {spell_unchecked(each)}.", soft_wrap=True, markup=False)
-        for reported in next_steps(summary):
-            out.print(f"\n{reported}", soft_wrap=True, markup=False)
-        out.print(f"\nLedger:  {summary.ledger}", soft_wrap=True)
+            say(out, f"{spell_unchecked(each)}.", head="Not checked:")
+        audit = spell_audit(summary, near)
+        for found in audit:
+            say(out, found.words)
+        for step in [*next_steps(summary, near), *(each for each in audit if each.command)][:1]:
+            say_step(out, step)
+        say(out, near(Path(str(summary.ledger))), head="Ledger:")
         if summary.run:
-            out.print(f"Run Id:  {summary.run}", soft_wrap=True)
+            say(out, summary.run, head="Run Id:")
         if summary.results:
-            out.print(f"Results: {summary.results}", soft_wrap=True)
-        if summary.failed_sheet:
-            out.print(f"To fix: {summary.failed_sheet}", soft_wrap=True)
-        for line in spell_audit(summary):
-            out.print(line, soft_wrap=True, markup=False)
+            say(out, near(summary.results), head="Results:")
 
 
 def _of_preview(ending: Ending) -> dict[str, Any]:
@@ -515,9 +588,8 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
     counts[State.PENDING] -= summary.waiting.rows
     reported = [f"{counts[state]:,} {state}" for state in ORDER if counts[state]]
     if summary.waiting.rows:
-        reported.append(
-            f"{summary.waiting.rows:,} waiting until {summary.waiting.first:%Y-%m-%d %H:%M} UTC or later"
-        )
+        until = f" until {spell_time(summary.waiting.first)} or later" if summary.waiting.first else ""
+        reported.append(f"{summary.waiting.rows:,} waiting{until}")
     troubled: dict[State, int] = {state: rows for state, rows in summary.earlier.items() if not state.is_at_rest}
     reported += [spell_earlier(troubled)] if troubled else []
     return (
@@ -529,7 +601,8 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
 def near(file: Path) -> str:
     """A file as it is called from here, or in full if it is elsewhere."""
     here = Path.cwd()
-    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
+    named = str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
+    return f"./{named}" if named.startswith("-") else named
 
 
 @contextlib.contextmanager
@@ -542,12 +615,11 @@ def _interruptible() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def troubles(summary: Summary) -> list[Text]:
-    """The most frequent reasons for which rows need a person, each once with its rows; where the others are."""
-    shown = [(each, STYLES.get(each.row.state, "")) for each in summary.troubles[:TROUBLES_SHOWN]]
-    lines = [Text(spell_alike(each, summary.rows), style=style) for each, style in shown]
-    more = len(summary.troubles) - len(lines)
-    return [*lines, Text(f"… and {plural(more, 'more reason')} in the results.")] if more else lines
+def say_reasons(out: Console, kinds: Sequence[Alike], rows: int, indent: int = 0) -> None:
+    """Reasons for which some of so many rows need a person; as many as an answer shows have a line each."""
+    for each in kinds:
+        most = 1 if len(kinds) == REASONS_SHOWN else LINES
+        say(out, spell_alike(each, rows), STYLES.get(each.row.state, ""), indent=indent, most=most)
 
 
 def why_skipped(rows: int, reasons: Sequence[Alike]) -> list[str]:

@@ -72,6 +72,7 @@ def doctor(given: Given) -> int:
     """
     import asyncio
 
+    from batch_share.cli.screen import console, say
     from batch_share.jobs.check_up import Level
     from batch_share.library import BatchShare
 
@@ -85,11 +86,12 @@ def doctor(given: Given) -> int:
         }
         typer.echo(json.dumps(reported, ensure_ascii=False))
     else:
+        out = console()
         for finding in findings:
-            level = typer.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])
-            typer.echo(f"{level} {finding.check:<13}  {finding.words}")
+            words, style = f"{finding.check:<14} {finding.words}", _COLOURS[finding.level]
+            say(out, words, style, head=f"{finding.level:<8}", hang=24)
             if finding.next:
-                typer.echo(f"{'':22}  → {finding.next}")
+                say(out, f"→ {finding.next}", indent=24)
     return any(finding.level == Level.PROBLEM for finding in findings)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from batch_share.cli.screen import Display, near, one_line
+from batch_share.cli.screen import Display, console, near, one_line, say
 from batch_share.cli.work import draining
 from batch_share.common import parse_seconds
 from batch_share.errors import AccessDenied, BatchShareError, SettingsError
@@ -49,7 +49,7 @@ def watch_inbox(
 
 
 def _say(words: str) -> None:
-    typer.echo(f"batch-share: {words}", err=True)
+    say(console(stderr=True), f"batch-share: {words}")
 
 
 async def _watch(

@@ -8,10 +8,8 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
-
 from batch_share.cli.entry import Asked
-from batch_share.cli.screen import ASK_ABOVE, Display
+from batch_share.cli.screen import ASK_ABOVE, Display, say
 from batch_share.errors import BatchShareError
 from batch_share.ledger.files import LedgerName
 from batch_share.library import BatchShare
@@ -149,4 +147,4 @@ class Work:
         except (KeyboardInterrupt, asyncio.CancelledError):
             problem = "Reporting how it ended was interrupted. The run itself is not affected."
         if problem:
-            typer.echo(f"batch-share: {problem}", err=True)
+            say(self._display.console, f"batch-share: {problem}")

@@ -54,7 +54,8 @@ class Ending:
     action asked for that. `looked_up` counts what settling unknown rows led to: found, absent, again (shared),
     foreign (another's); `remarks` are what else a person should know. `renews`: it could have shared
     again what has ended, so that to send nothing is no success then. `preview` is what it was about to do, None
-    where nobody came to be asked.
+    where nobody came to be asked. `command` is what the ledger notes it as. Of the rows that it was about, `became`
+    counts how many are in which state now; of a run, which is about its whole sheet, the totals say that.
     """
 
     summary: Summary
@@ -66,6 +67,8 @@ class Ending:
     remarks: Sequence[str] = ()
     renews: bool = False
     preview: Preview | None = None
+    command: str = "run"
+    became: Mapping[State, int] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -194,7 +197,8 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                     if job.posts and session.tally.sent and settings.audit_pages and not session.stop.asked:
                         with ending_early(session.stop):
                             await audit(session, begun)
-            return replace(await _end(session, job), preview=course.preview)
+            became = await ledger.states_of(choice.rows) if choice is not None and not job.renews else {}
+            return replace(await _end(session, job), preview=course.preview, command=job.command, became=became)
 
 
 async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course, cut_off: int) -> Choice | None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from batch_share.common import utc_now
+from batch_share.common import spell_time, utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
 from batch_share.ledger.files import locked, read_ledger
 from batch_share.ledger.known import catch_up, open_history
@@ -116,7 +116,7 @@ async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str
             ends = [share.ends_at or now async for share in ledger.shares()]
             live = [end for end in ends if end > now]
             words = f"{len(live):,} of its shares are live, the last until "
-            return f"{words}{max(live):%Y-%m-%d %H:%M} UTC" if live else None
+            return f"{words}{spell_time(max(live))}" if live else None
     except LedgerLocked:
         return "it is in use"
     except BatchShareError as error:

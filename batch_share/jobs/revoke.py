@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     Became = Mapping[LiveShare, Row | BatchShareError | None]
     """The row that made each share as it is now, or why its ledger could not be used; None: it was not come to."""
 
-USERS_REPORTED: Final = 5
+USERS_REPORTED: Final = 3
 ROWS_REPORTED: Final = 10
 """Of how many users, and of how many rows, a person is told before their shares are revoked."""
 
@@ -152,7 +152,7 @@ class Revoke(Kind):
         unsent = preview.states.get(State.PENDING, 0) + preview.states.get(State.POSTED, 0)
         if unsent := unsent - sum(row.state is State.POSTED for row in chosen):
             reported.append(f"{unsent:,} were never shared, and a run would still do it")
-        return Choice(replace(preview, reported=reported), ids)
+        return Choice(replace(preview, reported=reported), ids | {row.row_id for row in begun})
 
     async def work(self, session: Session, due: Sequence[Due]) -> None:  # noqa: ARG002 - as every Kind
         """Revoke them."""

@@ -20,7 +20,7 @@ from batch_share.leadsquared.account import tried
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.queries import ACCEPTED, Reasons
 from batch_share.ledger.reading import pages
-from batch_share.ledger.states import ARE_SHARED, TO_DO, Stage, State
+from batch_share.ledger.states import ARE_SHARED, INTENTS, PROCESSING, TO_DO, Stage, State
 from batch_share.planning.already_shared import choose_renewals, live_for, skip_reassigned, skip_shared
 from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in
 from batch_share.planning.overview import Counts
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings
 
 
-SHOWN: Final = 5
+SHOWN: Final = 3
 """Reasons that are told of rows that are tried again."""
 
 
@@ -323,6 +323,10 @@ class Reconcile(Kind):
     guarded = False
     only_looked_up = True
 
+    async def choose(self, session: Session, cut_off: int) -> Choice:  # noqa: ARG002 - as every Kind
+        """Nobody is asked: whatever is unknown is meant."""
+        return Choice(rows=await session.ledger.ids_in(State.UNKNOWN, *INTENTS))
+
     async def work(self, session: Session, due: Sequence[Due]) -> None:
         """Look each up, then send what may go on."""
         reconciler = Reconciler(session)
@@ -411,6 +415,10 @@ class FollowUp(Kind):
 
     command = "follow-up"
     guarded = posts = False
+
+    async def choose(self, session: Session, cut_off: int) -> Choice:  # noqa: ARG002 - as every Kind
+        """All that was accepted."""
+        return Choice(rows=await session.ledger.ids_in(*PROCESSING))
 
     async def work(self, session: Session, due: Sequence[Due]) -> None:  # noqa: ARG002 - as every Kind
         """Nothing but what is done beside every job, unless the settings say no."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from filelock import FileLock, Timeout
 
-from batch_share.common import utc_now
+from batch_share.common import spell_time, utc_now
 from batch_share.errors import LedgerError, LedgerLocked
 from batch_share.ledger import schema
 from batch_share.ledger.database import Database, connect, create_private
@@ -189,7 +189,7 @@ async def _holder(name: LedgerName) -> tuple[str, str | None]:
     try:
         process, runs = (await ledger.facts()).process, await ledger.runs()
         if process and runs and runs[-1].ended_at is None:
-            since = f"{runs[-1].started_at:%Y-%m-%d %H:%M} UTC"
+            since = spell_time(runs[-1].started_at)
             return f"`{runs[-1].command}` (process {process}) is working on it since {since}.", process
     except LedgerError:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -365,6 +366,19 @@ class LedgerReader:
         failed = rows.c.state + "" == State.FAILED, rows.c.stage != Stage.REVOKE, MEANT
         async for row in self._paged(each.where(*failed), rows.c.position):
             yield with_last_call(row)
+
+    async def ids_in(self, *states: State) -> frozenset[int]:
+        """The Ids of the rows in these states, those included of rows that the sheet no longer has."""
+        return frozenset(row["id"] for row in await self._all(select(rows.c.id).where(rows.c.state.in_(states))))
+
+    async def states_of(self, row_ids: Iterable[int]) -> dict[State, int]:
+        """Of the rows with these Ids, how many are in which state."""
+        counted: Counter[State] = Counter()
+        for chunk in chunks(row_ids, PAGE):
+            state = state_at(self.now()).label("state")
+            found = select(state, func.count().label("n")).where(rows.c.id.in_(chunk)).group_by(state)
+            counted.update({State(row["state"]): row["n"] for row in await self._all(found)})
+        return dict(counted)
 
     async def put_back(self) -> list[Row]:
         """The rows that were to be tried again and still are to be sent now, in the sheet's order."""

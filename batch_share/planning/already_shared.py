@@ -14,7 +14,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share.common import Action, Cause, chunks, utc_now
+from batch_share.common import Action, Cause, chunks, spell_time, utc_now
 from batch_share.errors import HistoryError, LedgerError, LedgerLocked, SettingsError, SheetError, sentence
 from batch_share.leadsquared.account import name_of_account, names_of_account
 from batch_share.ledger.files import LedgerName
@@ -256,7 +256,7 @@ def _is_gone(name: LedgerName, last: KnownRun) -> LedgerError:
     return LedgerError(
         name,
         f"the ledger that was here is gone, and its job was not finished (run {last.id}, begun "
-        f"{last.started_at:%Y-%m-%d %H:%M} UTC). Nothing was sent. Put it back; or run the sheet with --recover, "
+        f"{spell_time(last.started_at)}). Nothing was sent. Put it back; or run the sheet with --recover, "
         "which looks every row up in LeadSquared before it sends; or give that job up with "
         f"`batch-share runs --forget {last.id}`",
         problem="The ledger of an unfinished job is gone.",

@@ -285,7 +285,7 @@ class Counts:
             return
         self.leads[asked.user_id] += 1
         self.access[_ACCESS[asked.access]] += 1
-        self.lasting[spell_length(asked.duration, asked.until, self.zone)] += 1
+        self.lasting[spell_length(asked.duration, asked.until, self.zone or dt.UTC)] += 1
         if is_due:
             self.due[asked.user_id] += 1
             self.events[asked.event] = None

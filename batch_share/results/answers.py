@@ -142,10 +142,10 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
         page.fact("Corrected", spell_corrected(source, rows))
     for each in summary.unchecked:
         page.fact("Not checked", spell_unchecked(each))
-    for line in spell_audit(summary, by_name=True):
-        page.fact("Audit", line)
-    for step in next_steps(summary, by_name=True):
-        page.fact("To do", step)
+    for line in spell_audit(summary):
+        page.fact("Audit", str(line))
+    for step in next_steps(summary):
+        page.fact("To do", str(step))
     if summary.earlier:
         page.fact("Earlier sheets", spell_earlier(summary.earlier))
     page.section("What became of the rows")

@@ -69,7 +69,7 @@ class Notice:
             return f"{first}\n{release or 'Its totals are unknown: look at the machine it ran on.'}"
         totals = f"{headline(known.states)} {others(known.states)}".strip()
         # A release says what is to be done with all of it.
-        steps = () if release else map(_printable, next_steps(known, by_name=True))
+        steps = () if release else (_printable(str(each)) for each in next_steps(known))
         results = f", results: {_printable(known.results.name)}" if known.results is not None else ""
         files = f"Ledger: {_printable(known.ledger.short)}{results}"
         return "\n".join(filter(None, (first, release, totals, spell_ending(known.ending), *steps, files)))

@@ -8,9 +8,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
+from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import ROWS_NAMED, Cause, plural, spell_length, spell_rows, spell_time
@@ -65,7 +68,6 @@ from batch_share.sheet.rows import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Alike, Result, RunRecord, Why
@@ -139,10 +141,10 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
     Cause.REPEAT: "the same lead, user, access and activity as row {row}",
     Cause.CONTRADICTED: "row {row} says {says} for the same lead, {how}: keep only the one you mean",
     Cause.UNCHECKED: "its Ids could not be checked ({said}): --trust-ids uses them as they are",
-    Cause.ALREADY_SHARED: "already shared with this user until {until} UTC by {sheet} row {row} (run Id {run})",
+    Cause.ALREADY_SHARED: "already shared with this user until {until} by {sheet} row {row} (run Id {run})",
     (Cause.ALREADY_SHARED, State.FAILED): (
         "its activity was posted, but it was not shared: {sheet} row {row} (run Id {run}) shares it with this user "
-        "until {until} UTC"
+        "until {until}"
     ),
     Cause.HELD: _HELD,
     (Cause.HELD, State.FAILED): f"its activity was posted, but it was not shared: {_HELD}",
@@ -176,7 +178,7 @@ _REASONS: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
         f"being revoked (request Id {{request}}); its status could not be read: {{read}}. {_LOOK}"
     ),
     Cause.REVOKED: "the share was revoked (request Id {request})",
-    Cause.TOO_LATE: "its end, {until} UTC, has passed",
+    Cause.TOO_LATE: "its end, {until}, has passed",
     Cause.NO_ADDRESS: (
         "nothing was sent: its user has no e-mail address of their own, by which a bulk call names the owner, and "
         "an activity posted on its own does not get its user as owner here"
@@ -254,6 +256,8 @@ def spell(state: State, stage: Stage | None, why: Why | None, sheet_row: int | N
 def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
     """The details as a sentence has them."""
     shown = dict(details)
+    if "until" in details:
+        shown["until"] = spell_time(datetime.fromisoformat(details["until"]))
     match cause:
         case Cause.REVOKING_EARLIER | Cause.EARLIER_REVOKED:
             shown["of"] = ", ".join(details["of"])
@@ -334,35 +338,51 @@ TO_REPORT: Final = (
 """What is said where answers were not understood, or never came."""
 
 
-def spell_audit(summary: Summary, *, by_name: bool = False) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be said, or to be done next, in `words`, and the `command` that does it, as it is typed; or ""."""
+
+    words: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.words}: {self.command}" if self.command else self.words
+
+
+Naming = Callable[[Path], str]
+"""How a file is called by whoever reads what is said of it."""
+
+BY_NAME: Final[Naming] = attrgetter("name")
+"""As those may know it who are elsewhere."""
+
+
+def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     """What the last look at all activities of a ledger found, and what is to be done about it, a sentence each."""
     if (audit := summary.audit) is None:
         return []
     expected, seen, found = audit["expected"], audit["seen"], audit["found"]
     activities = plural(expected, "activity", "activities")
     if audit["verdict"] == "proved":
-        return [f"Proved: of {activities} posted, LeadSquared has each once."]
+        return [Step(f"Proved: of {activities} posted, LeadSquared has each once.")]
     said = []
     if found:
         has = "has" if found == 1 else "have"
-        said.append(f"{plural(found, 'row')} {has} activities at LeadSquared that should not be there:")
+        said.append(Step(f"{plural(found, 'row')} {has} activities at LeadSquared that should not be there:"))
     for each in audit["named"][:ROWS_NAMED]:
         extra, ours = ", ".join(each["extra"]), each["ours"]
         has_share = f"; {'the share is' if each['shared'] else 'no share is'} by {ours}" if ours else ""
-        said.append(f"Row {each['sheet_row']}: delete {extra} in LeadSquared{has_share}.")
+        said.append(Step(f"Row {each['sheet_row']}: delete {extra} in LeadSquared{has_share}."))
     if (more := found - ROWS_NAMED) > 0:
-        said.append(f"and {plural(more, 'row')} more: --json names them.")
+        said.append(Step(f"and {plural(more, 'row')} more: --json names them."))
     unread = "; ".join(f"type {event}: {why.rstrip('.')}" for event, why in audit["unread"].items())
     because = f" ({unread})" if unread else ""
     if unread and not audit["again"]:
-        said.append(f"Not checked: whether each activity is at LeadSquared once{because}.")
+        said.append(Step(f"Not checked: whether each activity is at LeadSquared once{because}."))
     if audit["again"]:
-        ledger = shlex.quote(summary.ledger.short if by_name else str(summary.ledger))
+        ledger = shlex.quote(naming(Path(str(summary.ledger))))
         after = spell_time(datetime.fromisoformat(audit["again"]).replace(tzinfo=None))
-        said.append(
-            f"Not proved yet: LeadSquared showed {seen:,} of {activities}{because}. To look again after {after}: "
-            f"batch-share status {ledger} --audit"
-        )
+        words = f"Not proved yet: LeadSquared showed {seen:,} of {activities}{because}. To look again after {after}"
+        said.append(Step(words, f"batch-share status {ledger} --audit"))
     return said
 
 
@@ -376,13 +396,13 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
         return spell(row.state, None, row.why, sheet_row)
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
     is_moving = row.state in {*ON_ITS_WAY, *BEING_REVOKED}
-    label = f"waits until {start:%Y-%m-%d %H:%M} UTC" if start else MEANING[row.state] if is_moving else ""
+    label = f"waits until {spell_time(start)}" if start else MEANING[row.state] if is_moving else ""
     history, said = "", spell(row.state, row.stage, row.why, sheet_row)
     if row.earlier:  # the shares before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`
         days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
         history = f"shared {', '.join(first if first == last else f'{first} - {last}' for first, last in days)}"
         if row.ends_at and row.state in ARE_SHARED:
-            history += f"; again until {row.ends_at:%-d %b %Y %H:%M} UTC"
+            history += f"; again until {row.ends_at.replace(tzinfo=UTC).astimezone():%-d %b %Y %H:%M %Z}"
     reason = "; ".join(filter(None, (history, said or label, spell_notice(row.notice))))
     if row.position is not None or row.state is not State.UNKNOWN:
         return reason
@@ -390,53 +410,102 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
     return f"{reported}; a run that asks for it again, with the sheet and options as they were, settles it"
 
 
-def next_steps(summary: Summary, *, by_name: bool = False) -> list[str]:
-    """What to do next, the most urgent first, each with its command; nothing where all is well.
-
-    Files are named in full or, `by_name`, by their names alone, as whoever reads it elsewhere may know them.
-    """
-    ledger = shlex.quote(summary.ledger.short if by_name else str(summary.ledger))
+def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
+    """What to do next, the most urgent first; nothing where all is well."""
+    ledger = shlex.quote(naming(Path(str(summary.ledger))))
     states = Counter(summary.states) + Counter(summary.earlier)
     until = summary.waiting_until
     when = f", from {until.astimezone():%Y-%m-%d %H:%M:%S %Z} on" if until is not None else ""
     steps = []
     if to_send := rows_in(states, ON_ITS_WAY) - summary.waiting.rows:
-        steps.append(f"{plural(to_send, 'row')} still to be sent{when}: batch-share resume {ledger}")
-    if summary.waiting.rows:
-        steps.append(f"{spell_waiting(summary.waiting)} Then: batch-share resume {ledger} --due")
+        steps.append(Step(f"{plural(to_send, 'row')} still to be sent{when}", f"batch-share resume {ledger}"))
     if unknown := states[State.UNKNOWN]:
         command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
-        steps.append(f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}: {command}")
-        steps.append(TO_REPORT)
+        words = f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}"
+        steps += [Step(words, command), Step(TO_REPORT)]
     if revoking := rows_in(states, BEING_REVOKED):
-        steps.append(f"{plural(revoking, 'share')} still to be revoked: batch-share revoke {ledger}")
+        steps.append(Step(f"{plural(revoking, 'share')} still to be revoked", f"batch-share revoke {ledger}"))
     if processing := rows_in(states, PROCESSING):
-        rows = plural(processing, "row")
-        steps.append(f"{rows} still being processed; to ask again: batch-share follow-up {ledger}")
-    if ended := summary.renewable:
-        steps.append(f"{plural(ended, 'share')} ended; to share again: batch-share resume {ledger} --renew 1d")
+        words = f"{plural(processing, 'row')} still being processed; to ask again"
+        steps.append(Step(words, f"batch-share follow-up {ledger}"))
     if failed := summary.failed_sheet:
-        file = failed.name if by_name else str(failed)
-        command = shlex.join(["batch-share", "run", file])
-        steps.append(f"Some rows can be fixed: correct them in {file}, then: {command}")
+        file = naming(failed)
+        words = f"Some rows can be fixed: correct them in {file}, then"
+        steps.append(Step(words, shlex.join(["batch-share", "run", file])))
     if summary.in_sheet:
         rows = plural(summary.in_sheet, "row")
-        steps.append(f"{rows} to be fixed in the sheet itself, as the reason says; then run it again")
+        steps.append(Step(f"{rows} to be fixed in the sheet itself, as the reason says; then run it again"))
     if summary.standing:
-        rows = plural(summary.standing, "row")
-        steps.append(f"{rows} failed after the activity was posted; to share in it: batch-share retry {ledger}")
+        words = f"{plural(summary.standing, 'row')} failed after the activity was posted; to share in it"
+        steps.append(Step(words, f"batch-share retry {ledger}"))
     refused = states[State.FAILED] + states[State.INVALID]
     if refused and not (summary.failed_sheet or summary.in_sheet or summary.standing):
-        steps.append(f"{plural(refused, 'row')} failed or invalid: the results say why")
+        steps.append(Step(f"{plural(refused, 'row')} failed or invalid: the results say why"))
     if summary.noticed:
-        steps.append(f"{plural(summary.noticed, 'row')} posted twice: the results say which activity to delete")
+        words = f"{plural(summary.noticed, 'row')} posted twice: the results say which activity to delete"
+        steps.append(Step(words))
+    if ended := summary.renewable:
+        words = f"{plural(ended, 'share')} ended; to share again"
+        steps.append(Step(words, f"batch-share resume {ledger} --renew 1d"))
+    if summary.waiting.rows:
+        steps.append(Step(f"{spell_waiting(summary.waiting)} Then", f"batch-share resume {ledger} --due"))
     return steps
+
+
+_ANSWERS: Final[Mapping[str, tuple[str, str, Collection[State]]]] = {
+    "revoke": ("Nothing to revoke: no share of it stands.", "revoked", {State.REVOKED}),
+    "retry": ("Nothing to try again.", "went through", {State.SHARED, State.ENDED, State.REVOKED}),
+    "follow-up": ("Nothing to ask: no row is being processed.", "asked about", ()),
+    "resume --only-unknown": ("Nothing to look up: no row is unknown.", "looked up", ()),
+}
+"""By command: its answer where there was nothing to do, what it did to all rows, or to those in these states."""
+
+
+def answer(command: str, summary: Summary, became: Mapping[State, int]) -> str:
+    """What came of what was asked for: `12 of 12 revoked.`, or of a run `97 of 100 rows are shared. 3 failed.`
+
+    `became` counts the rows that the command was about, by the state that they are in now.
+    """
+    if command not in _ANSWERS:
+        return f"{headline(summary.states)} {others(summary.states)}".strip()
+    nothing, done, states = _ANSWERS[command]
+    if not (asked := sum(became.values())):
+        return nothing
+    if not states:
+        return f"{plural(asked, 'row')} {done}: {_counted(became)}"
+    rest = {state: rows for state, rows in became.items() if state not in states}
+    return f"{rows_in(became, states):,} of {asked:,} {done}. {_counted(rest)}".strip()
+
+
+def next_step(command: str, summary: Summary, became: Mapping[State, int], naming: Naming) -> Step | None:
+    """The one thing to do next after a command; None where all is well."""
+    if command != "revoke":
+        return next(iter(next_steps(summary, naming)), None)
+    ledger = shlex.quote(naming(Path(str(summary.ledger))))
+    if stand := sum(rows for state, rows in became.items() if state not in {State.REVOKED, State.ENDING}):
+        stands = "share stands" if stand == 1 else "shares stand"
+        return Step(f"{stand:,} {stands}, or may; to revoke again", f"batch-share revoke {ledger}")
+    if ending := became.get(State.ENDING):
+        words = f"{plural(ending, 'share')} still being revoked; to ask again"
+        return Step(words, f"batch-share follow-up {ledger}")
+    return None
+
+
+def troubles_of(command: str, summary: Summary, became: Mapping[State, int]) -> list[Alike]:
+    """The reasons that matter after a command: of what was sent, and of a run then those of what was not."""
+    if command not in _ANSWERS:
+        return sorted(summary.troubles, key=lambda each: each.row.state is State.INVALID)
+    kinds = [each for each in summary.troubles if isinstance(each.row, Row) and each.row.state is not State.INVALID]
+    if command == "revoke":
+        kinds = [each for each in kinds if isinstance(each.row, Row) and each.row.stage is Stage.REVOKE]
+    return kinds if sum(became.values()) else []
 
 
 def spell_waiting(waiting: Waiting) -> str:
     """That rows are not sent yet, and when the first of them may be."""
     wait = "waits for its" if waiting.rows == 1 else "wait for their"
-    return f"{plural(waiting.rows, 'row')} {wait} start, the first until {waiting.first:%Y-%m-%d %H:%M} UTC."
+    first = f", the first until {spell_time(waiting.first)}" if waiting.first else ""
+    return f"{plural(waiting.rows, 'row')} {wait} start{first}."
 
 
 def lasting(seconds: float) -> str:
@@ -467,6 +536,7 @@ def headline(states: Mapping[State, int]) -> str:
 
 
 _SAID: Final = {
+    State.SHARED: "shared",
     State.FAILED: "failed",
     State.UNKNOWN: "unknown (may have arrived)",
     State.INVALID: "invalid (not sent)",
@@ -477,11 +547,15 @@ _SAID: Final = {
 
 def others(states: Mapping[State, int]) -> str:
     """The rows that are not shared, in one line: `2 failed, 1 skipped.` Empty where all are."""
+    return _counted({state: rows for state, rows in states.items() if state is not State.SHARED})
+
+
+def _counted(states: Mapping[State, int]) -> str:
     said = [f"{states[state]:,} {words}" for state, words in _SAID.items() if states.get(state)]
     if left := rows_in(states, ON_ITS_WAY):
         said.append(f"{left:,} still to be sent")
     left_over = (state for state in states if states[state] and state not in {*_SAID, *ON_ITS_WAY})
-    said += [f"{states[state]:,} {state}" for state in left_over if state is not State.SHARED]
+    said += [f"{states[state]:,} {state}" for state in left_over]
     return f"{', '.join(said)}." if said else ""
 
 
@@ -716,21 +790,18 @@ def spell_recalled(recalled: int, others: int) -> str:
     return f"{recalled:,} of {recalled + others:,} {people} known from earlier look-ups"
 
 
-def spell_guards(settings: Settings, deed: str = "send") -> str:
-    """The guards of a run in one line, "" if there are none: of a retry those that end it, of a revocation none."""
-    guards = []
-    if deed == "send":
-        guards = [
-            f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
-            f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
-            f"revokes at most {settings.max_revokes:,} without asking" if settings.max_revokes else "",
-            f"a canary of {settings.canary:,}" if settings.canary else "",
-        ]
-    if deed in {"send", "try again"}:
-        failures, share = settings.stop_after_failures, settings.stop_at
-        in_a_row = f"after {failures:,} failures in a row" if failures else ""
-        stops = [in_a_row, f"at {share:g} % failed of {ENOUGH} or more" if share else ""]
-        guards.append(f"stops {' or '.join(filter(None, stops))}" if any(stops) else "")
+def spell_guards(settings: Settings) -> str:
+    """The guards of a run in one line, "" if there are none."""
+    failures, share = settings.stop_after_failures, settings.stop_at
+    in_a_row = f"after {failures:,} failures in a row" if failures else ""
+    stops = [in_a_row, f"at {share:g} % failed of {ENOUGH} or more" if share else ""]
+    guards = [
+        f"at most {settings.max_rows:,} rows" if settings.max_rows else "",
+        f"at most {settings.max_per_user:,} leads for each user" if settings.max_per_user else "",
+        f"revokes at most {settings.max_revokes:,} without asking" if settings.max_revokes else "",
+        f"a canary of {settings.canary:,}" if settings.canary else "",
+        f"stops {' or '.join(filter(None, stops))}" if any(stops) else "",
+    ]
     return ", ".join(filter(None, guards))
 
 

@@ -73,8 +73,8 @@ def test_what_one_user_has_by_every_job_is_revoked(shell: Shell, sandbox: Sandbo
     done = shell.run("revoke", "--user", user.upper(), "--all-jobs", "--yes")
     assert (done.returncode, live(sandbox)) == (0, before - len(theirs)), done.stderr
     lines = sorted(done.stdout.splitlines())
-    assert lines[0].startswith(f"minimal.csv: {before - len(theirs)} shared, {len(theirs) - 1} revoked (exit 0)")
-    assert lines[1].startswith("write.csv: 1 revoked (exit 0)")
+    assert lines[0] == f"minimal.csv: {len(theirs) - 1} of {len(theirs) - 1} revoked."
+    assert lines[1] == "write.csv: 1 of 1 revoked."
     assert f"{len(theirs)} shares with {user.upper()} to revoke: " in done.stderr
     assert done.stderr.endswith(
         "Shares that were made on other machines, or by hand in LeadSquared, are not known here.\n"
@@ -106,7 +106,7 @@ def test_the_most_urgent_exit_code_counts_and_the_other_jobs_go_on(
     done = shell.run("revoke", "--user", user, "--all-jobs", "--yes")
     assert done.returncode == 1
     assert "write.csv.ledger.db: nothing sent: it could not be read" in done.stdout
-    assert "revoked (exit 0)" in done.stdout
+    assert "of 2 revoked.\n" in done.stdout
     assert "Could not be looked at: " in done.stderr
     assert live(sandbox) < before
 

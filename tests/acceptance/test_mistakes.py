@@ -38,8 +38,8 @@ def test_the_same_mistake_in_every_row_is_one_line(offline: Shell, tmp_path: Pat
     weekend_cover(tmp_path / "cover.xlsx")
     planned = offline.run("plan", "cover.xlsx", "--event", "201")
     assert planned.returncode == 3
-    assert planned.stdout.startswith("cover.xlsx: 60 rows\n")
-    assert f"  {LEFT_OUT}\n60 │ can't be sent" in planned.stdout
+    assert planned.stdout.startswith("cover.xlsx: 60 rows: 60 can't be sent.\n")
+    assert f"\n  {LEFT_OUT}\n" in planned.stdout
     assert "\n  All 60 rows: Until '31/31/2026': not a date: " in planned.stdout
     assert planned.stdout.count("31/31/2026") == 1
     assert len(planned.stdout.splitlines()) <= 15

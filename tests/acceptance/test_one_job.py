@@ -84,7 +84,7 @@ def test_a_week_is_one_job_and_one_number(
     assert shown.stdout.startswith("56 of 60 rows are shared.")
     assert shell.run("status", failed.name).stdout == shown.stdout
     assert f"\n8 rows as corrected in {failed.name}." in shown.stdout
-    assert f"batch-share run {failed}\n" in shown.stdout
+    assert f"batch-share run {failed.name}\n" in shown.stdout
     told = json.loads(shell.run("status", sheet.name, "--json").stdout)
     assert (told["states"], told["corrected"]) == ({"shared": 56, "invalid": 4}, {failed.name: 8})
     shell.run("report", sheet.name, "--output", "report.html")

@@ -38,10 +38,10 @@ def states(shell: Shell, *arguments: str) -> dict[str, int]:
 def test_a_plan_makes_no_call_at_all(shell: Shell, sandbox: SandboxProcess) -> None:
     done = shell.run("plan", "leads.xlsx", "--event", "201")
     assert done.returncode == 3
-    assert "39 │ to be sent, if the leads and users are found" in done.stdout
+    assert "leads.xlsx: 40 rows: 39 to be sent; 1 can't be sent.\n" in done.stdout
     assert "Row 16, Sales User 'Nisha Gupta': neither an e-mail address nor a GUID" in done.stdout
     assert "worksheet 'Cover'" in done.stdout
-    assert "Columns kept but not read: Customer, City" in done.stdout
+    assert "Columns: Permission → Access; kept but not read: Customer, City\n" in done.stdout
     assert sandbox.report()["total_calls"] == 0
 
 
@@ -177,8 +177,8 @@ def test_one_row_is_called_one(offline: Shell, tmp_path: Path) -> None:
     rows = [*rows, rows[0], f"869009,{user},6d,2035-01-01"]
     (tmp_path / "one.csv").write_text("\n".join(["Lead Number,User Email,Duration,Start", *rows]), encoding="utf-8")
     said = offline.run("plan", "one.csv", "--event", "201", "--timezone", "UTC").stdout
-    assert "1 │ the same as an earlier row, so not sent: see below" in said
-    assert "  │ 1 of them waits for its start, the first until 2035-01-01 00:00 UTC" in said
+    assert "; 1 the same as an earlier row, so not sent.\n" in said
+    assert "8 to be sent (1 of them waits for its start, the first until 2035-01-01 00:00 UTC);" in said
     assert re.search(r"Lasting: 6 days \(3\), .* and 1 other\.", said)
 
 

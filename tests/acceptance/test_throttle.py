@@ -54,10 +54,6 @@ def test_a_run_says_until_when_and_the_next_makes_no_call_unless_a_rate_is_given
         assert done.returncode == 1
         assert f"until {then}, as it told an earlier run." in done.stderr
         assert "With --rate 25/5s (or --force) it calls before then" in done.stderr
-    assert (
-        f"on: batch-share resume {reported['ledger']}\n"
-        in shell.run("run", "leads.csv", "--limit", "40", "--yes").stdout
-    )
     assert f"until {then}" in shell.run("doctor").stdout
     assert strict.report()["total_calls"] == calls
     done = shell.run("resume", reported["ledger"], "--yes", "--json", "--rate", "50/2s")

@@ -53,7 +53,7 @@ async def test_nothing_is_tried_again_that_was_not_confirmed(tmp_path: Path) -> 
         onlooker = Refuses()
         ending = await it.retry(onlooker=onlooker)
         assert (ending.summary.states, ending.exit_code) == ({State.SHARED: 5, State.FAILED: 7}, ExitCode.NOT_DONE)
-        assert onlooker.previews[0].reported[-1] == "and 2 other reasons"
+        assert onlooker.previews[0].reported[-1] == "and 4 other reasons"
         assert (await it.retry()).summary.states == {State.SHARED: 12}
 
 

@@ -88,7 +88,7 @@ async def test_a_person_is_told_who_loses_what_before_it_is_revoked(tmp_path: Pa
         name = f"{users[0].name} <{users[0].email}>"
         whole, few = (preview.reported[0] for preview in onlooker.previews)
         assert whole.startswith(f"from {name} (9), ")
-        assert whole.endswith(" (1) and 2 others")
+        assert whole.endswith(" (1) and 4 others")
         assert few == f"from {name} (2), {users[1].name} <{users[1].email}> (1): rows 2, 3, 11"
 
 

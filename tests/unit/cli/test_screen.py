@@ -289,7 +289,10 @@ def test_rows_with_the_same_mistake_are_told_once(capsys: pytest.CaptureFixture[
     other = troubled(state=State.INVALID, sheet_row=90, why=Why(Cause.INVALID, {"problems": wrong}))
     lines = reported(capsys, states={State.INVALID: 16, State.SHARED: 1}, troubles=alike([*same, other]))
     first = lines.index("Rows 25, 26, 27 and 13 more, for example row 25: Until '31/12/2026': not a date")
-    assert lines[first + 1 : first + 3] == ["Row 90, User: blank", ""]
+    assert lines[first + 1 : first + 3] == [
+        "Row 90, User: blank",
+        "Next: 16 rows failed or invalid: the results say why",
+    ]
 
 
 def test_what_leadsquared_refused_in_the_same_words_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
@@ -324,7 +327,7 @@ def test_how_unknown_rows_are_settled_is_reported(capsys: pytest.CaptureFixture[
     Display().totals(Summary({State.UNKNOWN: 1}, LedgerName.of("/of mine/leads.db")))
     said = capsys.readouterr().out
     command = "batch-share resume '/of mine/leads.db' --only-unknown --set on_unknown=settle"
-    assert f"send nothing else: {command}\n" in said
+    assert f"send nothing else:\n  {command}\n" in said
     assert "--only-unknown" not in " ".join(reported(capsys, states={State.FAILED: 1}))
 
 
@@ -340,8 +343,8 @@ def test_how_rows_that_are_still_being_processed_are_asked_for_is_reported(
     capsys: pytest.CaptureFixture[str], states: dict[State, int], rows: str
 ) -> None:
     Display().totals(Summary(states, LedgerName.of("/of mine/leads.db")))
-    reported = f"\n\n{rows} still being processed; to ask again: batch-share follow-up '/of mine/leads.db'\n"
-    assert reported in capsys.readouterr().out
+    command = "batch-share follow-up '/of mine/leads.db'"
+    assert f"\nNext: {rows} still being processed; to ask again:\n  {command}\n" in capsys.readouterr().out
 
 
 def test_where_all_is_processed_no_follow_up_is_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -369,11 +372,11 @@ def test_a_run_says_beforehand_why_rows_are_skipped() -> None:
     shown = screen(
         previewed({State.PENDING: 1, State.SKIPPED: 1}, skipped=[skipped(9, because("the same as row 3"))])
     )
-    assert "  1 skipped: not sent, for the reasons below\n    Row 9: the same as row 3\n" in shown
+    assert "  Not to be sent: 1 skipped.\n    Skipped: Row 9: the same as row 3\n" in shown
 
 
 def test_a_ledger_without_rows_has_no_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert reported(capsys, states={}) == ["The ledger has no rows yet.", "", "Ledger:  leads.db"]
+    assert reported(capsys, states={}) == ["The ledger has no rows yet.", "Ledger: leads.db"]
 
 
 def test_rows_that_wait_are_reported_with_the_time_of_the_first() -> None:
@@ -403,21 +406,19 @@ def test_one_line_tells_what_was_to_be_reached_first_and_keeps_rows_that_wait_ap
 
 def test_where_failed_rows_can_be_fixed_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     lines = reported(capsys, states={State.FAILED: 1}, failed_sheet=Path("/of mine/leads.failed.csv"))
-    assert any(line.endswith("then: batch-share run '/of mine/leads.failed.csv'") for line in lines)
-    assert "To fix: /of mine/leads.failed.csv" in lines
+    assert "  batch-share run '/of mine/leads.failed.csv'" in lines
     assert not any("retry" in line for line in lines)
 
 
 def test_rows_whose_activity_stands_are_reported_with_their_command(capsys: pytest.CaptureFixture[str]) -> None:
     lines = reported(capsys, states={State.FAILED: 2}, standing=2)
-    assert "2 rows failed after the activity was posted; to share in it: batch-share retry leads.db" in lines
-    assert not any(line.startswith("To fix") for line in lines)
+    first = lines.index("Next: 2 rows failed after the activity was posted; to share in it:")
+    assert lines[first + 1] == "  batch-share retry leads.db"
 
 
 def test_rows_that_only_the_sheet_itself_can_fix_are_reported_apart(capsys: pytest.CaptureFixture[str]) -> None:
     lines = reported(capsys, states={State.INVALID: 2}, in_sheet=2)
-    assert "2 rows to be fixed in the sheet itself, as the reason says; then run it again" in lines
-    assert not any(line.startswith("To fix") for line in lines)
+    assert "Next: 2 rows to be fixed in the sheet itself, as the reason says; then run it again" in lines
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from datetime import UTC, datetime, timedelta
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,8 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plans import make_plan
 
-from batch_share.cli.plan import _what, _who
-from batch_share.cli.screen import console
+from batch_share.cli.plan import show_plan, spell_parts
 from batch_share.common import Rate
 from batch_share.leadsquared.account import Account
 from batch_share.ledger.records import Lookup
@@ -94,10 +92,8 @@ def test_the_parts_of_a_plan_add_up_to_its_rows(see: See, chance: Random, is_kno
         seen = overview(seen.plan, seen.settings, Unasked(), before=before)
     assert sum(seen.parts.values()) == seen.rows == sum(bool(each[0]) for each in rows)
     assert all(count >= 0 for count in seen.parts.values())
-    shown = StringIO()
-    console(file=shown).print(_what(seen, online=True))
-    numbers = [line.split("│")[0].strip() for line in shown.getvalue().splitlines()]
-    assert sum(int(number) for number in numbers if number) == seen.rows
+    numbers = [part.split()[0] for part in spell_parts(seen)]
+    assert sum(int(number) for number in numbers if number.isdigit()) == seen.rows
 
 
 def test_what_will_be_sent_is_counted_by_user_access_and_length(see: See) -> None:
@@ -300,14 +296,11 @@ def test_what_is_wrong_with_a_row_that_was_sent_before_is_no_problem_now(see: Se
     assert (seen.states, seen.problems) == ({State.SHARED: 2}, [])
 
 
-def test_the_ten_with_the_most_leads_come_first(see: See) -> None:
+def test_the_two_with_the_most_leads_come_first(see: See, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [row(lead, user=f"u{lead % 12}@x.example") for lead in range(1, 37)]
-    shown = StringIO()
-    console(file=shown).print(_who(see(*rows, row(99, user="u5@x.example"))))
-    reported = [[cell.strip() for cell in line.split("│")] for line in shown.getvalue().splitlines()]
-    assert reported[2] == ["u5@x.example", "4"]
-    assert reported[-1] == ["… and 2 more users", "6"]
-    assert len(reported) == 2 + 10 + 1
+    show_plan(see(*rows, row(99, user="u5@x.example")), online=False, json=False)
+    first = "To u5@x.example (4), u1@x.example (3) and 10 others. Access: read (37). "
+    assert f"\n{first}Lasting: 7 days (37). Activity 201.\n" in capsys.readouterr().out
 
 
 def test_what_is_revoked_is_counted_apart(see: See) -> None:

@@ -224,8 +224,8 @@ SAID = {"said": "No", "request": "req"}
             State.UNKNOWN,
             Stage.SHARE,
             Cause.TOO_LATE,
-            {"until": "noon"},
-            "before, and it can't be repeated: its end, noon UTC, has passed",
+            {"until": "2026-03-01 12:00"},
+            "before, and it can't be repeated: its end, 2026-03-01 12:00 UTC, has passed",
         ),
         (
             State.ENDING,

@@ -11,7 +11,7 @@ import pytest
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import AT_REST, State
-from batch_share.results.wording import TO_REPORT, Summary, at_rest, headline, next_steps, others
+from batch_share.results.wording import TO_REPORT, Step, Summary, at_rest, headline, next_steps, others
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ SETTLE = "batch-share resume x.db --only-unknown --set on_unknown=settle"
 
 
 def steps(states: dict[State, int], **more: Any) -> list[str]:
-    return next_steps(Summary(states, LedgerName.of("/of mine/x.db"), **more), by_name=True)
+    return [str(each) for each in next_steps(Summary(states, LedgerName.of("/of mine/x.db"), **more))]
 
 
 def test_where_all_is_well_nothing_is_to_be_done() -> None:
@@ -123,7 +123,7 @@ def test_what_leadsquared_wants_no_call_for_waits_until_then() -> None:
 
 def test_where_the_terminal_is_files_are_named_in_full() -> None:
     summary = Summary({State.PENDING: 1}, LedgerName.of("/of mine/x.db"), failed_sheet=Path("/a b/c.csv"))
-    assert next_steps(summary) == [
-        "1 row still to be sent: batch-share resume '/of mine/x.db'",
-        "Some rows can be fixed: correct them in /a b/c.csv, then: batch-share run '/a b/c.csv'",
+    assert next_steps(summary, str) == [
+        Step("1 row still to be sent", "batch-share resume '/of mine/x.db'"),
+        Step("Some rows can be fixed: correct them in /a b/c.csv, then", "batch-share run '/a b/c.csv'"),
     ]

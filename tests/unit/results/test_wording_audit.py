@@ -51,5 +51,5 @@ LATER = "batch-share status 'my leads.db' --audit"
 )
 def test_what_is_said_of_an_audit(changes: dict[str, Any], said: list[str]) -> None:
     summary = Summary({}, LedgerName.of("my leads.db"), audit=PROVED | changes)
-    assert spell_audit(summary, by_name=True) == said
+    assert [str(each) for each in spell_audit(summary)] == said
     assert spell_audit(Summary({}, LedgerName.of("my leads.db"))) == []
