@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -10,10 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import DEADLINE, ROOT, SAMPLES, Shell, Started
+from processes import DEADLINE, ROOT, SAMPLES, Shell, Started, dialogue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 HURRY = ("--limit", "50/100ms")
@@ -27,22 +25,6 @@ def env(tmp_path: Path) -> dict[str, str]:
     (tmp_path / ".venv").symlink_to(sys.prefix)
     shutil.copytree(SAMPLES, tmp_path / "samples")
     return {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
-
-
-def at_terminal(command: str, folder: Path, env: Mapping[str, str]) -> int:
-    """Run a shell's command at a terminal where every question is answered with yes; its exit code."""
-    ours, theirs = os.openpty()
-    os.write(ours, b"y\n" * 3)
-    with Started(["sh", "-c", command], cwd=folder, env=env, stdin=theirs, stdout=theirs, stderr=theirs) as process:
-        os.close(theirs)
-        try:
-            while os.read(ours, 4096):
-                pass
-        except OSError:  # it has ended
-            pass
-        code = process.wait(DEADLINE)
-    os.close(ours)
-    return code
 
 
 def test_one_screen_says_what_became_of_the_sheets_which_files_to_open_and_the_next_command(
@@ -78,7 +60,10 @@ def test_one_that_is_kept_is_there_until_ctrl_c_for_every_command_that_it_names(
         assert [line.split()[1] for line in others] == ["access", "run", "retry", "revoke"]
         # Whose environment has the keys of a real account keeps them from it.
         real = {"BATCH_SHARE_HOST": "https://api.leadsquared.com", "BATCH_SHARE_ACCESS_KEY": "real"}
-        codes = {line.split()[1]: at_terminal(f"{settings}\n{line}", tmp_path, env | real) for line in others}
+        codes = {}
+        for line in others:
+            shell = ["/bin/sh", "-c", f"{settings}\n{line}"]
+            codes[line.split()[1]], _ = dialogue(shell, tmp_path, env | real, ("(y/N)", "y"))
         assert codes == {"access": 0, "run": 3, "retry": 3, "revoke": 3}  # some rows stay wrong
         demo.send_signal(signal.SIGINT)
         assert demo.wait(DEADLINE) == 0
