@@ -171,7 +171,9 @@ def demo(
         bool, typer.Option("--keep", help="Leave the sandbox up until Ctrl-C, to try commands on it.")
     ] = False,
 ) -> int:
-    """Run sheets against a sandbox of its own, to see a real run and the files that it writes.
+    """Run sheets against a sandbox of its own, to see a real run.
+
+    It says which of the files that it wrote to open, and what to try next.
 
     Example: batch-share demo --keep
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -64,6 +65,9 @@ def show(given: Given) -> None:
         typer.echo(f"{each.name:<{name_width}}  {each.text:<{text_width}}  {each.origin}")
 
 
+_USUAL = ("account", "proxy", "rate", "calls today", "state folder", "folder", "free space", ".env")
+"""Checks that say nothing which a person needs to know, as long as all is well."""
+
 _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
 
 
@@ -71,37 +75,50 @@ _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem":
 def doctor(given: Given) -> int:
     """Check settings, keys, host, clock, limits and folders.
 
-    Each line says what is fine, or what to do next. It makes three calls, which change nothing. Exit code 0 if
-    there is no problem, else 1.
+    Each line says what is fine, or what to do next; --json has all that is fine, too. It makes three calls, which
+    change nothing. Exit code 0 if there is no problem, else 1.
 
     Example: batch-share doctor
     """
     import asyncio
 
-    from batch_share.jobs.check_up import Level
+    from batch_share.common import plural
+    from batch_share.jobs.check_up import UNKNOWN, Finding, Level
     from batch_share.library import BatchShare
 
     findings = asyncio.run(BatchShare().doctor())
+    counts = Counter(finding.level for finding in findings)
     if given["json"]:
-        counts = Counter(str(finding.level) for finding in findings)
         reported = {
-            "problems": counts["problem"],
-            "warnings": counts["warning"],
+            "problems": counts[Level.PROBLEM],
+            "warnings": counts[Level.WARNING],
             "checks": [*map(asdict, findings)],
         }
         typer.echo(json.dumps(reported, ensure_ascii=False))
     else:
-        _tell(findings)
-    return any(finding.level == Level.PROBLEM for finding in findings)
+        usual = [each.check for each in findings if each.level is Level.OK and each.check in _USUAL]
+        unknown = [each.check for each in findings if each.words == UNKNOWN]
+        _tell(each for each in findings if each.check not in {*usual, *unknown})
+        if unknown:
+            _tell([Finding("unknown", Level.WARNING, f"{', '.join(unknown)}, as long as the keys don't work.")])
+        if usual:
+            _tell([Finding("also fine", Level.OK, f"{', '.join(usual)}.")])
+        found = [plural(counts[level], level.value) for level in (Level.PROBLEM, Level.WARNING) if counts[level]]
+        typer.echo(f"{' and '.join(found)} to look at." if found else "Everything is as a run needs it.")
+    return int(counts[Level.PROBLEM] > 0)
 
 
 def _tell(findings: Iterable[Finding]) -> None:
-    """What was found, line by line, and what to do next."""
+    """What was found, line by line, and what to do next; on a terminal no word is broken."""
+    import textwrap
+
+    left = " " * 25
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 100_000
     for finding in findings:
+        told = [finding.words, f"→ {finding.next}"] if finding.next else [finding.words]
+        words = [line for each in told for line in textwrap.wrap(each, max(width - len(left), 20))]
         level = typer.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])
-        typer.echo(f"{level} {finding.check:<14}  {finding.words}")
-        if finding.next:
-            typer.echo(f"{'':23}  → {finding.next}")
+        typer.echo(f"{level} {finding.check:<14}  " + f"\n{left}".join(words))
 
 
 def login(
@@ -111,10 +128,11 @@ def login(
     ] = False,
     no_check: Annotated[bool, typer.Option("--no-check", help="Store the keys without trying them.")] = False,
 ) -> None:
-    """Store host and keys in the system's keyring; where there is none, in .env of this folder, if you agree.
+    """Store host and keys in the system's keyring, or in a .env.
 
-    They are asked for and not shown, must be an administrator's, and are tried first, with three calls that change
-    nothing. Keys in the environment, .env or the settings file take precedence over the keyring.
+    A .env of this folder is for machines without a keyring, and written if you agree. Keys are asked for and not
+    shown, must be an administrator's, and are tried first, with three calls that change nothing. Those in the
+    environment, .env or the settings file take precedence over the keyring.
 
     Example: batch-share login
     """
