@@ -83,7 +83,7 @@ def doctor(given: Given) -> int:
     import asyncio
 
     from batch_share.common import plural
-    from batch_share.jobs.check_up import UNKNOWN, Finding, Level
+    from batch_share.jobs.check_up import Finding, Level
     from batch_share.library import BatchShare
 
     findings = asyncio.run(BatchShare().doctor())
@@ -97,7 +97,8 @@ def doctor(given: Given) -> int:
         typer.echo(json.dumps(reported, ensure_ascii=False))
     else:
         usual = [each.check for each in findings if each.level is Level.OK and each.check in _USUAL]
-        unknown = [each.check for each in findings if each.words == UNKNOWN]
+        alike = Counter(each.words for each in findings)
+        unknown = [each.check for each in findings if alike[each.words] > 1]  # all for the one reason
         _tell(each for each in findings if each.check not in {*usual, *unknown})
         if unknown:
             _tell([Finding("unknown", Level.WARNING, f"{', '.join(unknown)}, as long as the keys don't work.")])

@@ -65,7 +65,7 @@ NEARLY_SPENT: Final = 0.9
 
 _OUR_HOST: Final = re.compile(r"\bapi[a-z0-9-]*\.leadsquared\.com\b", re.IGNORECASE)
 _NAMED_HOST: Final = re.compile(r"(?:https?://)?((?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d+)?)(?:/.*)?", re.IGNORECASE)
-UNKNOWN: Final = "Unknown as long as the keys are not known to work."
+_UNKNOWN: Final = "Unknown as long as the keys are not known to work."
 _READ_BY_OTHERS: Final = 0o077
 _NOT_FOUND: Final = 404
 
@@ -150,9 +150,9 @@ def of_user(user: KeyUser | Failure | None, host: str) -> list[Finding]:
     """
     if not isinstance(user, KeyUser):
         return [
-            Finding("administrator", Level.WARNING, UNKNOWN),
-            Finding("region", Level.WARNING, UNKNOWN),
-            Finding("account", Level.WARNING, UNKNOWN),
+            Finding("administrator", Level.WARNING, _UNKNOWN),
+            Finding("region", Level.WARNING, _UNKNOWN),
+            Finding("account", Level.WARNING, _UNKNOWN),
         ]
     role = Finding("administrator", Level.OK, "The keys' user is an Administrator.")
     if not user.role.strip():
@@ -183,7 +183,7 @@ def of_user(user: KeyUser | Failure | None, host: str) -> list[Finding]:
 def of_types(types: dict[int, str] | Failure | None) -> Finding:
     """Which activity types there are, each by its code and name."""
     if types is None:
-        return Finding("activity types", Level.WARNING, UNKNOWN)
+        return Finding("activity types", Level.WARNING, _UNKNOWN)
     if not isinstance(types, dict):
         why = f": {sentence(types.words)}" if types.words else "."
         return Finding("activity types", Level.WARNING, f"LeadSquared does not list them{why}")
@@ -195,7 +195,7 @@ def of_types(types: dict[int, str] | Failure | None) -> Finding:
 def of_sharing(status: ShareStatus | Failure | None) -> Finding:
     """Whether the sharing API answers; nobody can tell without sharing whether it is switched on."""
     if status is None:
-        return Finding("sharing", Level.WARNING, UNKNOWN)
+        return Finding("sharing", Level.WARNING, _UNKNOWN)
     reported = f" “{status.words}”" if status.words else ""
     if isinstance(status, Throttled | NotSent):
         return Finding("sharing", Level.WARNING, f"Not known:{reported or ' no answer'}.", "Ask again.")
