@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 FITS := import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c '$(FITS)' 2>/dev/null && { echo $$p; break; }; done)
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 
 # Twice as many as there are cores, for some tests wait for a process; each collects all tests anew, which takes
 # half as long where what was compiled is kept. Some tests take a hundred times as long as others.
@@ -23,11 +23,10 @@ help:  ## Show what there is to make
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 (with venv) is needed: make PYTHON=/path/to/python3.12"; exit 1; }
-	@echo "Making a virtual environment in $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml requirements.lock | $(BIN)/python
-	@echo "Installing batch_share and what it needs ..."
+	@echo "Installing batch_share and what it needs in $(VENV) ..."
 	@$(PIP) install --constraint requirements.lock --editable .
 	@touch $@
 
@@ -36,8 +35,8 @@ $(VENV)/.tested: $(VENV)/.installed
 	@$(PIP) install --constraint requirements.lock --editable '.[dev]'
 	@touch $@
 
-demo: $(VENV)/.installed  ## Run the sample sheets against an imitation LeadSquared on this machine
-	@$(BIN)/batch-share demo samples/leads.csv samples/leads.xlsx --folder .demo
+demo: $(VENV)/.installed  ## Run the sample sheets against an imitation LeadSquared here; KEEP=1 leaves it up, to try
+	@$(BIN)/batch-share demo samples/leads.csv samples/leads.xlsx $(if $(KEEP),--keep)
 
 test: $(VENV)/.tested  ## Run the tests
 	@$(PYTEST)
@@ -106,4 +105,4 @@ lock: $(VENV)/.tested  ## Pin what is installed anew (requirements.lock)
 		--no-header --no-annotate --no-emit-index-url --quiet --output-file requirements.lock
 
 clean:  ## Remove the virtual environment, the demo's files and caches
-	rm -rf $(VENV) .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage mutants benchmarks.json build dist ./*.egg-info
+	rm -rf $(VENV) demo demo-[0-9]* .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage mutants benchmarks.json build dist ./*.egg-info

@@ -18,10 +18,11 @@ SERVICE: Final = "batch-share"
 """What the entries are found under, in the system's own keyring program too."""
 
 INSTEAD: Final = (
-    "Set BATCH_SHARE_ACCESS_KEY and BATCH_SHARE_SECRET_KEY in the environment, or in a file .env that only you can "
-    "read (chmod 600 .env)"
+    "Set BATCH_SHARE_HOST, BATCH_SHARE_ACCESS_KEY and BATCH_SHARE_SECRET_KEY in the environment, or in a file .env "
+    "that only you can read (chmod 600 .env), which `batch-share login` offers to write at a terminal"
 )
 _HOSTS: Final = "hosts"
+_TRIAL: Final = "trial"
 _NAMES: Final = ("access_key", "secret_key")
 
 
@@ -35,6 +36,14 @@ class KeychainError(BatchShareError):
             hint="Set the keys where no keyring is needed: in the environment, or in a file of your own.",
         )
         self.reason = reason
+
+
+def check() -> None:
+    """Raises KeychainError unless it keeps what it is given, which no backend tells before it is tried."""
+    _ask("set_password", _TRIAL, _TRIAL)
+    if _ask("get_password", _TRIAL) != _TRIAL:
+        raise KeychainError("The system's keyring accepts keys but does not store them")
+    _ask("delete_password", _TRIAL)
 
 
 def keep(host: str, access_key: SecretStr, secret_key: SecretStr) -> None:

@@ -362,7 +362,10 @@ def _percent(value: object) -> object:
 
 Renewal = Annotated[int, BeforeValidator(_minutes), PlainSerializer(_minutes_text), Field(ge=0)]
 Percent = Annotated[
-    float, BeforeValidator(_percent), PlainSerializer("{:.12g}%".format), Field(gt=0, le=100, allow_inf_nan=False)
+    float,
+    BeforeValidator(_percent),
+    PlainSerializer(lambda percent: f"{percent:.12g}%"),
+    Field(gt=0, le=100, allow_inf_nan=False),
 ]
 Key = Annotated[SecretStr, BeforeValidator(_key)]
 Notify = Annotated[SecretStr, BeforeValidator(parse_notify)]

@@ -27,7 +27,7 @@ from trial import CREATE
 from batch_share.sandbox import Sandbox, SandboxOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from trial import Step, Wrapper
 
@@ -179,6 +179,33 @@ class Pause:
         """Wait until a command is in the middle of its work."""
         wait_until(lambda: self.holds() or process.poll() is not None)
         assert process.poll() is None, process.communicate()
+
+
+AT_TERMINAL = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+def dialogue(
+    command: Sequence[str], folder: Path, env: Mapping[str, str], *answers: tuple[str, str]
+) -> tuple[int, str]:
+    """Run a command at a terminal of its own; its exit code, and what the terminal shows.
+
+    `answers` are the last words of a question, up to its blank, and what is typed then, in the order in which they
+    are asked: what is typed before, a hidden question would throw away.
+    """
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    shown, left, place = "", [*answers], 0
+    with Started([sys.executable, "-c", AT_TERMINAL, *command], cwd=folder, env=env, stdin=theirs) as process:
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # how Linux says that nobody has it open any more
+            while select.select([ours], [], [], DEADLINE)[0] and (part := os.read(ours, 4096)):
+                shown += part.decode(errors="replace")
+                if left and left[0][0] in shown[place:]:
+                    os.write(ours, f"{left.pop(0)[1]}\n".encode())
+                    place = len(shown)
+        code = process.wait(DEADLINE)
+    os.close(ours)
+    return code, shown.replace("\r\n", "\n")
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Final, Optional
 
 import typer
 
@@ -13,9 +16,10 @@ from batch_share.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from batch_share import Ending
     from batch_share.common import Rate
     from batch_share.sandbox import Sandbox
+    from batch_share.sending.onlookers import Outlook, Preview
+    from batch_share.settings import Settings
 
 
 def sandbox(
@@ -160,76 +164,115 @@ def demo(
         typer.Argument(metavar="[SHEET]...", help="Sheets to run. Default: made-up ones."),
     ] = None,
     folder: Annotated[
-        Optional[Path], typer.Option(help="Where the files go. Default: a new temporary folder.")
-    ] = None,
+        Path, typer.Option(help="Where the files go: a new folder, numbered if there is one with files in it.")
+    ] = Path("demo"),
     limit: Annotated[str, typer.Option(help="Calls the sandbox allows; the real API: 25/5s.")] = "25/1s",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the sandbox up until Ctrl-C, to try commands on it.")
+    ] = False,
 ) -> int:
-    """Run sheets against a sandbox of its own, to see a real run. It goes from plan to results.
+    """Run sheets against a sandbox of its own, to see a real run.
 
-    Example: batch-share demo
+    It says which of the files that it wrote to open, and what to try next.
+
+    Example: batch-share demo --keep
     """
     import asyncio
-    import tempfile
 
     from batch_share.common import Rate
+    from batch_share.outputs import names_for
+    from batch_share.sheet.reader import check_sheet_file
 
     try:
         rate = Rate.parse(limit)
     except ValueError as error:
         raise SettingsError("limit", str(error)) from None
-    try:  # a folder of this demo's own, so that no demo goes on where another stopped
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-        own = Path(tempfile.mkdtemp(prefix="demo-", dir=folder))
+    for sheet in sheets or []:
+        check_sheet_file(sheet)
+    try:  # a folder of this demo's own: none goes on where another stopped, and nothing of yours is among its files
+        own = next(name for name in names_for(folder) if not name.exists() or not any(name.iterdir()))
+        own.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError("folder", f"{folder} can't be written ({error.strerror})") from None
-    return asyncio.run(_demo(sheets or [], own, rate))
+    return asyncio.run(_demo(sheets or [], own, rate, keep=keep))
 
 
-async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate) -> int:
-    """Run `sheets`, or made-up ones, against a sandbox of the demo's own. Raises BatchShareError."""
-    from rich.console import Console
-    from rich.rule import Rule
+async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate, *, keep: bool) -> int:
+    """Run `sheets`, or made-up ones, against a sandbox of the demo's own. Raises BatchShareError.
 
+    What it prints, with make's line before, is 15 lines of 80 columns, as long as the names of files are short.
+    """
+    import asyncio
+
+    from batch_share.cli.screen import console
+    from batch_share.cli.work import TerminalWatcher, draining
     from batch_share.common import plural
-    from batch_share.ledger.states import State
+    from batch_share.library import BatchShare
     from batch_share.results.wording import ExitCode
     from batch_share.sandbox import Sandbox, SandboxOptions
 
-    console = Console(highlight=False)
+    class Watcher(TerminalWatcher):
+        """Shows how far a run is, to whoever sees it come; and no plan, for nobody has to agree to it."""
+
+        def foresee(self, outlook: Outlook) -> None:
+            pass
+
+        def agree(self, preview: Preview) -> bool:  # noqa: ARG002 - whatever it is
+            return True
+
+    def say(*lines: str) -> None:
+        out.print(*lines, sep="\n", soft_wrap=True, markup=False)
+
+    out = console()
     copies = _gather(sheets, folder)
     options = SandboxOptions(port=0, rate=rate, latency=0.15, processing=2 * rate.period, fail=0.02)
     async with Sandbox(options) as sandbox:
-        console.print(
-            f"[bold]batch_share demo[/bold]: an imitation LeadSquared listens on {sandbox.url} and allows "
-            f"{rate} (the real one: 25/5s). Each row becomes an activity, then a share; afterwards the status API "
-            "is asked what became of it. Some rows are wrong on purpose.",
-        )
-        endings = []
+        say("Sheets with some rows wrong on purpose, run against an imitation LeadSquared:")
+        watcher = Watcher()
+        watcher.one_line = not watcher.console.is_terminal
+        library = BatchShare(_settings_for(sandbox, folder), watcher=watcher)
         for sheet in copies:
-            console.print(Rule(sheet.name, align="left"))
-            endings.append(await _run(sheet, sandbox, folder))
+            ending = await library.run(sheet)
+            if ending.error is not None or ending.interrupted:
+                watcher.end(ending)
+                return ExitCode.NOT_DONE
+            summary = ending.summary
+            say(f"  {sheet.name}, {summary}")
         seen = sandbox.report()
-        console.print(Rule("what the imitation LeadSquared saw", align="left"))
-        console.print(
-            f"{plural(seen['total_calls'], 'call')}, {plural(seen['refusals'], 'refusal')}, at most "
-            f"{seen['fullest_window']} in any {rate.period:g} s. "
-            f"{plural(seen['activities'], 'activity', 'activities')}, {seen['duplicates']} of them twice; "
-            f"{plural(seen['live_shares']['count'], 'live share')}.",
+        say(
+            f"{plural(seen['total_calls'], 'call')}, at most {seen['fullest_window']} in any {rate.period:g} s, "
+            f"{seen['refusals']:,} refused; {plural(seen['activities'], 'activity', 'activities')}, "
+            f"{seen['duplicates']:,} of them twice.",
+            f"To open, of {sheet.name}:",
         )
-    unknown = any(ending.summary.states.get(State.UNKNOWN) for ending in endings)
-    stopped = any(ending.error is not None or ending.interrupted for ending in endings)
-    return ExitCode.NOT_DONE if unknown or stopped else ExitCode.DONE
+        report = await library.report(summary.ledger)
+        files = {summary.results: "every row, with its result", summary.failed_sheet: "the rows to fix"}
+        files |= {report.path: "the report"}
+        shown = {_here(file): words for file, words in files.items() if file is not None}
+        say(*(f"  {file:<{max(map(len, shown))}}  {words}" for file, words in shown.items()))
+        if not keep:
+            say("Next, to try commands on an imitation LeadSquared that stays up:", f"  {_called()} demo --keep")
+            return ExitCode.DONE
+        ledger, failed = _here(str(summary.ledger)), summary.failed_sheet
+        say(
+            "The imitation LeadSquared stays up until Ctrl-C. Try, here in a second shell:",
+            f"  . ./{_here(folder / SETTINGS)}",
+            f"  {_called()} access",
+            *([f"  {_called()} run {_here(failed)}"] if failed else []),
+            f"  {_called()} retry {ledger}",
+            f"  {_called()} revoke {ledger}",
+        )
+        stop = asyncio.Event()
+        with draining(stop.is_set, stop.set):
+            await stop.wait()
+    return ExitCode.DONE
 
 
 def _gather(sheets: Sequence[Path], folder: Path) -> list[Path]:
     """Copies of the sheets, so that ledgers and results stand beside them and not among yours; or made-up ones."""
-    import shutil
-
     from batch_share.outputs import names_for
     from batch_share.sandbox import World
     from batch_share.sandbox.sheets import write_csv, write_excel
-    from batch_share.sheet.reader import check_sheet_file
 
     if not sheets:
         world = World()
@@ -237,8 +280,6 @@ def _gather(sheets: Sequence[Path], folder: Path) -> list[Path]:
         write_csv(world, made[0])
         write_excel(world, made[1])
         return made
-    for sheet in sheets:
-        check_sheet_file(sheet)
     copies = []
     for sheet in sheets:  # one takes no other's place: two sheets may be called the same
         place = next(name for name in names_for(folder / sheet.name) if not name.exists())
@@ -246,26 +287,39 @@ def _gather(sheets: Sequence[Path], folder: Path) -> list[Path]:
     return copies
 
 
-async def _run(sheet: Path, sandbox: Sandbox, folder: Path) -> Ending:
-    """One sheet, exactly as `batch-share run` does it."""
-    from pydantic import SecretStr
+SETTINGS: Final = "settings.sh"
+"""The file of a demo's folder by which a shell's commands reach its sandbox."""
 
-    from batch_share.cli.work import TerminalWatcher
-    from batch_share.library import BatchShare
+
+def _settings_for(sandbox: Sandbox, folder: Path) -> Settings:
+    """Those of a demo, which a shell can have too: the environment's, so that no file or keyring has other keys."""
     from batch_share.sandbox.sheets import EVENT
-    from batch_share.settings import Settings
+    from batch_share.settings import load_settings
 
-    settings = Settings(
-        host=sandbox.url,
-        access_key=SecretStr(sandbox.options.access_key),
-        secret_key=SecretStr(sandbox.options.secret_key),
-        rate=sandbox.options.rate,
-        event=str(EVENT),
-        duration="7d",
-        state_folder=folder / ".state",
-        data_folder=folder / ".data",
-    )
-    display = TerminalWatcher(yes=True)
-    ending = await BatchShare(settings, watcher=display).run(sheet)
-    display.end(ending)
-    return ending
+    given = {
+        "host": sandbox.url,
+        "access_key": sandbox.options.access_key,
+        "secret_key": sandbox.options.secret_key,
+        "rate": str(sandbox.options.rate),
+        "event": str(EVENT),
+        "duration": "7d",
+        **{f"{kind}_folder": str(folder.absolute() / f".{kind}") for kind in ("state", "data", "log")},
+    }
+    lines = [f"export BATCH_SHARE_{name.upper()}={shlex.quote(value)}\n" for name, value in given.items()]
+    (folder / SETTINGS).write_text("".join(lines), encoding="utf-8")
+    return load_settings(**given)
+
+
+def _here(file: Path | str) -> str:
+    """A file as a shell in this folder takes it."""
+    return shlex.quote(os.path.relpath(file))
+
+
+def _called() -> str:
+    """How this command was called, and can be again by the same shell in the same folder."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m batch_share"
+    found = shutil.which(called.name)
+    is_found = found is not None and Path(found).resolve() == called.resolve()
+    return called.name if is_found else shlex.quote(str(called))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -17,6 +18,11 @@ from batch_share.cli.options import SETTING_TEXTS, Given, load, takes
 from batch_share.errors import BatchShareError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pydantic import SecretStr
+
+    from batch_share.jobs.check_up import Finding
     from batch_share.settings import Settings
 
 _WIDEST = 44
@@ -58,6 +64,9 @@ def show(given: Given) -> None:
         typer.echo(f"{each.name:<{name_width}}  {each.text:<{text_width}}  {each.origin}")
 
 
+_USUAL = ("account", "proxy", "rate", "calls today", "state folder", "folder", "free space", ".env")
+"""Checks that say nothing which a person needs to know, as long as all is well."""
+
 _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
 
 
@@ -65,34 +74,50 @@ _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem":
 def doctor(given: Given) -> int:
     """Check settings, keys, host, clock, limits and folders.
 
-    Each line says what is fine, or what to do next. It makes three calls, which change nothing. Exit code 0 if
-    there is no problem, else 1.
+    Each line says what is fine, or what to do next; --json has all that is fine, too. It makes three calls, which
+    change nothing. Exit code 0 if there is no problem, else 1.
 
     Example: batch-share doctor
     """
     import asyncio
 
-    from batch_share.cli.screen import console, say
-    from batch_share.jobs.check_up import Level
+    from batch_share.common import plural
+    from batch_share.jobs.check_up import Finding, Level
     from batch_share.library import BatchShare
 
     findings = asyncio.run(BatchShare().doctor())
+    counts = Counter(finding.level for finding in findings)
     if given["json"]:
-        counts = Counter(str(finding.level) for finding in findings)
         reported = {
-            "problems": counts["problem"],
-            "warnings": counts["warning"],
+            "problems": counts[Level.PROBLEM],
+            "warnings": counts[Level.WARNING],
             "checks": [*map(asdict, findings)],
         }
         typer.echo(json.dumps(reported, ensure_ascii=False))
     else:
-        out = console()
-        for finding in findings:
-            words, style = f"{finding.check:<14} {finding.words}", _COLOURS[finding.level]
-            say(out, words, style, head=f"{finding.level:<8}", hang=24)
-            if finding.next:
-                say(out, f"→ {finding.next}", indent=24)
-    return any(finding.level == Level.PROBLEM for finding in findings)
+        usual = [each.check for each in findings if each.level is Level.OK and each.check in _USUAL]
+        alike = Counter(each.words for each in findings)
+        unknown = [each.check for each in findings if alike[each.words] > 1]  # all for the one reason
+        _tell(each for each in findings if each.check not in {*usual, *unknown})
+        if unknown:
+            _tell([Finding("unknown", Level.WARNING, f"{', '.join(unknown)}, as long as the keys don't work.")])
+        if usual:
+            _tell([Finding("also fine", Level.OK, f"{', '.join(usual)}.")])
+        found = [plural(counts[level], level.value) for level in (Level.PROBLEM, Level.WARNING) if counts[level]]
+        typer.echo(f"{' and '.join(found)} to look at." if found else "Everything is as a run needs it.")
+    return int(counts[Level.PROBLEM] > 0)
+
+
+def _tell(findings: Iterable[Finding]) -> None:
+    """What was found, line by line, and what to do next."""
+    from batch_share.cli.screen import console, say
+
+    out = console()
+    for finding in findings:
+        words = f"{finding.check:<14} {finding.words}"
+        say(out, words, _COLOURS[finding.level], head=f"{finding.level:<8}", hang=24)
+        if finding.next:
+            say(out, f"→ {finding.next}", indent=24)
 
 
 def login(
@@ -102,42 +127,146 @@ def login(
     ] = False,
     no_check: Annotated[bool, typer.Option("--no-check", help="Store the keys without trying them.")] = False,
 ) -> None:
-    """Store host and keys in the system's keyring.
+    """Store host and keys in the system's keyring, or in a .env.
 
-    They are asked for and not shown, must be an administrator's, and are tried first. Keys in the environment, .env
-    or the settings file take precedence over them.
+    A .env of this folder is for machines without a keyring, and written if you agree. Keys are asked for and not
+    shown, must be an administrator's, and are tried first, with three calls that change nothing. Those in the
+    environment, .env or the settings file take precedence over the keyring.
 
     Example: batch-share login
     """
     import asyncio
 
     from batch_share import keychain
-    from batch_share.cli.work import TerminalWatcher
+    from batch_share.jobs.check_up import Level
     from batch_share.library import BatchShare
+    from batch_share.settings import origins
+
+    load()  # what is wrong with the settings is told before anything is asked for
+    has_keyring = True
+    try:
+        keychain.check()
+    except keychain.KeychainError as error:
+        if stdin or not sys.stdin.isatty():
+            raise
+        has_keyring, env_file = False, EnvFile.here()
+        typer.echo(f"{error.reason}.")
+        if not typer.confirm(f"Store host and keys in {env_file.file}, which only you can read?", default=True):
+            raise BatchShareError(f"Nothing was stored. {keychain.INSTEAD}.") from None
+    host, access_key, secret_key = _asked_for(stdin=stdin)
+    settings = load(host=host, access_key=access_key, secret_key=secret_key)
+    account = settings.account()
+    if not no_check:
+        findings = {finding.check: finding for finding in asyncio.run(BatchShare(settings).doctor())}
+        for check in ("keys", "administrator", "region"):
+            found = findings[check]
+            if found.level is Level.PROBLEM or (check == "keys" and found.level is not Level.OK):
+                unchecked = "" if found.level is Level.PROBLEM else "--no-check stores them all the same."
+                said = filter(None, ("The keys were not stored.", found.words, found.next, unchecked))
+                raise BatchShareError(" ".join(said))
+        _tell(findings[check] for check in ("keys", "administrator", "region", "activity types"))
+    if has_keyring:
+        keychain.keep(*account)
+        typer.echo(f"Host and keys of {account[0]} are stored in the system's keyring.")
+    else:
+        env_file = EnvFile.here()
+        env_file.store(*account)
+        typer.echo(f"Host and keys of {account[0]} are stored in .env, which only you can read.")
+        if env_file.may_be_committed():
+            typer.echo("Keep it out of git: add a line .env to .gitignore.")
+    typer.echo("Next, see what a run of your sheet would do: batch-share plan SHEET")
+    in_force, places = load(), origins()
+    others = [
+        places.get(name) for name, ours in zip(ACCOUNT, account, strict=True) if getattr(in_force, name) != ours
+    ]
+    if named := dict.fromkeys(place for place in others if place):
+        typer.echo(f"Others are in force, though, which take precedence: those of {' and '.join(named)}.", err=True)
+
+
+def _asked_for(*, stdin: bool) -> list[str]:
+    """Host, access key and secret key, as they are typed or read. Raises SettingsError."""
+
+    def as_host(text: str) -> str | None:
+        try:
+            return load(host=text).host
+        except SettingsError as error:
+            raise typer.BadParameter(error.wrong) from None
 
     if stdin:
         given = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
         if len(given) != 3:  # without a word of what was read
             raise SettingsError("stdin", "write three lines: the host, the access key, the secret key")
-    elif not sys.stdin.isatty():
+        return given
+    if not sys.stdin.isatty():
         raise SettingsError(
             "login",
             "there is no terminal to ask on: give the three lines to --stdin",
             problem="There is no terminal to ask on.",
         )
-    else:
-        given = [typer.prompt("Host, such as https://api-in21.leadsquared.com")]
-        given += [typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key")]
-    host, access_key, secret_key = given
-    settings = load(host=host, access_key=access_key, secret_key=secret_key)
-    account = settings.account()
-    try:
-        if not no_check:
-            asyncio.run(BatchShare(settings, watcher=TerminalWatcher()).check_keys())
-    except BatchShareError as error:
-        raise BatchShareError(f"{error} The keys were not stored.") from None
-    keychain.keep(*account)
-    typer.echo(f"The keys for {account[0]} are stored in the system's keyring.")
+    host = typer.prompt("Host, such as https://api-in21.leadsquared.com", value_proc=as_host)
+    return [host, *(typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key"))]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvFile:
+    """The `.env` of a folder, and what it says."""
+
+    file: Path
+    text: str
+
+    @classmethod
+    def here(cls) -> EnvFile:
+        """That of this folder, which need not be there. Raises SettingsError for one that can't be rewritten."""
+        from batch_share.settings import ENV_FILE
+
+        file = Path.cwd() / ENV_FILE
+        try:
+            if not file.exists():
+                return cls(file, "")
+            if not file.is_file():
+                raise SettingsError(ENV_FILE, "is no plain file, and was left as it is")
+            if os.name == "posix" and file.stat().st_uid != os.geteuid():
+                raise SettingsError(ENV_FILE, "is another user's, and was left as it is")
+            return cls(file, file.read_text(encoding="utf-8-sig"))
+        except UnicodeDecodeError:
+            raise SettingsError(ENV_FILE, "is not UTF-8 text, and was left as it is") from None
+        except OSError as error:
+            raise SettingsError(ENV_FILE, f"can't be read ({error.strerror})") from None
+
+    def store(self, host: str, access_key: SecretStr, secret_key: SecretStr) -> None:
+        """Have it set host and keys; what else it says stays. Raises SettingsError."""
+        import io
+
+        from dotenv import dotenv_values
+        from dotenv.parser import parse_stream
+
+        from batch_share.outputs import telling_of, temporary_for
+        from batch_share.settings import ENV_FILE
+
+        keys = (access_key.get_secret_value(), secret_key.get_secret_value())
+        ours = dict(zip((f"BATCH_SHARE_{name.upper()}" for name in ACCOUNT), (host, *keys), strict=True))
+        kept = [part for part in parse_stream(io.StringIO(self.text)) if (part.key or "").upper() not in ours]
+        before = "".join(part.original.string for part in kept)
+        lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in ours.items())
+        text = before + ("\n" if before and not before.endswith("\n") else "") + lines
+        if not ours.items() <= dotenv_values(stream=io.StringIO(text)).items():
+            raise SettingsError(ENV_FILE, "can't hold these keys: set them in the environment")
+        target = self.file.resolve()  # through a link that stands there
+        with telling_of(target), temporary_for(target) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(target)
+
+    def may_be_committed(self) -> bool:
+        """Whether it lies in a git repository of which no .gitignore, here or at its top, names it."""
+        here = self.file.parent
+        top = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), None)
+        if top is None:
+            return False
+        ignored = (folder / ".gitignore" for folder in (here, top))
+        lines = [
+            line.strip() for file in ignored if file.is_file() for line in file.read_text("utf-8").splitlines()
+        ]
+        return not {".env", "/.env", ".env*", "*.env"}.intersection(lines)
 
 
 def logout(
@@ -156,6 +285,8 @@ def logout(
         named = parse_host(host) if host is not None else next(reversed(keychain.hosts()), None)
     except ValueError as error:
         raise SettingsError("host", str(error)) from None
+    except keychain.KeychainError as error:
+        raise BatchShareError(f"{error.reason}. Keys in .env or in the environment are removed there.") from None
     if named is not None and keychain.forget(named):
         typer.echo(f"The keys for {named} are removed from the system's keyring.")
     else:
@@ -165,6 +296,7 @@ def logout(
 # ---------------------------------------------------------------------------------------- the settings shown
 
 KEYS = ("access_key", "secret_key")
+ACCOUNT = ("host", *KEYS)
 _HEAD = """\
 # Settings of batch_share. Take the # away from a line and change it; the others keep their default, as shown.
 # The keys (access_key, secret_key) do not belong here: `batch-share login` keeps them in the system's keyring; or

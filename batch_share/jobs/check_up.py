@@ -136,7 +136,7 @@ def of_keys(
                 then = f"Check the host, the network, and the proxy {proxy}, which is from {proxy.origin}."
         case _ if isinstance(sharing, ShareStatus | Refused) and sharing.status != _NOT_FOUND:
             words = f"LeadSquared accepts them, but does not say whose they are: {sentence(user.words)}"
-            return Finding("keys", Level.WARNING, words, "Nothing, if they are an administrator's.")
+            return Finding("keys", Level.WARNING, words, "If they are an administrator's, all is well.")
         case _:
             words = f"{host} did not answer as LeadSquared does: {sentence(user.words)}"
             then = "Check that the host is your region's, and try again."

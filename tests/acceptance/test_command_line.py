@@ -1,4 +1,4 @@
-"""The command line itself: help, version, the demo, quick answers."""
+"""The command line itself: help, version, quick answers."""
 
 from __future__ import annotations
 
@@ -85,33 +85,3 @@ def test_a_setting_that_is_empty_is_reported_as_not_set(offline: Shell) -> None:
 
 def test_the_version_is_the_packages(offline: Shell) -> None:
     assert offline.run("--version").stdout == f"batch-share {batch_share.__version__}\n"
-
-
-def test_the_demo_runs_csv_and_excel_to_their_end(offline: Shell, tmp_path: Path) -> None:
-    sheets = [str(SAMPLES / name) for name in ("minimal.csv", "leads.xlsx")]
-    done = offline.run("demo", *sheets, "--folder", str(tmp_path / "demo"), "--limit", "50/100ms")
-    assert done.returncode == 0
-    assert "5 rows" in done.stdout
-    assert "40 rows" in done.stdout
-    assert "0 refusals" in done.stdout
-    assert len([*(tmp_path / "demo").glob("demo-*/*.results.*")]) == 2
-
-
-def test_the_demo_runs_two_sheets_of_one_name(offline: Shell, tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        shutil.copy(SAMPLES / "leads.csv", tmp_path / name)
-    (tmp_path / "a" / "leads.csv").write_text("Lead Number,User Email\n")
-    done = offline.run("demo", "a/leads.csv", "b/leads.csv", "--folder", "demo", "--limit", "50/100ms")
-    assert done.returncode == 2
-    assert "leads.csv: the sheet is empty" in done.stderr
-    (folder,) = (tmp_path / "demo").iterdir()
-    sizes = {file.name: file.stat().st_size for file in folder.glob("leads*.csv")}
-    assert sizes == {"leads.csv": 23, "leads-2.csv": (SAMPLES / "leads.csv").stat().st_size}
-
-
-def test_the_demo_makes_sheets_of_its_own_where_none_are_given(offline: Shell, tmp_path: Path) -> None:
-    done = offline.run("demo", "--folder", str(tmp_path), "--limit", "50/100ms")
-    assert done.returncode == 0
-    assert "110 rows" in done.stdout
-    assert "leads.xlsx, worksheet Cover: 40 rows" in done.stderr

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from typing import TYPE_CHECKING
+
+from processes import ROOT, dialogue
 
 if TYPE_CHECKING:
     from processes import Shell
 
 
-def test_an_account_that_is_well_is_reported_line_by_line(shell: Shell) -> None:
+def test_an_account_that_is_well_is_reported_line_by_line_on_one_screen(shell: Shell) -> None:
     done = shell.run("doctor")
     assert (done.returncode, done.stderr) == (0, "")
-    assert {line.split()[0] for line in done.stdout.splitlines()} == {"ok"}
+    *lines, last = done.stdout.splitlines()
+    assert {line.split()[0] for line in lines} == {"ok"}
+    assert last == "Everything is as a run needs it."
+    command = [sys.executable, "-m", "batch_share", "doctor"]
+    _, shown = dialogue(command, shell.folder, {**shell.env, "PYTHONPATH": str(ROOT)})
+    shown = re.sub(r"\x1b\[[\d;]*m", "", shown)
+    assert len(shown.splitlines()) <= 15
+    assert max(map(len, shown.splitlines())) <= 80
+    said = " ".join(shown.split())
+    assert all(" ".join(line.split()[:9]) in said for line in lines)
+
+
+def test_what_is_to_be_looked_at_is_counted_at_the_end(offline: Shell) -> None:
+    done = offline.run("doctor")
+    assert done.returncode == 1
+    assert done.stdout.endswith("\n1 problem and 6 warnings to look at.\n")
 
 
 def test_a_host_that_is_not_there_is_a_problem_and_reported_at_once(offline: Shell) -> None:
