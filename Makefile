@@ -96,7 +96,7 @@ format: $(VENV)/.tested  ## Format the code
 samples: $(VENV)/.installed  ## Make the sample sheets again
 	@$(BIN)/python tests/make_samples.py samples
 
-reference: $(VENV)/.tested  ## Write the README's list of commands and options anew
+reference: $(VENV)/.tested  ## Write anew what README and manual take from the program: lists and screens
 	@$(BIN)/python tests/readme_reference.py
 
 lock: $(VENV)/.tested  ## Pin what is installed anew (requirements.lock)

@@ -29,7 +29,9 @@ def page(topic: str) -> str:
 def manual(
     topic: Annotated[
         Optional[str],
-        typer.Argument(metavar="[TOPIC]", help="Which page. Without it, all are listed.", autocompletion=lambda: TOPICS),
+        typer.Argument(
+            metavar="[TOPIC]", help="Which page. Without it, all are listed.", autocompletion=lambda: TOPICS
+        ),
     ] = None,
 ) -> None:
     """Read the manual: its topics, or the page of one.
