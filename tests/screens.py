@@ -67,7 +67,8 @@ class Reader:
         line = re.sub(r"(127\.0\.0\.1):\d+", rf"\1:{self.port}", line)
         name, *words = shlex.split(line)
         if name == "export":
-            self.env.update([words[0].split("=", 1)])
+            variable, _, value = words[0].partition("=")
+            self.env[variable] = value
             return ""
         if name != "batch-share":
             done = subprocess.run(["sh", "-c", line], cwd=self.folder, env=self.env, check=False)

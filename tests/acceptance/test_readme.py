@@ -51,6 +51,8 @@ def test_the_readme_is_short_and_what_it_links_to_is_there() -> None:
         folder = (README if name == "README" else PAGES[name]).parent
         for link in re.findall(r"\]\(([^)#]+)\)", text):
             assert (folder / link).is_file(), (name, link)
+    for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", TEXTS["README"]):
+        assert (README.parent / picture).stat().st_size < 150_000
 
 
 @pytest.mark.parametrize("name", TEXTS)
