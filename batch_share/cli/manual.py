@@ -43,7 +43,7 @@ def manual(
             typer.echo(f"{each:<11}{page(each).splitlines()[0].partition(': ')[2]}")
         typer.echo("\nRead one with: batch-share manual sheets")
     elif topic in TOPICS:
-        _show(page(topic))
+        show(page(topic))
     else:
         near = get_close_matches(topic.lower(), TOPICS, n=1)
         if not near:  # a word of a page, such as cron: the page that has it most often comes first
@@ -52,7 +52,7 @@ def manual(
         raise SettingsError("topic", f"there is none called “{topic}”: try {' or '.join(near or TOPICS)}")
 
 
-def _show(text: str) -> None:
+def show(text: str) -> None:
     """Print a page: for a person on a terminal page by page, for a file or another program as it is."""
     if not sys.stdout.isatty():
         typer.echo(text, nl=False)
