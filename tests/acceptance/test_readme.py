@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 from processes import FAST, ROOT, SAMPLES, SandboxProcess, Shell, sandbox_process, shell_for
 from readme_reference import PAGES, README, with_reference
+from readme_reference import commands as reference_commands
 from recipes import snippet
 from screens import SHELL, UNTRIED, Reader, alike, as_seen, reader
 
 from batch_share.cli.entry import Asked
 from batch_share.cli.manual import TOPICS
+from batch_share.cli.options import option_of, setting_kinds
 from batch_share.errors import AccessDenied
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Waiting
@@ -53,6 +56,30 @@ def test_the_readme_is_short_and_what_it_links_to_is_there() -> None:
             assert (folder / link).is_file(), (name, link)
     for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", TEXTS["README"]):
         assert (README.parent / picture).stat().st_size < 150_000
+
+
+def test_what_it_says_is_what_it_says() -> None:
+    table = TEXTS["README"].partition("| it says | do |")[2].partition("\n\n")[0]
+    trees = [ast.parse(file.read_text("utf-8")) for file in (ROOT / "batch_share").rglob("*.py")]
+    nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    texts = {node.value for node in nodes if isinstance(node.value, str)}
+    quoted = re.findall(r"“(.+?)”", table)
+    assert len(quoted) == table.count("\n| ") == 11
+    assert [each for each in quoted if not any(each in text for text in texts)] == []
+    assert {State(state) for state in re.findall(r"^\| `(\w+)`", table, re.MULTILINE)} == {
+        *(State.INVALID, State.FAILED, State.UNKNOWN, State.ACCEPTED, State.SKIPPED, State.ENDED)
+    }
+
+
+def test_every_option_command_and_topic_that_is_named_is_there() -> None:
+    text = "".join(TEXTS.values())
+    known = {name for each in reference_commands().values() for param in each.params for name in param.opts}
+    known |= {option_of(setting) for setting in setting_kinds()} | {"--help", "--install-completion", "--now"}
+    named = {name.replace("--no-", "--") for name in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
+    assert named - {name.replace("--no-", "--") for name in known} == set()
+    commands = {name.split()[0] for name in reference_commands()}
+    assert set(re.findall(r"`batch-share ([a-z][a-z-]*)", text)) <= commands
+    assert set(re.findall(r"`batch-share manual ([a-z]+)", text)) <= {*TOPICS}
 
 
 @pytest.mark.parametrize("name", TEXTS)
