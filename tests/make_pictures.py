@@ -13,6 +13,8 @@ from pathlib import Path
 
 from processes import FAST, SAMPLES, sandbox_process, shell_for
 
+PICTURES = ("results.png", "report.png")
+
 
 def program(*names: str) -> str:
     """The first of these that this machine has. Ends with a word on what is missing."""
@@ -21,7 +23,7 @@ def program(*names: str) -> str:
 
 
 def make_pictures(place: Path) -> None:
-    """Write results.png and report.png into `place`."""
+    """Write them into `place`."""
     office, browser = program("soffice", "libreoffice"), program("chromium", "chromium-browser", "google-chrome")
     to_text, to_picture = program("pdftotext"), program("pdftoppm")
     with (
@@ -47,7 +49,7 @@ def make_pictures(place: Path) -> None:
         call(to_picture, *part, "-png", "results.pdf", "results")
         look = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=900,660")
         call(browser, *look, "--screenshot=report.png", (folder / "report.html").as_uri())
-        for picture in ("results.png", "report.png"):
+        for picture in PICTURES:
             shutil.copy(folder / picture, place)
 
 
