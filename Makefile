@@ -16,7 +16,7 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest \
 COVERED := batch_share/leadsquared/protocol.py,batch_share/leadsquared/pacing.py,batch_share/ledger/*,batch_share/sending/*,batch_share/planning/*,batch_share/jobs/*
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage crash faults soak fuzz mutants bench figures lint format samples reference lock clean
+.PHONY: help demo test coverage crash faults soak fuzz mutants bench figures lint format samples pictures reference lock clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -96,7 +96,10 @@ format: $(VENV)/.tested  ## Format the code
 samples: $(VENV)/.installed  ## Make the sample sheets again
 	@$(BIN)/python tests/make_samples.py samples
 
-reference: $(VENV)/.tested  ## Write the README's list of commands and options anew
+pictures: $(VENV)/.tested  ## Make the README's pictures again (with LibreOffice, Chromium and poppler)
+	@$(BIN)/python tests/make_pictures.py samples
+
+reference: $(VENV)/.tested  ## Write anew what README and manual take from the program: lists and screens
 	@$(BIN)/python tests/readme_reference.py
 
 lock: $(VENV)/.tested  ## Pin what is installed anew (requirements.lock)

@@ -1,14 +1,22 @@
-"""The README's lists of settings, commands and options, made from them: `make reference` writes them anew."""
+"""What README and manual tell of the program and take from it: `make reference` writes it anew.
+
+The manual's lists of settings, commands and options are made from these; the README's screens are those of its
+commands, run against a sandbox with the limit of the real API.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer.main
+from processes import sandbox_process
+from screens import reader
 
 from batch_share.cli.app import app
 from batch_share.cli.entry import reported_of
+from batch_share.cli.manual import TOPICS
 from batch_share.cli.options import GROUPS, OPTIONS, SETTING_TEXTS
 from batch_share.settings import Settings, SheetLimits
 
@@ -16,15 +24,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 README = Path(__file__).parents[1] / "README.md"
+PAGES = {topic: README.parent / "batch_share" / "manual" / f"{topic}.md" for topic in TOPICS}
 
 
-def with_reference(readme: str) -> str:
-    """The README's text with the lists of today."""
-    for name, written in {"settings": _settings(), "reference": _reference()}.items():
-        before, begin, rest = readme.partition(f"<!-- {name}: begin -->\n")
+def with_reference(text: str) -> str:
+    """The text of README or a page, with the lists of today where it has any."""
+    for name, written in {"settings": _settings(), "reference": _reference(), "topics": _topics()}.items():
+        before, begin, rest = text.partition(f"<!-- {name}: begin -->\n")
         _, end, after = rest.partition(f"<!-- {name}: end -->")
-        readme = f"{before}{begin}{written}{end}{after}"
-    return readme
+        text = f"{before}{begin}{written}{end}{after}" if begin else text
+    return text
 
 
 def commands() -> dict[str, Any]:
@@ -38,6 +47,15 @@ def _commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
             yield from _commands(each, f"{before}{name} ")
         elif not each.hidden:
             yield f"{before}{name}", each
+
+
+def _topics() -> str:
+    """A table of the manual's pages, each by what its heading says of it."""
+    rows = ["| topic | what it is about |", "|---|---|"]
+    for topic, file in PAGES.items():
+        about = file.read_text("utf-8").splitlines()[0].partition(": ")[2]
+        rows.append(f"| [{topic}](batch_share/manual/{file.name}) | {about} |")
+    return "\n".join([*rows, ""])
 
 
 def _settings() -> str:
@@ -83,5 +101,14 @@ def _option(param: Any) -> str:
     return f"- {names}: {reported_of(param)}"
 
 
+def main() -> None:
+    """Write anew what has changed."""
+    with sandbox_process() as sandbox, tempfile.TemporaryDirectory() as folder:
+        readme = reader(Path(folder), sandbox.url).read(README.read_text("utf-8"))
+    README.write_text(with_reference(readme), encoding="utf-8")
+    for file in PAGES.values():
+        file.write_text(with_reference(file.read_text("utf-8")), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    README.write_text(with_reference(README.read_text(encoding="utf-8")), encoding="utf-8")
+    main()

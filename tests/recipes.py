@@ -1,4 +1,4 @@
-"""The README's recipes for schedules: their very text, and what they make of it whom they are for."""
+"""The manual's recipes for schedules: their very text, and what they make of it whom they are for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from readme_reference import README
+from readme_reference import PAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import pytest
 
 INSTALLED, FOLDER = "/opt/batch-share/bin/batch-share", "/srv/leads"
-"""Where the README has the command and the sheet."""
+"""Where the manual has the command and the sheet."""
 
 
-def snippet(name: str) -> str:
-    """The README's example of this name."""
+def snippet(name: str, page: str = "schedules") -> str:
+    """The example of this name on a page of the manual."""
     found = re.search(
-        rf"<!-- try: {name} -->\n```\w*\n(.*?)^```", README.read_text("utf-8"), re.DOTALL | re.MULTILINE
+        rf"<!-- try: {name} -->\n```\w*\n(.*?)^```", PAGES[page].read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
     assert found is not None
     return found[1]
@@ -49,7 +49,7 @@ class FailedForGood(Failed):
 
 
 def run_task(text: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The one task of the README's DAG, without Airflow: its decorators hand the functions through."""
+    """The one task of the manual's DAG, without Airflow: its decorators hand the functions through."""
     tasks: list[Callable[[], str]] = []
     decorators, exceptions = ModuleType("airflow.decorators"), ModuleType("airflow.exceptions")
     plain: Any = lambda **_: lambda function: function  # noqa: E731

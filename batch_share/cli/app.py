@@ -11,6 +11,7 @@ import typer
 from batch_share import __version__
 from batch_share.cli.entry import CommandLine, standing_streams
 from batch_share.cli.ledgers import access, purge, report, results, runs, status
+from batch_share.cli.manual import manual
 from batch_share.cli.practice import demo, sandbox
 from batch_share.cli.run import follow_up, plan, resume, retry, revoke, run, watch
 from batch_share.cli.setup import config, doctor, login, logout
@@ -22,7 +23,7 @@ _COMMANDS: Final = {
     "Every day": (plan, run, watch, status, access, results, report),
     "When something went wrong": (resume, retry, revoke, follow_up),
     _SET_UP: (doctor, verify, login, logout),
-    "Practice": (demo, sandbox),
+    "Learn": (manual, demo, sandbox),
     "Housekeeping": (runs, purge),
 }
 

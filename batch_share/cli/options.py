@@ -78,7 +78,7 @@ SETTING_TEXTS: Final = {
     "audit_pages": "Pages of 1,000 activities that a run reads at most, at its end, to prove that none is doubled.",
     "wire_log": "A new file for every call and answer, without anybody's data, to be sent to whoever helps.",
 }
-"""What each setting is for: for its option's help, the settings file of `config init`, the README.
+"""What each setting is for: for its option's help, the settings file of `config init`, the manual.
 
 The settings themselves, with their kinds and what they are if nobody sets them, are in `settings`, which takes too
 long to import for `--help`."""

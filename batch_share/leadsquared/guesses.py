@@ -1,6 +1,6 @@
 """What no page of LeadSquared's documentation says, each in one named place.
 
-The README lists these as the things to verify on a live account; when one turns out otherwise, it changes here.
+`batch-share manual accounts` lists these, for an account to try; when one turns out otherwise, it changes here.
 """
 
 from __future__ import annotations

@@ -332,8 +332,8 @@ def spell_unchecked(why: Why) -> str:
 
 
 TO_REPORT: Final = (
-    "If they stay unknown: run again with --wire-log trouble.jsonl, which holds nobody's data, and see “Reporting "
-    "trouble” in the README."
+    "If they stay unknown: run again with --wire-log trouble.jsonl, which holds nobody's data; `batch-share "
+    "manual practice` says more."
 )
 """What is said where answers were not understood, or never came."""
 

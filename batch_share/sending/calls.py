@@ -164,7 +164,7 @@ def _report_strange(session: Connection, outcome: object) -> None:
     if isinstance(outcome, Lost) and outcome.status is not None and outcome.status < 300:
         session.tally.remark(
             "An answer was not understood: to report it, run once more with --wire-log trouble.jsonl, which holds "
-            "nobody's data, and see “Reporting trouble” in the README"
+            "nobody's data; `batch-share manual practice` says more"
         )
 
 

@@ -1,4 +1,4 @@
-"""The README's recipes for schedules, as they stand there, on their own schedule, over weeks of virtual time.
+"""The manual's recipes for schedules, as they stand there, on their own schedule, over weeks of virtual time.
 
 A recipe is what its reader copies, so its text is what is run: for as long as its shares take to end, and to be
 renewed, more than once.

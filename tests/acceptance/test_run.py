@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from processes import SAMPLES, SandboxProcess, Shell
-from readme_reference import README
 
 from batch_share.sandbox import World
 from batch_share.sandbox.sheets import active_users
@@ -134,13 +133,6 @@ def test_on_a_terminal_a_run_of_any_size_asks_in_one_sentence(
     assert sandbox.report()["live_shares"]["count"] == 5
     if json_too:
         assert object_of(out)["states"] == {"shared": 5}
-
-
-def test_the_question_in_the_readme_is_the_one_that_is_asked(shell: Shell, tmp_path: Path) -> None:
-    shutil.copy(SAMPLES / "leads.xlsx", tmp_path)
-    _, _, shown = shell.at_terminal("n", "run", "leads.xlsx", "--event", "201")
-    (block,) = re.findall(r"^```\n(.*\(y/N\))\n```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert plain(block.rpartition("```")[2]) in plain(shown)
 
 
 def test_yes_sends_without_a_question_and_says_what_it_sends_all_the_same(

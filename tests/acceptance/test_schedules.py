@@ -1,4 +1,4 @@
-"""Runs that nobody looks at: by cron, systemd and Airflow as the README says, and in a watched folder."""
+"""Runs that nobody looks at: by cron, systemd and Airflow as the manual says, and in a watched folder."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def forked_in_nothing(command: str) -> subprocess.CompletedProcess[str]:
     return commands().run(shlex.split(said)[1:], Path(there), {"PATH": "/usr/bin:/bin", "HOME": "/"}, DEADLINE)
 
 
-# ------------------------------------------------------------------------------------- as the README says
+# ------------------------------------------------------------------------------------- as the manual says
 
 
 def test_the_line_for_cron_works_in_cron(here: Callable[[str], str], sandbox: SandboxProcess) -> None:

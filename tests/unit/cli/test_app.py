@@ -37,7 +37,7 @@ def test_commands_are_reported_by_what_they_are_for() -> None:
         "Every day:",
         "When something went wrong:",
         "Set up:",
-        "Practice:",
+        "Learn:",
         "Housekeeping:",
         "Options:",
     ]

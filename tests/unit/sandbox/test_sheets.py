@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from make_pictures import PICTURES
 from make_samples import SAMPLES as MADE
 from plans import make_plan
 
@@ -20,7 +21,7 @@ MAPPED = ReadOptions(mapping=read_mapping(SAMPLES / "mapping.toml", []))
 
 
 def test_nothing_else_is_among_the_samples() -> None:
-    assert {file.name for file in SAMPLES.iterdir()} == set(MADE)
+    assert {file.name for file in SAMPLES.iterdir()} == {*MADE, *PICTURES}
 
 
 @pytest.mark.parametrize("name", [name for name in MADE if not name.endswith(".xlsx")])

@@ -1,0 +1,57 @@
+"""Makes the README's pictures again: `python tests/make_pictures.py samples`.
+
+They show the workbook of results and the report of a run of samples/leads.csv, by LibreOffice and Chromium.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from processes import FAST, SAMPLES, sandbox_process, shell_for
+
+PICTURES = ("results.png", "report.png")
+
+
+def program(*names: str) -> str:
+    """The first of these that this machine has. Ends with a word on what is missing."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    return found or sys.exit(f"No pictures were made: this machine has no {' or '.join(names)}.")
+
+
+def make_pictures(place: Path) -> None:
+    """Write them into `place`."""
+    office, browser = program("soffice", "libreoffice"), program("chromium", "chromium-browser", "google-chrome")
+    to_text, to_picture = program("pdftotext"), program("pdftoppm")
+    with (
+        tempfile.TemporaryDirectory(prefix="leads-") as name,
+        sandbox_process("--limit", FAST, "--latency", "5ms", "--processing", "50ms") as sandbox,
+    ):
+        folder = Path(name)
+        shutil.copy(SAMPLES / "leads.csv", folder)
+        shell = shell_for(sandbox, folder)
+        shell.run("run", "leads.csv", "--yes")
+        shell.run("results", "leads.csv", "-o", "results.xlsx")
+        shell.run("report", "leads.csv", "-o", "report.html")
+
+        def call(*command: str) -> str:
+            return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+        # A profile of its own: an office that is open elsewhere would be asked, and write nothing.
+        own = f"-env:UserInstallation={folder.as_uri()}/office"
+        call(office, own, "--headless", "--convert-to", "pdf", "results.xlsx")
+        pages = call(to_text, "-layout", "results.pdf", "-").split("\f")
+        failures = str(next(number for number, text in enumerate(pages, 1) if "LeadSquared Said" in text))
+        part = ("-f", failures, "-singlefile", "-r", "96", "-y", "36", "-H", "260")
+        call(to_picture, *part, "-png", "results.pdf", "results")
+        look = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=900,660")
+        call(browser, *look, "--screenshot=report.png", (folder / "report.html").as_uri())
+        for picture in PICTURES:
+            shutil.copy(folder / picture, place)
+
+
+if __name__ == "__main__":
+    make_pictures(Path(sys.argv[1]))
