@@ -36,7 +36,7 @@ from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Refused, T
 from batch_share.leadsquared.wire_log import CallLog, WireLog
 from batch_share.ledger.states import INTENTS, State
 from batch_share.sending.calls import ask_once
-from batch_share.sending.guards import FailureGuard, Health
+from batch_share.sending.guards import FailingUsers, FailureGuard, Health
 from batch_share.sending.onlookers import (
     LONG_WAIT,
     MOST_SHARES,
@@ -318,9 +318,9 @@ class Session(Connection):
 
     `verified` are the activity types whose owner was checked, each with the form that it was posted in, and the one
     user for whom ("": for all).
-    `given` are the rows for which each Id was given lately, by step: no two calls have one. `listed` are the
-    account's users, once they were asked for; `not_there` are requests whose status was answered 404. `missing` is
-    what the ledger does not know of its job.
+    `given` are the rows for which each Id was given lately, by step: no two calls have one. `failing` are the users
+    with whom nothing can be shared. `listed` are the account's users, once they were asked for; `not_there` are
+    requests whose status was answered 404. `missing` is what the ledger does not know of its job.
     """
 
     ledger: Ledger
@@ -328,6 +328,7 @@ class Session(Connection):
     guard: FailureGuard = field(default_factory=FailureGuard)
     verified: dict[tuple[int, Form], str] = field(default_factory=dict)
     given: dict[tuple[Stage, str], frozenset[int]] = field(default_factory=dict)
+    failing: FailingUsers = field(default_factory=FailingUsers)
     listed: list[FoundUser] = field(default_factory=list)
     not_there: set[str] = field(default_factory=set)
     missing: Missing | None = None
