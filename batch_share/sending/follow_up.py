@@ -254,6 +254,8 @@ async def _ask(session: Session, poll: Poll) -> bool:
         log.info("processing failed", rows=rows)
     session.moved(before, result, rows)
     session.failing.note(poll.users, processed=result.state is State.SHARED)
+    if result.state is State.SHARED and len(poll.users) > 1:
+        session.memory.keep(takes_arrays=True)
     if result.state is State.POSTED:  # they failed together
         failed = await session.ledger.failed_together(request_id)
         if session.polls.take_back is not None:

@@ -198,6 +198,17 @@ MOST_SHARES: Final = 25
 """As many as a bulk call posts activities; no page gives a maximum."""
 
 
+def shares_in_call(settings: Settings, account: Account, *, bulk: bool) -> int:
+    """How many shares are tried in a call, by the setting or by what is known of the account.
+
+    One where rows are posted one by one, unless it is known to take several; one, too, where to share again does
+    harm: of a call that fails with several, those that were good could not be shared again.
+    """
+    if account.repeats_harm or not (bulk or account.takes_arrays):
+        return 1
+    return settings.share_batch or account.share_batch or MOST_SHARES
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Calls that are left to be made, at least, and at which `rate`; with a `bulk_rate`, many rows to a call.
@@ -232,10 +243,8 @@ class Pace:
     def of(cls, settings: Settings, account: Account, *, bulk: bool) -> Pace:
         """The pace at which a run with these settings begins, by what is known of the account."""
         rate = settings.rate or account.rate or DEFAULT_RATE
-        if not bulk:
-            return cls(rate, settings.follow_up)
-        bulk_rate = settings.bulk_rate or account.bulk_rate or DEFAULT_BULK_RATE
-        return cls(rate, settings.follow_up, bulk_rate, settings.share_batch or account.share_batch or MOST_SHARES)
+        bulk_rate = (settings.bulk_rate or account.bulk_rate or DEFAULT_BULK_RATE) if bulk else None
+        return cls(rate, settings.follow_up, bulk_rate, shares_in_call(settings, account, bulk=bulk))
 
     def cost(self, states: Mapping[State, int], events: int = 0) -> Cost:
         """What is left to do for rows in these states; those of `events` activity types have owners checked."""

@@ -84,8 +84,14 @@ async def send_rows(session: Session) -> None:
     What ended it early is `session.stop.error`.
     """
     session.tally.phase = "sharing"
+    if session.settings.bulk and session.memory.account.repeats_harm:
+        session.tally.remark(
+            "Each share goes in a call of its own: when this account was tried, sharing again by the same activity "
+            "did not go well, so no good share of a failed call could be repeated"
+        )
     if not session.settings.bulk:
-        await Sender(session, session.ledger.to_do()).send()
+        several = session.share_batch.most > 1
+        await Sender(session, session.ledger.to_do(), {} if several else None).send()
         return
     with ending_early(session.stop):
         sender = Sender(session, session.ledger.to_do(), await find_owner_emails(session))
@@ -98,7 +104,7 @@ class Sender:
     """Brings rows on their way: each is posted, its owner looked at if it is the first of a kind, and shared.
 
     Without `owner_emails` they go one by one, by as many `workers` at once (None: as the session has). With them,
-    by user Id, shares go many to a call, and so do the activities of these users.
+    by user Id, shares go several to a call, and so do the activities of these users, if any.
     """
 
     def __init__(

@@ -39,7 +39,6 @@ from batch_share.sending.calls import ask_once
 from batch_share.sending.guards import FailingUsers, FailureGuard, Health
 from batch_share.sending.onlookers import (
     LONG_WAIT,
-    MOST_SHARES,
     STARTING,
     AskingAgain,
     Held,
@@ -47,6 +46,7 @@ from batch_share.sending.onlookers import (
     Pace,
     Progress,
     Tally,
+    shares_in_call,
 )
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE, proxy_for
 
@@ -171,10 +171,10 @@ class ShareBatch:
     No page says how many go in one, so an account's refusals teach it.
     """
 
-    def __init__(self, setting: int | None, memory: AccountMemory) -> None:
+    def __init__(self, settings: Settings, memory: AccountMemory) -> None:
         self._memory = memory
         self._accepted = 1
-        self.most = setting or memory.account.share_batch or MOST_SHARES
+        self.most = shares_in_call(settings, memory.account, bulk=settings.bulk)
 
     def accepted(self, size: int) -> None:
         """A call of this size was accepted."""
@@ -300,9 +300,8 @@ class Connection:
     @property
     def pace(self) -> Pace:
         """What the work's cost is reckoned by."""
-        if not self.settings.bulk:
-            return Pace(self.pacer.rate, self.settings.follow_up)
-        return Pace(self.pacer.rate, self.settings.follow_up, self.bulk_pacer.rate, self.share_batch.most)
+        bulk_rate = self.bulk_pacer.rate if self.settings.bulk else None
+        return Pace(self.pacer.rate, self.settings.follow_up, bulk_rate, self.share_batch.most)
 
 
 class Missing(NamedTuple):
@@ -421,7 +420,7 @@ async def open_connection(
                     tally=course.tally,
                     memory=memory,
                     bulk_pacer=bulk_pacer,
-                    share_batch=ShareBatch(settings.share_batch, memory),
+                    share_batch=ShareBatch(settings, memory),
                     apis=Apis(gone={path: Refused(said) for path, said in (tried(settings) or {}).items()}),
                     health=Health(),
                     key_user=None,
@@ -481,7 +480,7 @@ async def _identified(connection: Connection, key: str, course: Course, turns: E
     rate, bulk_rate = rates(settings, memory.account)
     connection.pacer.resume(rate)
     connection.bulk_pacer.resume(bulk_rate)
-    share_batch = ShareBatch(settings.share_batch, memory)
+    share_batch = ShareBatch(settings, memory)
     return replace(connection, turn=only, share_batch=share_batch, key_user=user)
 
 
