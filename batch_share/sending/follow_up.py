@@ -84,6 +84,8 @@ class Polls:
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self.patience = FIRST_PATIENCE
+        self.took = 0.0
+        """Seconds from the acceptance of the request that was settled last until it was: what a round costs."""
         self.take_back: Callable[[Sequence[Row]], None] | None = None
         """Who shares the rows of a request that failed again; None: nobody does at the moment."""
 
@@ -126,6 +128,8 @@ class Polls:
         if is_first and poll.accepted_at is not None:
             too_early = max(self.patience, (now - poll.accepted_at) * _TOO_EARLY)
             self.patience = self.patience * _IN_TIME if settled else min(too_early, LONGEST_PATIENCE)
+        if settled and poll.accepted_at is not None:
+            self.took = now - poll.accepted_at
         if not settled:
             if poll.until is None:
                 poll.until = self._last_until = now + self._wait

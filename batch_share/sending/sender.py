@@ -396,7 +396,7 @@ class Sender:
         """Whether so many calls that failed are sooner over row by row, where slots are idle: in fewer rounds."""
         session = self._session
         saved = failed * SAVED_CALLS / session.pacer.rate.per_second
-        return session.settings.daily_limit is None and saved < session.polls.patience
+        return session.settings.daily_limit is None and saved < session.polls.took
 
     # ---------------------------------------------------------------------------------------- not at all
 
