@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -84,8 +85,6 @@ class Polls:
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self.patience = FIRST_PATIENCE
-        self.took = 0.0
-        """Seconds from the acceptance of the request that was settled last until it was: what a round costs."""
         self.take_back: Callable[[Sequence[Row]], None] | None = None
         """Who shares the rows of a request that failed again; None: nobody does at the moment."""
 
@@ -128,8 +127,6 @@ class Polls:
         if is_first and poll.accepted_at is not None:
             too_early = max(self.patience, (now - poll.accepted_at) * _TOO_EARLY)
             self.patience = self.patience * _IN_TIME if settled else min(too_early, LONGEST_PATIENCE)
-        if settled and poll.accepted_at is not None:
-            self.took = now - poll.accepted_at
         if not settled:
             if poll.until is None:
                 poll.until = self._last_until = now + self._wait
@@ -257,7 +254,11 @@ async def _ask(session: Session, poll: Poll) -> bool:
     if result.state is State.FAILED:
         log.info("processing failed", rows=rows)
     session.moved(before, result, rows)
+    if poll.accepted_at is not None:
+        # Some are asked for late, since other calls are due: that is no time that a round takes.
+        session.tally.took = min(_now() - poll.accepted_at, session.tally.took * 1.05 or math.inf)
     session.failing.note(poll.users, processed=result.state is State.SHARED)
+    session.tally.repeats.settle(len(poll.users), failed=result.state is State.POSTED)
     if result.state is State.SHARED and len(poll.users) > 1:
         session.memory.keep(takes_arrays=True)
     if result.state is State.POSTED:  # they failed together

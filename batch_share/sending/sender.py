@@ -48,6 +48,7 @@ from batch_share.sending.calls import (
     write_once,
 )
 from batch_share.sending.guards import TOO_LATE
+from batch_share.sending.onlookers import FEW_TOGETHER
 from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import Form, Owners, asked, find_owner_emails, texts_of
 
@@ -60,12 +61,6 @@ if TYPE_CHECKING:
 
 MOST_REFUSED: Final = 3
 """Bulk calls of one row that may be refused, before the account is taken to have none and rows go one by one."""
-
-FEW_TOGETHER: Final = 5
-"""A share call of so many rows that could not be processed is repeated row by row, one of more in so many parts.
-
-Of 25 with a bad row, ten calls are made instead of 25, and a good row is shared again at most twice. Halves would
-take five rounds; thirds take about as many calls."""
 
 SAVED_CALLS: Final = 30
 """What parts save against single rows where a call of 25 failed, for one round more: (25 - 10) shares, each asked
@@ -143,7 +138,7 @@ class Sender:
             return
         # As many as its limit: more could not be under way at once.
         together = session.bulk_pacer.rate.limit if self._owner_emails else 0
-        session.polls.take_back = self._queue.share_again
+        session.polls.take_back, session.tally.repeats.waiting = self._queue.share_again, self._queue.to_share_again
         try:
             async with asyncio.TaskGroup() as group:
                 posters = group.create_task(in_parallel(session, self._post_together, together))
@@ -152,8 +147,8 @@ class Sender:
                 if await self._queue.all_posted():
                     posters.cancel()  # one waits for a slot that nobody needs any more
         finally:
-            session.polls.take_back = None
-            session.health.returned += self._queue.rows_to_share_again
+            session.polls.take_back, session.tally.repeats.waiting = None, tuple
+            session.health.returned += sum(self._queue.to_share_again())
 
     async def _first_of_each(self, rows: AsyncIterator[Row]) -> AsyncIterator[Row]:
         """The rows, in order; those of an activity type whose owners nobody has seen yet are brought on meanwhile.
@@ -375,7 +370,8 @@ class Sender:
                 ]
                 markers = [None] * len(rows)
                 dispatch = Dispatch(rows, Stage.SHARE, share_leads(*items), read_request_id, markers)
-                outcome = await write(session, dispatch)
+                with session.tally.repeats.sends(len(rows)):
+                    outcome = await write(session, dispatch)
             if isinstance(outcome, Done):
                 session.share_batch.accepted(len(rows))
                 if session.settings.follow_up:
@@ -396,7 +392,7 @@ class Sender:
         """Whether so many calls that failed are sooner over row by row, where slots are idle: in fewer rounds."""
         session = self._session
         saved = failed * SAVED_CALLS / session.pacer.rate.per_second
-        return session.settings.daily_limit is None and saved < session.polls.took
+        return session.settings.daily_limit is None and saved < session.tally.took
 
     # ---------------------------------------------------------------------------------------- not at all
 
@@ -545,10 +541,9 @@ class Queue:
         self._failed_last += self._is_all_posted and not self._posted
         self._changed.set()
 
-    @property
-    def rows_to_share_again(self) -> int:
-        """How many came back and were not handed out."""
-        return sum(map(len, (*self._again, *self._parts, *self._failed_earlier.values())))
+    def to_share_again(self) -> Sequence[int]:
+        """The calls in which rows wait to be shared again: of how many each is."""
+        return [len(rows) for rows in (*self._again, *self._parts, *self._failed_earlier.values())]
 
     async def all_posted(self) -> bool:
         """Wait until no row is left to post, nor out to be posted; False if the work is to end before."""
@@ -590,7 +585,7 @@ class Queue:
         """Read on until so many wait to be posted, in either way; but not while many wait for their share."""
         async with self._turn:
             while not self._closed:
-                if len(self._posted) + len(self._doubtful) + self.rows_to_share_again >= MOST_WAITING:
+                if len(self._posted) + len(self._doubtful) + sum(self.to_share_again()) >= MOST_WAITING:
                     self._gather_failed()
                     await self._change()
                 elif self._all_read or len(self._together) >= together or len(self._alone) >= alone:

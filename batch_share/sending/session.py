@@ -34,7 +34,7 @@ from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Refused, Throttled
 from batch_share.leadsquared.wire_log import CallLog, WireLog
-from batch_share.ledger.states import INTENTS, State
+from batch_share.ledger.states import INTENTS, ON_ITS_WAY, State, rows_in
 from batch_share.sending.calls import ask_once
 from batch_share.sending.guards import FailingUsers, FailureGuard, Health
 from batch_share.sending.onlookers import (
@@ -264,11 +264,14 @@ class Connection:
         at_least, awaited, held = None, None, None
         if tally.people < tally.all_people:  # if the others take as many calls as those that were looked up
             if tally.people and tally.looks_from is not None:
-                calls = (tally.calls - tally.looks_from) / tally.people * (tally.all_people - tally.people)
-                at_least = calls / self.pacer.rate.per_second
+                looks = (tally.calls - tally.looks_from) / tally.people * (tally.all_people - tally.people)
+                at_least = looks / self.pacer.rate.per_second
         elif not (self.stop.asked or tally.outage or self.pacer.hold or is_idle):
             due = states | {State.PENDING: states.get(State.PENDING, 0) - tally.waiting}
-            at_least = self.pace.cost(due).calls / self.pacer.rate.per_second or None
+            calls: float = self.pace.cost(due).calls
+            if calls:
+                calls += tally.repeats.calls(rows_in(states, ON_ITS_WAY), self.share_batch.most)
+                at_least = calls / self.pacer.rate.per_second + tally.took
         if (found := tally.awaited) is not None:
             again = _at(found.again) if found.again is not None else None
             awaited = AskingAgain(again, _at(found.until), found.requests)

@@ -5,12 +5,14 @@ In virtual time at the real limit, so that what a sheet takes is the same in eve
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from invariants import check_never_twice
-from trial import BULK, SHARE, options, sheet_rows
+from trial import BULK, SHARE, Onlooker, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from trial import Step, Trial, Wrapper
 
     from batch_share.sandbox.wire import Reply, SandboxCall
+    from batch_share.sending.session import Connection
 
 RATE = Rate(25, 5.0)
 MINUTE = 60.0
@@ -142,6 +145,36 @@ def test_with_a_daily_limit_calls_are_saved_not_time(bulk: Bulk) -> None:
     it = bulk.start(60, lambda at: at == 31, processing=20.0, daily_limit=10_000)
     bulk.run(it, 60)
     assert max(times_shared(it).values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "every", "changes"), [(2000, 20, {}), (2000, 97, {}), (150, 0, {"bulk": False}), (1000, 0, {})]
+)
+def test_the_time_left_is_true_within_a_third_repeats_included(
+    bulk: Bulk, rows: int, every: int, changes: dict[str, Any]
+) -> None:
+    bad = random.Random(5).sample(range(rows), rows // every if every else 0)
+    it = bulk.start(rows, set(bad).__contains__, **changes)
+    seen: list[tuple[float, float | None]] = []
+
+    async def timed() -> float:
+        now = it.sandbox.clock.time
+        began = now()
+
+        async def watch(connection: Connection) -> None:
+            while True:
+                await asyncio.sleep(1.0)
+                seen.append((now() - began, connection.progress().at_least))
+
+        watching: list[asyncio.Task[None]] = []
+        await it.run(Onlooker(lambda connection: watching.append(asyncio.create_task(watch(connection)))))
+        watching[0].cancel()
+        return now() - began
+
+    took = run_virtually(timed())
+    for part in (0.1, 0.25, 0.5, 0.75):
+        at, left = next(each for each in seen if each[0] >= part * took)
+        assert left == pytest.approx(took - at, rel=1 / 3), f"at {part} of the run"
 
 
 KINDS = ["reset", "applied-reset", "applied-no-id", "502", "400", "500-mx", "429"]

@@ -436,7 +436,7 @@ def test_a_row_that_came_back_before_it_was_read_is_shared_again_but_once() -> N
     async def job() -> list[list[int]]:
         them = trays([*standing([1, 2], "R"), *standing([3])])
         them.share_again(standing([1, 2], "R"))
-        assert them.rows_to_share_again == 2
+        assert them.to_share_again() == [2]
         assert await them.to_post(25) == []
         return await calls(them)
 
