@@ -482,38 +482,44 @@ class Verification:
             access_type=1,
             duration_in_minutes=MINUTES,
         )
+        seen, goes_well = await self._share(connection, right)
+        connection.memory.keep(repeats_harm=not goes_well)
         self._tell(
-            "What comes of sharing again by the same activity?", "it is taken, and nothing is doubled",
-            await self._share(connection, right), documented=False,
-        )  # fmt: skip
+            "What comes of sharing again by the same activity?",
+            "it is taken, and nothing is doubled",
+            seen,
+            "" if goes_well else "one share to a call",
+            documented=False,
+        )
         absent = await read(
             connection, leads_where("ProspectAutoId", [_ABSENT_NUMBER], "="), read_leads, tries=1, spared=403
         )
         seen = "not tried: no look-up shows that a number is nobody's"
         if absent == []:
-            seen = await self._share(connection, replace(right, entity_id=_ABSENT_NUMBER))
+            seen, _ = await self._share(connection, replace(right, entity_id=_ABSENT_NUMBER))
         self._tell("What does a wrong lead number look like?", "the share is refused", seen, documented=False)
         nobody = str(uuid.uuid4())
         users = await read(connection, found_by("user id", nobody), read_users, tries=1, spared=403)
         seen = "not tried: no look-up shows that a GUID is nobody's"
         if users == []:
-            seen = await self._share(connection, replace(right, user_id=nobody))
+            seen, _ = await self._share(connection, replace(right, user_id=nobody))
         self._tell("What does a wrong user look like?", "the share is refused", seen, documented=False)
         status = await read(connection, share_status(uuid.uuid4().hex), read_status, tries=1)
         self._tell(
             "What does an unknown request Id look like?", "it is refused", _spelled(status), documented=False
         )
 
-    async def _share(self, connection: Connection, item: ShareItem) -> str:
-        """Share, and what came of it, in words."""
+    async def _share(self, connection: Connection, item: ShareItem) -> tuple[str, bool]:
+        """Share, and what came of it, in words; whether it was taken, and had not failed when it was asked last."""
         outcome = await read(connection, share_leads(item), read_request_id, tries=1)
         if not isinstance(outcome, Done):
-            return _spelled(outcome)
+            return _spelled(outcome), False
         patience = [1.0, 2.0, 4.0, 8.0, 16.0]
         while True:
             status = await read(connection, share_status(outcome.id), read_status, tries=1)
             if not patience or not isinstance(status, ShareStatus) or status.verdict != "pending":
-                return f"taken; then {_spelled(status)}"
+                failed = isinstance(status, ShareStatus) and status.verdict == "failed"
+                return f"taken; then {_spelled(status)}", not failed
             await asyncio.sleep(patience.pop(0))
 
     def _tell_spellings(self, lead: FoundLead, user: FoundUser) -> None:

@@ -110,9 +110,10 @@ many are allowed in one period, which is little to lose of a day."""
 class Account:
     """What the file says: `process` had it last, and `closed` it; `period` is the longest it kept; `rate` was
     told, `bulk_rate` for bulk calls, `share_batch` is the most shares that a call may hold (0: as many as are
-    tried); `ignores_owner`: an activity posted by itself did not get its owner; `calls` were made on `day`, or may
-    have been; LeadSquared wants no call before `closed_until`, in seconds since 1970; `host` is where the account
-    is; `asked`: which account a key is of was asked, and not told."""
+    tried); `takes_arrays`: several in a call were processed; `repeats_harm`: sharing again by the same activity was
+    refused when it was tried, or failed; `ignores_owner`: an activity posted by itself did not get its owner;
+    `calls` were made on `day`, or may have been; LeadSquared wants no call before `closed_until`, in seconds since
+    1970; `host` is where the account is; `asked`: which account a key is of was asked, and not told."""
 
     process: int = 0
     closed: bool = False
@@ -126,6 +127,8 @@ class Account:
     closed_until: float = 0.0
     host: str = ""
     asked: bool = False
+    takes_arrays: bool = False
+    repeats_harm: bool = False
 
     @classmethod
     def read(cls, file: Path) -> Account:
@@ -160,6 +163,8 @@ class Account:
             ignores_owner=self.ignores_owner or other.ignores_owner,
             closed_until=max(self.closed_until, other.closed_until),
             host=self.host or other.host,
+            takes_arrays=self.takes_arrays and other.takes_arrays,
+            repeats_harm=self.repeats_harm or other.repeats_harm,
         )
 
     def calls_on(self, day: str) -> int:

@@ -380,6 +380,12 @@ class LedgerReader:
             counted.update({State(row["state"]): row["n"] for row in await self._all(found)})
         return dict(counted)
 
+    async def failed_together(self, request_id: str) -> list[Row]:
+        """The rows of a request that could not be processed, which are to be shared again, in the sheet's order."""
+        here = (rows.c.request_id == request_id) & (rows.c.state == State.POSTED)
+        meant = to_go_on(self._only_looked_up_in) & self._is_due() & GIVES_ACCESS & CLEARED
+        return await self.rows_where(here, meant)
+
     async def put_back(self) -> list[Row]:
         """The rows that were to be tried again and still are to be sent now, in the sheet's order."""
         tried_again = select(attempts.c.row_id).where(attempts.c.step == RETRY)

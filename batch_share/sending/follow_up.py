@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,8 +25,9 @@ from batch_share.sending.onlookers import Awaited
 from batch_share.sending.session import ending_early, in_parallel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+    from batch_share.ledger.records import Row
     from batch_share.sending.session import Session
 
 MOST_NOT_THERE: Final = 3
@@ -37,7 +39,9 @@ FOLLOWING_UP: Final = "following up"
 FIRST_PATIENCE: Final = 0.5
 """Seconds after which the first request is asked for. Short: it costs a few calls, and the rest is learnt."""
 
-LONGEST_PATIENCE: Final = 60.0
+LONGEST_PATIENCE: Final = 80.0
+"""A third more than a minute: where processing takes one, few are asked in vain, and the last is not asked late."""
+
 FIRST_INTERVAL: Final = 2.0
 LONGEST_INTERVAL: Final = 60.0
 GROWTH: Final = 1.6
@@ -54,13 +58,14 @@ _IN_TIME: Final = 0.998
 class Poll:
     """A request Id to be asked for at `due`; given up after `until`, None before it was asked for in vain.
 
-    Of one that an earlier run was given nobody knows when it was accepted.
+    Of one that an earlier run was given nobody knows when it was accepted, nor here with which `users` it shares.
     """
 
     due: float
     order: int
     request_id: str = field(compare=False)
     accepted_at: float | None = field(compare=False, default=None)
+    users: Sequence[str] = field(compare=False, default=())
     until: float | None = field(compare=False, default=None)
     interval: float = field(compare=False, default=FIRST_INTERVAL)
 
@@ -80,15 +85,17 @@ class Polls:
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self.patience = FIRST_PATIENCE
+        self.take_back: Callable[[Sequence[Row]], None] | None = None
+        """Who shares the rows of a request that failed again; None: nobody does at the moment."""
 
-    def add(self, *request_ids: str, is_old: bool = False) -> None:
-        """Requests that were accepted just now; nobody knows when those of an earlier run were (`is_old`).
+    def add(self, *request_ids: str, is_old: bool = False, users: Sequence[str] = ()) -> None:
+        """Requests that were accepted just now, with shares of these users.
 
-        They are asked for at once.
+        Those of an earlier run are asked for at once: nobody knows when they were (`is_old`).
         """
         now = loop_time()
         for request_id in request_ids:
-            poll = Poll(0.0, self._orders, request_id)
+            poll = Poll(0.0, self._orders, request_id, users=users)
             if not is_old:
                 poll.due, poll.accepted_at, self._last_added = now + self.patience, now, now
             self._orders += 1
@@ -134,9 +141,9 @@ class Polls:
                 heapq.heappush(self._heap, poll)
         self._changed.set()
 
-    async def none_left(self) -> None:
-        """Wait until all that were added are settled or given up; more may be added then."""
-        while not self._closed and (self._heap or self._under_way):
+    async def none_left(self, unless: Callable[[], object] = lambda: False) -> None:
+        """Wait until all that were added are settled or given up, or this is true; more may be added then."""
+        while not (self._closed or unless()) and (self._heap or self._under_way):
             self._changed.clear()
             await self._changed.wait()
 
@@ -202,10 +209,10 @@ async def following_up(session: Session, waiting: Iterable[str] | None = None) -
 
 
 async def all_followed_up(session: Session) -> None:
-    """Wait until all that were accepted so far are settled or given up, while nothing else is done."""
+    """Wait until all that were accepted so far are settled or given up, or one has failed that is shared again."""
     session.tally.phase = FOLLOWING_UP
     with session.tally.waits_for(session.polls.awaited):
-        await session.polls.none_left()
+        await session.polls.none_left(lambda: session.health.returned)
 
 
 async def _work(session: Session) -> None:
@@ -237,6 +244,18 @@ async def _ask(session: Session, poll: Poll) -> bool:
     if result.state is State.FAILED:
         log.info("processing failed", rows=rows)
     session.moved(before, result, rows)
-    session.health.returned += rows if result.state is State.POSTED else 0
+    if poll.accepted_at is not None:
+        # Some are asked for late, since other calls are due: that is no time that a round takes.
+        session.tally.took = min(loop_time() - poll.accepted_at, session.tally.took * 1.05 or math.inf)
+    session.failing.note(poll.users, processed=result.state is State.SHARED)
+    session.tally.repeats.settle(len(poll.users), failed=result.state is State.POSTED)
+    if result.state is State.SHARED and len(poll.users) > 1:
+        session.memory.keep(takes_arrays=True)
+    if result.state is State.POSTED:  # they failed together
+        failed = await session.ledger.failed_together(request_id)
+        if session.polls.take_back is not None:
+            session.polls.take_back(failed)
+        else:
+            session.health.returned += rows
     session.guard.check()
     return True

@@ -19,7 +19,7 @@ from batch_share.ledger.states import Stage, State
 from batch_share.settings import ENOUGH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from batch_share.ledger.records import Result
     from batch_share.settings import Settings
@@ -156,11 +156,37 @@ LONGEST_REFUSED: Final = 900.0
 """Seconds in which every call may be refused as one too many, before the run stops."""
 
 
+MOST_IN_VAIN: Final = 2
+"""Shares of a user that failed, each in a call of its own, while none was processed: one may be for its lead."""
+
+
+@dataclass(slots=True)
+class FailingUsers:
+    """Users whose every share fails, as far as that is proved.
+
+    A request that failed with several shares proves nothing of any.
+    """
+
+    _failed: Counter[str] = field(default_factory=Counter)
+    _served: set[str] = field(default_factory=set)
+
+    def note(self, users: Sequence[str], *, processed: bool) -> None:
+        """A request with shares of these users was processed, or could not be."""
+        if processed:
+            self._served.update(users)
+        elif len(users) == 1:
+            self._failed.update(users)
+
+    def includes(self, user: str) -> bool:
+        """Whether all fails that is shared with this user. Where failures come at random, some of it succeeds."""
+        return self._failed[user] >= MOST_IN_VAIN and user not in self._served
+
+
 @dataclass(slots=True)
 class Health:
     """What decides whether a run goes on, of how LeadSquared does; and whether it has more to do.
 
-    `returned` rows are to be shared again by themselves, since the request that they were part of failed.
+    `returned` rows are to be shared again, since the request that they were part of failed.
     """
 
     refused_since: float | None = None

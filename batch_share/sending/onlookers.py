@@ -24,7 +24,7 @@ from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE
 from batch_share.sheet.columns import LEADS, USERS
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime, tzinfo
 
@@ -65,6 +65,70 @@ class Outage:
     most: int
 
 
+FEW_TOGETHER: Final = 5
+"""A share call of so many rows that could not be processed is repeated row by row, one of more in so many parts.
+
+Of 25 with a bad row, ten calls are made instead of 25, and a good row is shared again at most twice. Halves would
+take five rounds; thirds take about as many calls."""
+
+
+@dataclass(slots=True)
+class Repeats:
+    """Calls whose shares could not be processed, for what it takes to share their rows again.
+
+    Of calls for more than a few rows so many were `settled`, and of these so many `failed`; `under_way` are those
+    of which nothing is known yet, by their rows, `waiting` those that are still to be made; `sending` rows are just
+    being shared.
+    """
+
+    settled: int = 0
+    failed: int = 0
+    sending: int = 0
+    under_way: Counter[int] = field(default_factory=Counter)
+    waiting: Callable[[], Iterable[int]] = tuple
+
+    @contextmanager
+    def sends(self, size: int) -> Iterator[None]:
+        """A call of so many rows waits for its slot, and is made."""
+        self.sending += size
+        self.under_way[size] += 1
+        try:
+            yield
+        finally:
+            self.sending -= size
+
+    def settle(self, size: int, *, failed: bool) -> None:
+        """A call of so many rows is known to be processed, or to have failed."""
+        self.under_way[size] -= 1
+        if size > FEW_TOGETHER:
+            self.settled += 1
+            self.failed += failed
+
+    def calls(self, to_share: int, share_batch: int) -> float:
+        """Calls that are to be expected for them, if so many rows are still to be shared, and fail as others did.
+
+        Beyond those that are made if nothing fails. Rows are taken to fail at random.
+        """
+        if not self.failed:
+            return 0.0
+        of_calls: float = min(self.failed / self.settled, 1 - 1 / (self.settled + 1))
+        part = math.ceil(share_batch / FEW_TOGETHER)
+        of_parts = 1 - (1 - of_calls) ** (part / share_batch)  # that fail, of all that there could be
+        a_row = (1 + 1) / share_batch  # to share it and to ask for it, if that is counted with others
+        after_part = 2 * part * of_parts / of_calls
+        after_call = FEW_TOGETHER * (2 + after_part)
+        fresh = max(0, to_share - self.sending - sum(self.waiting()))
+        expected: float = fresh / share_batch * of_calls * after_call
+        for size, count in self.under_way.items():
+            many = of_calls * after_call
+            few = (after_part if size > 1 else 0.0) + 1 - size / share_batch
+            expected += count * (many if size > FEW_TOGETHER else few)
+        for size in self.waiting():
+            few = 2 + (after_part if size > 1 else 0.0)
+            expected += (after_call if size > FEW_TOGETHER else few) - size * a_row
+        return expected
+
+
 @dataclass(slots=True)
 class Tally:
     """What a progress display shows, and a job's ending tells; it decides nothing.
@@ -74,7 +138,8 @@ class Tally:
     `parent` is told of each call, too, of an outage and of what is waited for.
     `revoked_earlier` are earlier shares that LeadSquared said were revoked, for rows whose action asked for it.
     Of `all_people`, leads and users who are to be looked up, so many `people` were; `looks_from` calls were made
-    before that.
+    before that. `repeats` are the calls whose rows are shared again; a request `took` so many seconds of late from
+    its acceptance until it was settled, which is what another round costs.
     """
 
     phase: str = STARTING
@@ -92,6 +157,8 @@ class Tally:
     remarks: list[str] = field(default_factory=list)
     outage: Outage | None = None
     ask_awaited: Callable[[], Awaited | None] | None = None
+    repeats: Repeats = field(default_factory=Repeats)
+    took: float = 0.0
     parent: Tally | None = None
 
     def begin(self, states: Mapping[State, int]) -> None:
@@ -196,6 +263,17 @@ MOST_SHARES: Final = 25
 """As many as a bulk call posts activities; no page gives a maximum."""
 
 
+def shares_in_call(settings: Settings, account: Account, *, bulk: bool) -> int:
+    """How many shares are tried in a call, by the setting or by what is known of the account.
+
+    One where rows are posted one by one, unless it is known to take several; one, too, where to share again does
+    harm: of a call that fails with several, those that were good could not be shared again.
+    """
+    if account.repeats_harm or not (bulk or account.takes_arrays):
+        return 1
+    return settings.share_batch or account.share_batch or MOST_SHARES
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """The `calls` that are left to be made, at least, and at which `rate`; with a `bulk_rate`, many rows to a call.
@@ -230,10 +308,8 @@ class Pace:
     def of(cls, settings: Settings, account: Account, *, bulk: bool) -> Pace:
         """The pace at which a run with these settings begins, by what is known of the account."""
         rate = settings.rate or account.rate or DEFAULT_RATE
-        if not bulk:
-            return cls(rate, settings.follow_up)
-        bulk_rate = settings.bulk_rate or account.bulk_rate or DEFAULT_BULK_RATE
-        return cls(rate, settings.follow_up, bulk_rate, settings.share_batch or account.share_batch or MOST_SHARES)
+        bulk_rate = (settings.bulk_rate or account.bulk_rate or DEFAULT_BULK_RATE) if bulk else None
+        return cls(rate, settings.follow_up, bulk_rate, shares_in_call(settings, account, bulk=bulk))
 
     def cost(self, states: Mapping[State, int], events: int = 0) -> Cost:
         """What is left to do for rows in these states; those of `events` activity types have owners checked."""

@@ -48,6 +48,7 @@ from batch_share.sending.calls import (
     write_once,
 )
 from batch_share.sending.guards import TOO_LATE
+from batch_share.sending.onlookers import FEW_TOGETHER
 from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import Form, Owners, asked, find_owner_emails, texts_of
 
@@ -60,6 +61,10 @@ if TYPE_CHECKING:
 
 MOST_REFUSED: Final = 3
 """Bulk calls of one row that may be refused, before the account is taken to have none and rows go one by one."""
+
+SAVED_CALLS: Final = 30
+"""What parts save against single rows where a call of 25 failed, for one round more: (25 - 10) shares, each asked
+for once."""
 
 MOST_WAITING: Final = 100
 """Rows that may wait for their share before no more are posted: what is begun is finished first.
@@ -74,8 +79,14 @@ async def send_rows(session: Session) -> None:
     What ended it early is `session.stop.error`.
     """
     session.tally.phase = "sharing"
+    if session.settings.bulk and session.memory.account.repeats_harm:
+        session.tally.remark(
+            "Each share goes in a call of its own: when this account was tried, sharing again by the same activity "
+            "did not go well, so no good share of a failed call could be repeated"
+        )
     if not session.settings.bulk:
-        await Sender(session, session.ledger.to_do()).send()
+        several = session.share_batch.most > 1
+        await Sender(session, session.ledger.to_do(), {} if several else None).send()
         return
     with ending_early(session.stop):
         sender = Sender(session, session.ledger.to_do(), await find_owner_emails(session))
@@ -88,7 +99,7 @@ class Sender:
     """Brings rows on their way: each is posted, its owner looked at if it is the first of a kind, and shared.
 
     Without `owner_emails` they go one by one, by as many `workers` at once (None: as the session has). With them,
-    by user Id, shares go many to a call, and so do the activities of these users.
+    by user Id, shares go several to a call, and so do the activities of these users, if any.
     """
 
     def __init__(
@@ -110,7 +121,13 @@ class Sender:
         self._singles = not (self._owner_emails and session.memory.account.ignores_owner)
         self.has_no_way = False
         """No bulk call was taken, and single ones were not tried: in an earlier run they got no owner."""
-        self._queue = Queue(self._first_of_each(rows), self._can_go_together, linger=session.pacer.rate.period)
+        self._queue = Queue(
+            self._first_of_each(rows),
+            self._can_go_together,
+            self._is_suspect,
+            self._is_quicker_one_by_one,
+            linger=session.pacer.rate.period,
+        )
         session.stop.also(self._queue.close)
 
     async def send(self) -> None:
@@ -121,12 +138,17 @@ class Sender:
             return
         # As many as its limit: more could not be under way at once.
         together = session.bulk_pacer.rate.limit if self._owner_emails else 0
-        async with asyncio.TaskGroup() as group:
-            posters = group.create_task(in_parallel(session, self._post_together, together))
-            group.create_task(in_parallel(session, self._post_alone))
-            group.create_task(in_parallel(session, self._share))
-            if await self._queue.all_posted():
-                posters.cancel()  # one waits for a slot that nobody needs any more
+        session.polls.take_back, session.tally.repeats.waiting = self._queue.share_again, self._queue.to_share_again
+        try:
+            async with asyncio.TaskGroup() as group:
+                posters = group.create_task(in_parallel(session, self._post_together, together))
+                group.create_task(in_parallel(session, self._post_alone))
+                group.create_task(in_parallel(session, self._share))
+                if await self._queue.all_posted():
+                    posters.cancel()  # one waits for a slot that nobody needs any more
+        finally:
+            session.polls.take_back, session.tally.repeats.waiting = None, tuple
+            session.health.returned += sum(self._queue.to_share_again())
 
     async def _first_of_each(self, rows: AsyncIterator[Row]) -> AsyncIterator[Row]:
         """The rows, in order; those of an activity type whose owners nobody has seen yet are brought on meanwhile.
@@ -350,11 +372,12 @@ class Sender:
                 ]
                 markers = [None] * len(rows)
                 dispatch = Dispatch(rows, Stage.SHARE, share_leads(*items), read_request_id, markers)
-                outcome = await write(session, dispatch)
+                with session.tally.repeats.sends(len(rows)):
+                    outcome = await write(session, dispatch)
             if isinstance(outcome, Done):
                 session.share_batch.accepted(len(rows))
                 if session.settings.follow_up:
-                    session.polls.add(outcome.id)
+                    session.polls.add(outcome.id, users=[asked(row).user_id for row in rows])
             if not isinstance(outcome, Refused) or len(rows) == 1:
                 return isinstance(outcome, Done)
             size = (len(rows) + 1) // 2
@@ -362,6 +385,16 @@ class Sender:
         if all_accepted and outcome is not None:
             session.share_batch.refused(len(rows), size)
         return all_accepted
+
+    def _is_suspect(self, row: Row) -> bool:
+        """Whether it would spoil a call for others: every share of its user fails."""
+        return self._session.failing.includes(asked(row).user_id)
+
+    def _is_quicker_one_by_one(self, failed: int) -> bool:
+        """Whether so many calls that failed are sooner over row by row, where slots are idle: in fewer rounds."""
+        session = self._session
+        saved = failed * SAVED_CALLS / session.pacer.rate.per_second
+        return session.settings.daily_limit is None and saved < session.tally.took
 
     # ---------------------------------------------------------------------------------------- not at all
 
@@ -399,12 +432,29 @@ class Queue:
 
     Whoever takes rows to post gives each back, by `settle` or `put_back`. A share call waits for more rows
     while some are being posted, but no longer than `linger` seconds.
+
+    Rows whose request failed with those of others come back, and are shared again in parts; row by row where that
+    `is_quicker` and nothing else is left to be sent. One that `is_suspect` is shared by itself.
     """
 
-    def __init__(self, rows: AsyncIterator[Row], in_bulk: Callable[[Row], bool], linger: float) -> None:
+    def __init__(
+        self,
+        rows: AsyncIterator[Row],
+        in_bulk: Callable[[Row], bool],
+        is_suspect: Callable[[Row], bool],
+        is_quicker: Callable[[int], bool],
+        linger: float,
+    ) -> None:
         self._rows = rows
         self._in_bulk = in_bulk
+        self._is_suspect = is_suspect
+        self._is_quicker = is_quicker
         self._linger = linger
+        self._failed_earlier: dict[str, list[Row]] = {}
+        self._came_back: set[int] = set()
+        self._again: deque[list[Row]] = deque()
+        self._parts: deque[list[Row]] = deque()
+        self._failed_last = 0  # since nothing else is left to be sent
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self._together: deque[Row] = deque()
@@ -463,17 +513,34 @@ class Queue:
         while not self._closed:
             if self._doubtful:
                 return self._take(self._doubtful, 1)
+            if self._again or self._parts:
+                return self._take_part()
             now, patience = asyncio.get_running_loop().time(), None
             if self._posted:
                 is_full = len(self._posted) >= most or self._is_all_posted
                 patience = 0.0 if is_full else self._first_posted_at + self._linger - now
                 if patience <= 0:
                     self._first_posted_at = now
-                    return self._take(self._posted, most)
+                    rows = self._take(self._posted, most)
+                    self._doubtful.extend(filter(self._is_suspect, rows))
+                    if rows := [row for row in rows if not self._is_suspect(row)]:
+                        return rows
+                    continue
             elif self._is_all_posted:
                 break
             await self._change(patience)
         return []
+
+    def share_again(self, rows: Sequence[Row]) -> None:
+        """Rows that were shared in one call, and could not be processed."""
+        self._came_back.update(row.id for row in rows)
+        self._again.append([*rows])
+        self._failed_last += self._is_all_posted and not self._posted
+        self._changed.set()
+
+    def to_share_again(self) -> Sequence[int]:
+        """The calls in which rows wait to be shared again: of how many each is."""
+        return [len(rows) for rows in (*self._again, *self._parts, *self._failed_earlier.values())]
 
     async def all_posted(self) -> bool:
         """Wait until no row is left to post, nor out to be posted; False if the work is to end before."""
@@ -515,13 +582,17 @@ class Queue:
         """Read on until so many wait to be posted, in either way; but not while many wait for their share."""
         async with self._turn:
             while not self._closed:
-                if len(self._posted) + len(self._doubtful) >= MOST_WAITING:
+                if len(self._posted) + len(self._doubtful) + sum(self.to_share_again()) >= MOST_WAITING:
+                    self._gather_failed()
                     await self._change()
                 elif self._all_read or len(self._together) >= together or len(self._alone) >= alone:
                     return
                 elif (row := await anext(self._rows, None)) is None:
                     self._all_read = True
+                    self._gather_failed()
                     self._changed.set()
+                elif row.id in self._came_back:  # and is on its way again
+                    continue
                 elif row.state is State.POSTED:
                     self._put_posted(row)
                 else:
@@ -530,8 +601,34 @@ class Queue:
     def _put_posted(self, row: Row) -> None:
         if not self._posted:
             self._first_posted_at = asyncio.get_running_loop().time()
-        (self._doubtful if needs_own_call(row) else self._posted).append(row)
+        if row.cause is Cause.NOT_PROCESSED and row.request_id is not None:
+            self._failed_earlier.setdefault(row.request_id, []).append(row)
+        else:
+            (self._doubtful if needs_own_call(row) else self._posted).append(row)
         self._changed.set()
+
+    def _gather_failed(self) -> None:
+        """Of a request that failed in an earlier run the rows came one by one: by now all are likely to be here."""
+        for rows in self._failed_earlier.values():
+            self.share_again(rows)
+        self._failed_earlier.clear()
+
+    def _take_part(self) -> list[Row]:
+        """Some of the rows that came back together. Those that are suspect explain why, so the others stay so."""
+        if not self._parts:
+            rows = self._again.popleft()
+            suspects = [row for row in rows if self._is_suspect(row)]
+            others = [row for row in rows if row not in suspects]
+            is_last = self._is_all_posted and not self._posted
+            size = math.ceil(len(others) / FEW_TOGETHER)
+            if suspects:
+                size = len(others)
+            elif is_last and self._is_quicker(self._failed_last):
+                size = 1
+            self._parts.extend([row] for row in suspects)
+            self._parts.extend(others[at : at + size] for at in range(0, len(others), size or 1))
+        self._changed.set()
+        return self._parts.popleft()
 
     def _take(self, tray: deque[Row], most: int) -> list[Row]:
         if self._closed or not tray:  # who finds nothing must not wake others who find nothing

@@ -34,12 +34,11 @@ from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Refused, Throttled
 from batch_share.leadsquared.wire_log import CallLog, WireLog
-from batch_share.ledger.states import INTENTS, State
+from batch_share.ledger.states import INTENTS, ON_ITS_WAY, State, rows_in
 from batch_share.sending.calls import ask_once
-from batch_share.sending.guards import FailureGuard, Health
+from batch_share.sending.guards import FailingUsers, FailureGuard, Health
 from batch_share.sending.onlookers import (
     LONG_WAIT,
-    MOST_SHARES,
     STARTING,
     AskingAgain,
     Held,
@@ -47,6 +46,7 @@ from batch_share.sending.onlookers import (
     Pace,
     Progress,
     Tally,
+    shares_in_call,
 )
 from batch_share.settings import DEFAULT_BULK_RATE, DEFAULT_RATE, proxy_for
 
@@ -171,10 +171,10 @@ class ShareBatch:
     No page says how many go in one, so an account's refusals teach it.
     """
 
-    def __init__(self, setting: int | None, memory: AccountMemory) -> None:
+    def __init__(self, settings: Settings, memory: AccountMemory) -> None:
         self._memory = memory
         self._accepted = 1
-        self.most = setting or memory.account.share_batch or MOST_SHARES
+        self.most = shares_in_call(settings, memory.account, bulk=settings.bulk)
 
     def accepted(self, size: int) -> None:
         """A call of this size was accepted."""
@@ -264,11 +264,14 @@ class Connection:
         at_least, awaited, held = None, None, None
         if tally.people < tally.all_people:  # if the others take as many calls as those that were looked up
             if tally.people and tally.looks_from is not None:
-                calls = (tally.calls - tally.looks_from) / tally.people * (tally.all_people - tally.people)
-                at_least = calls / self.pacer.rate.per_second
+                looks = (tally.calls - tally.looks_from) / tally.people * (tally.all_people - tally.people)
+                at_least = looks / self.pacer.rate.per_second
         elif not (self.stop.asked or tally.outage or self.pacer.hold or is_idle):
             due = states | {State.PENDING: states.get(State.PENDING, 0) - tally.waiting}
-            at_least = self.pace.cost(due).calls / self.pacer.rate.per_second or None
+            calls: float = self.pace.cost(due).calls
+            if calls:
+                calls += tally.repeats.calls(rows_in(states, ON_ITS_WAY), self.share_batch.most)
+                at_least = calls / self.pacer.rate.per_second + tally.took
         if (found := tally.awaited) is not None:
             again = _at(found.again) if found.again is not None else None
             awaited = AskingAgain(again, _at(found.until), found.requests)
@@ -300,9 +303,8 @@ class Connection:
     @property
     def pace(self) -> Pace:
         """What the work's cost is reckoned by."""
-        if not self.settings.bulk:
-            return Pace(self.pacer.rate, self.settings.follow_up)
-        return Pace(self.pacer.rate, self.settings.follow_up, self.bulk_pacer.rate, self.share_batch.most)
+        bulk_rate = self.bulk_pacer.rate if self.settings.bulk else None
+        return Pace(self.pacer.rate, self.settings.follow_up, bulk_rate, self.share_batch.most)
 
 
 class Missing(NamedTuple):
@@ -318,9 +320,9 @@ class Session(Connection):
 
     `verified` are the activity types whose owner was checked, each with the form that it was posted in, and the one
     user for whom ("": for all).
-    `given` are the rows for which each Id was given lately, by step: no two calls have one. `listed` are the
-    account's users, once they were asked for; `not_there` are requests whose status was answered 404. `missing` is
-    what the ledger does not know of its job.
+    `given` are the rows for which each Id was given lately, by step: no two calls have one. `failing` are the users
+    with whom nothing can be shared. `listed` are the account's users, once they were asked for; `not_there` are
+    requests whose status was answered 404. `missing` is what the ledger does not know of its job.
     """
 
     ledger: Ledger
@@ -328,6 +330,7 @@ class Session(Connection):
     guard: FailureGuard = field(default_factory=FailureGuard)
     verified: dict[tuple[int, Form], str] = field(default_factory=dict)
     given: dict[tuple[Stage, str], frozenset[int]] = field(default_factory=dict)
+    failing: FailingUsers = field(default_factory=FailingUsers)
     listed: list[FoundUser] = field(default_factory=list)
     not_there: set[str] = field(default_factory=set)
     missing: Missing | None = None
@@ -420,7 +423,7 @@ async def open_connection(
                     tally=course.tally,
                     memory=memory,
                     bulk_pacer=bulk_pacer,
-                    share_batch=ShareBatch(settings.share_batch, memory),
+                    share_batch=ShareBatch(settings, memory),
                     apis=Apis(gone={path: Refused(said) for path, said in (tried(settings) or {}).items()}),
                     health=Health(),
                     key_user=None,
@@ -480,7 +483,7 @@ async def _identified(connection: Connection, key: str, course: Course, turns: E
     rate, bulk_rate = rates(settings, memory.account)
     connection.pacer.resume(rate)
     connection.bulk_pacer.resume(bulk_rate)
-    share_batch = ShareBatch(settings.share_batch, memory)
+    share_batch = ShareBatch(settings, memory)
     return replace(connection, turn=only, share_batch=share_batch, key_user=user)
 
 

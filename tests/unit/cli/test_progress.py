@@ -36,10 +36,13 @@ NO_CONNECTION = Outage("no connection: Connection refused", 2, 7)
 
 def connected(phase: str = "sharing", *, bulk: bool = False, **states: int) -> Connection:
     """Work in this phase with rows in these states, which has made no call."""
-    settings = Settings.model_construct(follow_up=True, bulk=bulk, workers=None, daily_limit=None)
+    batch = 10 if bulk else None
+    settings = Settings.model_construct(
+        follow_up=True, bulk=bulk, workers=None, daily_limit=None, share_batch=batch
+    )
     pacer = Pacer(Rate(25, 5.0))
-    bulk_pacer, sizes = Pacer(Rate(1, 5.0)), ShareBatch(10, cast("Any", None))
     memory = SimpleNamespace(account=Account())
+    bulk_pacer, sizes = Pacer(Rate(1, 5.0)), ShareBatch(settings, cast("Any", memory))
     made = cast("Any", Connection)(
         settings, None, None, pacer, Stop(), Tally(phase), memory, bulk_pacer, sizes, None, Health(), None, set()
     )

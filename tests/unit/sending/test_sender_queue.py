@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,12 +12,13 @@ import pytest
 from ledgers import instruction
 from virtual_time import run_virtually
 
-from batch_share.ledger.records import Row
+from batch_share.common import Cause
+from batch_share.ledger.records import Row, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sending.sender import MOST_WAITING, Queue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 
 T = TypeVar("T")
 LINGER = 5.0
@@ -49,9 +52,16 @@ def is_odd(each: Row) -> bool:
     return each.id % 2 == 1 and each.stage is None
 
 
-def trays(rows: Iterable[Row], in_bulk: Callable[[Row], bool] = is_odd) -> Queue:
-    """Queue over these rows."""
-    return Queue(aiter(Rows(rows)), in_bulk, LINGER)
+def trays(
+    rows: Iterable[Row] | AsyncIterator[Row],
+    in_bulk: Callable[[Row], bool] = is_odd,
+    *,
+    suspects: Collection[int] = (),
+    few: int = 0,
+) -> Queue:
+    """Queue over these rows: the `suspects` are shared by themselves, and those of at most `few` failed calls."""
+    each = aiter(Rows(rows)) if isinstance(rows, Iterable) else rows
+    return Queue(each, in_bulk, lambda row: row.id in suspects, lambda failed: failed <= few, LINGER)
 
 
 def ids(rows: Iterable[Row]) -> list[int]:
@@ -149,7 +159,7 @@ def test_what_may_not_go_together_any_more_goes_by_itself() -> None:
 def test_whoever_brings_rows_to_their_end_gets_each_as_it_is_read() -> None:
     async def job() -> list[Row | None]:
         rows = Rows([row(1), row(2), row(3, State.POSTED), row(5, State.POSTED, Stage.SHARE)])
-        them = Queue(aiter(rows), is_odd, LINGER)
+        them = trays(aiter(rows))
         first = await them.next()
         assert (first, rows.read) == (row(1), 1)
         return [await them.next() for _ in range(4)]
@@ -268,7 +278,7 @@ def test_closing_wakes_everybody_and_hands_out_nothing_more() -> None:
 def test_nothing_more_is_read_or_posted_while_many_wait_for_their_share(stage: Stage | None) -> None:
     async def job() -> None:
         rows = Rows([*(row(at, State.POSTED, stage) for at in range(1000)), row(1001), row(1002)])
-        them = Queue(aiter(rows), is_odd, LINGER)
+        them = trays(aiter(rows))
         together, alone = await soon(them.to_post(25)), await soon(them.to_post_alone(lambda: True))
         assert rows.read == MOST_WAITING
         shared = 0
@@ -286,7 +296,7 @@ def test_nothing_more_is_read_or_posted_while_many_wait_for_their_share(stage: S
 def test_few_rows_that_go_by_themselves_are_read_while_those_that_go_together_are_looked_for() -> None:
     async def job() -> list[int]:
         rows = Rows([*(row(at) for at in range(0, 2000, 2)), row(2001)])
-        them = Queue(aiter(rows), is_odd, LINGER)
+        them = trays(aiter(rows))
         poster = await soon(them.has_rows_to_go_together(25))
         assert not poster.done()
         for _ in range(1000):
@@ -319,7 +329,7 @@ def test_whoever_is_reading_when_the_work_is_to_end_and_who_waits_for_that_ends_
             for number in range(100):
                 yield row(number)
 
-        them = Queue(slowly(), is_odd, LINGER)
+        them = trays(slowly())
         waiting: list[asyncio.Task[Any]] = [await soon(them.to_post_alone(lambda: True)) for _ in range(3)]
         waiting += [await soon(them.to_post(25)), await soon(them.to_share(25)), await soon(them.all_posted())]
         them.close()
@@ -327,3 +337,107 @@ def test_whoever_is_reading_when_the_work_is_to_end_and_who_waits_for_that_ends_
         return [await each for each in waiting]
 
     assert virtually(job) == [None, None, None, [], [], False]
+
+
+# ------------------------------------------------------------------------------------------ shared again
+
+
+def standing(numbers: Iterable[int], request: str | None = None) -> list[Row]:
+    """Rows whose activities stand; those of a `request` were shared, and could not be processed."""
+    why = Why(Cause.NOT_PROCESSED, {"said": ""}) if request else None
+    stage = Stage.SHARE if request else None
+    rows = (row(number, State.POSTED, stage) for number in numbers)
+    return [replace(each, why=why, request_id=request, doubtful=request is not None) for each in rows]
+
+
+async def calls(them: Queue, most: int = 25) -> list[list[int]]:
+    """What is shared from now on, call by call."""
+    made = []
+    while rows := await them.to_share(most):
+        made.append(ids(rows))
+    return made
+
+
+def fifths_of(numbers: Sequence[int]) -> list[list[int]]:
+    """In five calls."""
+    size = math.ceil(len(numbers) / 5)
+    return [[*numbers[at : at + size]] for at in range(0, len(numbers), size)]
+
+
+@pytest.mark.parametrize("size", [2, 4, 5, 6, 23, 25])
+def test_a_call_that_could_not_be_processed_is_shared_again_in_fifths_and_these_row_by_row(size: int) -> None:
+    async def job() -> list[list[int]]:
+        them = trays([])
+        assert await them.to_post(25) == []
+        them.share_again(standing(range(size), "R"))
+        return await calls(them)
+
+    assert virtually(job) == fifths_of(range(size))
+    if size <= 5:
+        assert all(len(call) == 1 for call in fifths_of(range(size)))
+
+
+def test_one_that_failed_is_shared_again_before_others_are_shared() -> None:
+    async def job() -> list[list[int]]:
+        them = trays(standing(range(100, 110)))
+        assert await them.to_post(25) == []
+        them.share_again(standing(range(3), "R"))
+        return await calls(them)
+
+    assert virtually(job) == [[0], [1], [2], [*range(100, 110)]]
+
+
+@pytest.mark.parametrize(("few", "to_come", "size"), [(1, 0, 1), (0, 0, 5), (1, 30, 5)])
+def test_few_calls_that_failed_go_row_by_row_at_once_where_nothing_else_is_to_be_sent(
+    few: int, to_come: int, size: int
+) -> None:
+    async def job() -> list[int]:
+        them = trays([*standing(range(100, 100 + to_come)), *map(row, range(200, 200 + to_come))], few=few)
+        assert len(await them.to_post(25)) == min(25, to_come // 2)
+        them.share_again(standing(range(25), "R"))
+        return ids(await them.to_share(25))
+
+    assert virtually(job) == [*range(size)]
+
+
+def test_whoever_fails_always_is_shared_alone_and_the_rest_of_the_call_goes_whole() -> None:
+    async def job() -> list[list[int]]:
+        them = trays(standing(range(100, 106)), suspects={3, 9, 104})
+        assert await them.to_post(25) == []
+        them.share_again(standing(range(25), "R"))
+        return await calls(them)
+
+    rest = [number for number in range(25) if number not in {3, 9}]
+    assert virtually(job) == [[3], [9], rest, [100, 101, 102, 103, 105], [104]]
+
+
+def test_requests_that_failed_in_an_earlier_run_are_shared_again_in_fifths_too() -> None:
+    async def job() -> list[list[int]]:
+        ones, others = standing(range(0, 50, 2), "R"), standing(range(1, 20, 2), "S")
+        them = trays(sorted([*ones, *others], key=lambda each: each.id))
+        assert await them.to_post(25) == []
+        return await calls(them)
+
+    assert virtually(job) == [*fifths_of(range(0, 50, 2)), *fifths_of(range(1, 20, 2))]
+
+
+def test_more_than_may_wait_of_them_do_not_keep_the_rows_behind_from_being_read() -> None:
+    async def job() -> tuple[int, list[int]]:
+        failed = [each for at in range(8) for each in standing(range(25 * at, 25 * at + 25), f"R{at}")]
+        them = trays([*failed, row(1001)])
+        reading = await soon(them.to_post(25))
+        made = [await them.to_share(25) for _ in range(40)]
+        return len({each.id for rows in made for each in rows}), ids(await reading)
+
+    assert virtually(job) == (200, [1001])
+
+
+def test_a_row_that_came_back_before_it_was_read_is_shared_again_but_once() -> None:
+    async def job() -> list[list[int]]:
+        them = trays([*standing([1, 2], "R"), *standing([3])])
+        them.share_again(standing([1, 2], "R"))
+        assert them.to_share_again() == [2]
+        assert await them.to_post(25) == []
+        return await calls(them)
+
+    assert virtually(job) == [[1], [2], [3]]

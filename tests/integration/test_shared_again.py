@@ -1,0 +1,242 @@
+"""Calls of many shares that can't be processed: what is shared again, in which calls, and with whom no more.
+
+In virtual time at the real limit, so that what a sheet takes is the same in every run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from invariants import check_never_twice
+from trial import BULK, SHARE, Onlooker, options, sheet_rows
+from virtual_time import run_virtually
+from virtual_trial import in_virtual_time
+
+from batch_share.common import Rate
+from batch_share.sandbox import World
+from batch_share.sandbox.faults import Particulars, strike
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from trial import Step, Trial, Wrapper
+
+    from batch_share.sandbox.wire import Reply, SandboxCall
+    from batch_share.sending.session import Connection
+
+RATE = Rate(25, 5.0)
+MINUTE = 60.0
+
+
+class Bulk:
+    """Runs in bulk over as many rows, at the real limit; the shares of some leads can't be processed."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder, self._monkeypatch = folder, monkeypatch
+        self.seconds = 0.0
+
+    def start(
+        self, rows: int, bad: Callable[[int], bool], *faults: Wrapper, processing: float = 1.0, **changes: Any
+    ) -> Trial:
+        """A trial; which rows are bad is told by their place in the sheet."""
+        leads = World(seed=1, leads=rows).leads
+        self.bad = {lead.number for at, lead in enumerate(leads) if bad(at)}
+        reported = options(
+            leads=rows, rate=RATE, bulk_rate=Rate(10, 5.0), latency=0.15, jitter=0.4, processing=processing,
+            fail_leads=frozenset(self.bad),
+        )  # fmt: skip
+        pace: dict[str, Any] = {"rate": RATE, "bulk_rate": Rate(10, 5.0), "workers": None, "grace": 60.0}
+        return in_virtual_time(
+            self._folder, self._monkeypatch, reported, *faults, rows=rows,
+            **{"bulk": True, "wait": 600.0} | pace | changes,
+        )  # fmt: skip
+
+    def run(self, it: Trial, rows: int) -> None:
+        """A run to its end: every good row is shared, every bad one failed, no activity was posted twice."""
+
+        async def timed() -> float:
+            began = it.sandbox.clock.time()
+            ending = await it.run()
+            took = it.sandbox.clock.time() - began
+            assert ending.error is None
+            self.check(it, rows)
+            return took
+
+        self.seconds = run_virtually(timed())
+
+    def check(self, it: Trial, rows: int) -> None:
+        """That it is all done."""
+        check_never_twice(it)
+        states = Counter(state for (state,) in it.rows("state"))
+        assert states == Counter({"shared": rows - len(self.bad), "failed": len(self.bad)})
+        failed = it.query("SELECT lead_number FROM rows WHERE state = 'failed'")
+        assert {int(number) for (number,) in failed} == self.bad
+        assert len(it.sandbox.account.activities) == rows
+
+    @staticmethod
+    def calls(it: Trial, endpoint: str = "") -> list[dict[str, Any]]:
+        """Those that the sandbox saw."""
+        return [each for each in it.sandbox.journal.since(0) if endpoint in ("", each["endpoint"])]
+
+
+@pytest.fixture
+def bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bulk:
+    """Makes trials, and runs them."""
+    return Bulk(tmp_path, monkeypatch)
+
+
+def times_shared(it: Trial) -> Counter[str]:
+    """How often each lead was shared."""
+    return Counter(lead for call in it.sent(SHARE) for lead in call["lead"].split(","))
+
+
+@pytest.mark.parametrize(
+    ("bad", "processing", "calls_a_row", "rows_a_minute"),
+    [(0.0, 1.0, 0.16, 1_900), (1 / 97, 1.0, 0.38, 800), (0.05, 1.0, 0.9, 300), (1 / 97, 10.0, 0.4, 600)],
+)
+def test_a_few_bad_rows_cost_few_calls(
+    bulk: Bulk, bad: float, processing: float, calls_a_row: float, rows_a_minute: float
+) -> None:
+    rows, every = 1000, round(1 / bad) if bad else 0
+    it = bulk.start(rows, lambda at: bool(every) and at % every == every // 2, processing=processing)
+    bulk.run(it, rows)
+    assert len(bulk.calls(it)) <= calls_a_row * rows
+    assert rows * MINUTE / bulk.seconds >= rows_a_minute
+    assert max(times_shared(it).values()) <= 3, "a row was shared again more than twice"
+    assert it.sandbox.limits.refusals == 0
+
+
+def test_a_failed_call_is_shared_again_while_others_are_posted_and_processed(bulk: Bulk) -> None:
+    it = bulk.start(1500, lambda at: at == 30)
+    bulk.run(it, 1500)
+    ours = [call["n"] for call in it.sent(SHARE) if str(min(bulk.bad)) in call["lead"]]
+    assert len(ours) == 3
+    assert ours[-1] < it.sent(BULK)[-1]["n"]
+
+
+def test_with_a_user_of_whom_every_share_fails_nobody_elses_is_shared_again_for_long(bulk: Bulk) -> None:
+    it = bulk.start(1000, lambda at: at % 5 == 2)
+    bulk.run(it, 1000)
+    good = {str(lead.number) for at, lead in enumerate(it.sandbox.world.leads) if at % 5 != 2}
+    again = sum(times - 1 for lead, times in times_shared(it).items() if lead in good)
+    assert again <= 400, "as many of 800 good rows as without: about all"
+    assert 1000 * MINUTE / bulk.seconds >= 350
+
+
+def test_where_failures_come_at_random_no_user_is_held_back(bulk: Bulk) -> None:
+    it = bulk.start(600, lambda at: at % 20 == at // 20 % 20)
+    bulk.run(it, 600)
+    late = [len(call["lead"].split(",")) for call in it.sent(SHARE)]
+    assert sum(size for size in late if size > 5) >= 550, "rows went by themselves from the start"
+
+
+def test_few_rows_at_the_end_go_one_by_one_where_processing_takes_long(bulk: Bulk) -> None:
+    it = bulk.start(60, lambda at: at == 31, processing=20.0)
+    bulk.run(it, 60)
+    assert max(times_shared(it).values()) == 2
+
+
+def test_with_a_daily_limit_calls_are_saved_not_time(bulk: Bulk) -> None:
+    it = bulk.start(60, lambda at: at == 31, processing=20.0, daily_limit=10_000)
+    bulk.run(it, 60)
+    assert max(times_shared(it).values()) == 3
+
+
+@pytest.mark.parametrize(
+    ("rows", "every", "changes"), [(2000, 20, {}), (2000, 97, {}), (150, 0, {"bulk": False}), (1000, 0, {})]
+)
+def test_the_time_left_is_true_within_a_third_repeats_included(
+    bulk: Bulk, rows: int, every: int, changes: dict[str, Any]
+) -> None:
+    bad = random.Random(5).sample(range(rows), rows // every if every else 0)
+    it = bulk.start(rows, set(bad).__contains__, **changes)
+    seen: list[tuple[float, float | None]] = []
+
+    async def timed() -> float:
+        now = it.sandbox.clock.time
+        began = now()
+
+        async def watch(connection: Connection) -> None:
+            while True:
+                await asyncio.sleep(1.0)
+                seen.append((now() - began, connection.progress().at_least))
+
+        watching: list[asyncio.Task[None]] = []
+        await it.run(Onlooker(lambda connection: watching.append(asyncio.create_task(watch(connection)))))
+        watching[0].cancel()
+        return now() - began
+
+    took = run_virtually(timed())
+    for part in (0.1, 0.25, 0.5, 0.75):
+        at, left = next(each for each in seen if each[0] >= part * took)
+        assert left == pytest.approx(took - at, rel=1 / 3), f"at {part} of the run"
+
+
+KINDS = ["reset", "applied-reset", "applied-no-id", "502", "400", "500-mx", "429"]
+
+
+class Strikes:
+    """Lets a fault hit the n-th share call."""
+
+    def __init__(self, kind: str, number: int) -> None:
+        self.kind, self.number, self.seen = kind, number, 0
+
+    async def __call__(self, step: Step, call: SandboxCall) -> Reply:
+        """A wrapper of the sandbox."""
+        self.seen += call.endpoint == SHARE
+        if call.endpoint == SHARE and self.seen == self.number:
+            return await strike(self.kind, Particulars(RATE, retry_after=0.5, away=0.1, drip=0.1), step, call)
+        return await step(call)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", [4, 6, 7, 9])
+def test_a_call_that_goes_wrong_while_rows_are_shared_again_changes_no_ending(
+    bulk: Bulk, kind: str, number: int
+) -> None:
+    it = bulk.start(60, lambda at: at in {12, 40}, Strikes(kind, number))
+    bulk.run(it, 60)
+
+
+def test_what_failed_together_before_a_stop_is_shared_again_in_fifths_by_the_next_run(bulk: Bulk) -> None:
+    it = bulk.start(300, lambda at: at % 50 == 20)
+
+    async def stopped_and_resumed() -> None:
+        await it.run(follow_up=False)
+        await it.follow_up()
+        returned = it.query("SELECT count(*) FROM rows WHERE state = 'posted'")[0][0]
+        assert returned > 50
+        before = len(it.sent(SHARE))
+        ending = await it.resume()
+        assert ending.error is None
+        sizes = [len(call["lead"].split(",")) for call in it.sent(SHARE)[before:]]
+        assert max(sizes) == 5
+        assert len(sizes) < returned
+        bulk.check(it, 300)
+
+    run_virtually(stopped_and_resumed())
+
+
+def test_one_by_one_several_are_shared_in_a_call_once_that_was_seen_to_work(bulk: Bulk) -> None:
+    it = bulk.start(120, lambda at: False)
+
+    async def in_bulk_and_one_by_one() -> None:
+        it.write(sheet_rows(60, it.sandbox.world))
+        assert (await it.run(bulk=False)).error is None
+        assert {len(call["lead"].split(",")) for call in it.sent(SHARE)} == {1}
+        it.write(sheet_rows(90, it.sandbox.world))
+        assert (await it.run()).error is None
+        before = len(it.sent(SHARE))
+        it.write(sheet_rows(120, it.sandbox.world))
+        assert (await it.run(bulk=False)).error is None
+        sizes = [len(call["lead"].split(",")) for call in it.sent(SHARE)[before:]]
+        assert sum(sizes) == 30
+        assert len(sizes) <= 5
+        bulk.check(it, 120)
+
+    run_virtually(in_bulk_and_one_by_one())
