@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer.main
+from json_reference import described
 from processes import sandbox_process
 from screens import reader
 
@@ -29,7 +30,12 @@ PAGES = {topic: README.parent / "batch_share" / "manual" / f"{topic}.md" for top
 
 def with_reference(text: str) -> str:
     """The text of README or a page, with the lists of today where it has any."""
-    for name, written in {"settings": _settings(), "reference": _reference(), "topics": _topics()}.items():
+    for name, written in {
+        "settings": _settings(),
+        "reference": _reference(),
+        "topics": _topics(),
+        "described": described(),
+    }.items():
         before, begin, rest = text.partition(f"<!-- {name}: begin -->\n")
         _, end, after = rest.partition(f"<!-- {name}: end -->")
         text = f"{before}{begin}{written}{end}{after}" if begin else text

@@ -171,13 +171,14 @@ PROGRAMS = [each for each in blocks("python") if "airflow" not in each]  # test_
         (PROGRAMS[0], ["5 rows: 5 shared 0 None\n"]),
         (PROGRAMS[1], ["Progress(phase=", "5 rows: 5 shared\n", "minimal.results.csv 0 None\n"]),
         (PROGRAMS[2], ["starting 0 None\n", "5 rows: 5 shared\n", "5 rows: 3 shared, 2 revoked\n"]),
+        (PROGRAMS[3], ["proved\n", "5 rows: 3 shared, 2 revoked\n"]),
     ],
-    ids=["README", "methods", "jobs"],
+    ids=["README", "methods", "jobs", "afterwards"],
 )
 def test_its_programs_run_as_they_stand(
     sandbox: SandboxProcess, tmp_path: Path, program: str, said: list[str]
 ) -> None:
-    assert len(PROGRAMS) == 3
+    assert len(PROGRAMS) == 4
     shutil.copytree(SAMPLES, tmp_path / "samples")
     env = {**shell_for(sandbox, tmp_path).env, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program]

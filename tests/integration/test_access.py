@@ -213,7 +213,7 @@ async def test_what_its_own_ledgers_know_is_told_once_and_what_was_revoked_is_no
         await it.run()
         await it.revoke(rows="2-4")
         found = await BatchShare(it.settings()).access(online=True)
-        assert [each.sheet_row for each in found.shares] == [*range(5, 14)]
+        assert sorted(each.sheet_row or 0 for each in found.shares) == [*range(5, 14)]
         assert all(each.ledger is not None for each in found.shares)
 
 

@@ -230,7 +230,7 @@ async def test_what_the_account_learnt_by_another_key_is_kept(tmp_path: Path) ->
         own.parent.mkdir()
         own.write_text(json.dumps({"closed": True, "rate": "2/1s", "share_batch": 3}))
         os.utime(own, (1, 1))  # so long ago that nothing is waited for
-        async with open_connection(first.settings(rate=None), Onlooker()) as connection:
+        async with open_connection(first.settings(rate=None, bulk=True), Onlooker()) as connection:
             assert connection.pacer.rate == Rate(2, 1)
             assert connection.share_batch.most == 3
             assert connection.turn.is_held
