@@ -47,7 +47,7 @@ def make_pictures(place: Path) -> None:
         failures = str(next(number for number, text in enumerate(pages, 1) if "LeadSquared Said" in text))
         part = ("-f", failures, "-singlefile", "-r", "96", "-y", "36", "-H", "260")
         call(to_picture, *part, "-png", "results.pdf", "results")
-        look = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=900,660")
+        look = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=900,378")
         call(browser, *look, "--screenshot=report.png", (folder / "report.html").as_uri())
         for picture in PICTURES:
             shutil.copy(folder / picture, place)
