@@ -120,7 +120,7 @@ def alike(screen: str) -> str:
         r"\d{1,2}:\d\d(:\d\d)?",
         r"\b[\d.]+ (ms|s|min|h|seconds?|minutes?|hours?)\b",
         r"\b\d+(\.\d+)+\b",  # versions, addresses
-        r"\b\d+/\d+s\b",
+        r"\b\d+/[\d.]+s\b",
         r":\d{4,5}\b",
         r"(?<=Run Id:)\s+\w{8}|(?<=[Rr]un )[a-z2-9]{8}\b|(?<=resume )[a-z2-9]{8}\b",
         r"/home/you/|/\S*/(?=samples/)",

@@ -67,6 +67,11 @@ if TYPE_CHECKING:
     from batch_share.sheet.reader import Sheet
 
 
+LONG_LOOK_UP: Final = 10.0
+"""Seconds that looking people up may take before it is told what comes, and what is wrong in the sheet already: who
+waits for less soon sees all of it together."""
+
+
 @dataclass(frozen=True, slots=True)
 class SheetJob:
     """A sheet to be run into a `ledger`; with `approved`, or a file of it, only if it is what that says.
@@ -375,7 +380,8 @@ def _foresee(
     leads = Counter(ref.field for ref in wanted)
     users = sum(leads.pop(each, 0) for each in USERS)
     least, most = calls_for(leads, users)
-    if most > rate.limit:
+    seconds = (most - rate.limit) / rate.per_second
+    if seconds >= LONG_LOOK_UP:
         outlook = Outlook(
             sheet=plan.record.name,
             rows=first.rows,
@@ -385,7 +391,7 @@ def _foresee(
             kept=directory.kept,
             least=least,
             most=most,
-            seconds=(most - rate.limit) / rate.per_second,
+            seconds=seconds,
         )
         watcher.foresee(outlook)
 

@@ -72,7 +72,11 @@ def test_one_that_is_kept_is_there_until_ctrl_c_for_every_command_that_it_names(
 def test_make_keeps_it_where_that_is_asked_for() -> None:
     said = {
         keep: subprocess.run(
-            ["make", "demo", *keep, "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True
+            ["make", "--no-print-directory", "demo", *keep, "--dry-run"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         for keep in ((), ("KEEP=1",))
     }

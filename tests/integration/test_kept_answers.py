@@ -181,7 +181,10 @@ async def test_a_purge_forgets_it(tmp_path: Path) -> None:
         assert (await plan(it)).directory.kept == 0
 
 
-async def test_mistakes_are_told_before_look_ups_that_take_a_while(tmp_path: Path) -> None:
+async def test_mistakes_are_told_before_look_ups_that_take_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "LONG_LOOK_UP", 0.01)
     async with trial(tmp_path) as it:
         rows = [*by_phone(it), *([phone, "Asha Rao"] for phone, _ in by_phone(it, slice(30, 33)))]
         write(it, ["Lead Phone", "User Email"], rows)

@@ -23,7 +23,7 @@ from batch_share.ledger.queries import Reasons
 from batch_share.ledger.records import Alike, Changes, Occasion, Row, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.wording import NOT_ASKED, Summary, spell_waiting
-from batch_share.sending.onlookers import Doubt, Pace, Preview, RevokedEarlier
+from batch_share.sending.onlookers import Doubt, Outlook, Pace, Preview, RevokedEarlier
 from batch_share.settings import Settings
 
 
@@ -293,6 +293,18 @@ def test_rows_with_the_same_mistake_are_told_once(capsys: pytest.CaptureFixture[
         "Row 90, User: blank",
         "Next: 16 rows failed or invalid: the results say why",
     ]
+
+
+def test_what_is_wrong_is_told_before_look_ups_that_take_long() -> None:
+    out, mistakes = io.StringIO(), alike([troubled(state=State.INVALID, why=until("soon"), sheet_row=5)])
+    outlook = Outlook("visits.csv", 30, 2, mistakes, people=32, kept=4, least=30, most=34, seconds=12.0)
+    Display(console=console(file=out)).foresee(outlook)
+    first, *others = out.getvalue().splitlines()
+    assert first == "visits.csv: 30 rows, 2 can't be sent:"
+    assert others[0].startswith("  Row 5")
+    assert others[-1] == "  Looking up 32 leads and users: 30 to 34 calls, at most 12 s."
+    Display(console=console(file=out), one_line=True).foresee(outlook)
+    assert len(out.getvalue().splitlines()) == len(others) + 1
 
 
 def test_what_leadsquared_refused_in_the_same_words_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
