@@ -21,7 +21,7 @@ from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.queries import ACCEPTED, Reasons
 from batch_share.ledger.reading import pages
 from batch_share.ledger.states import ARE_SHARED, INTENTS, PROCESSING, TO_DO, Stage, State
-from batch_share.planning.already_shared import choose_renewals, live_for, skip_reassigned, skip_shared
+from batch_share.planning.already_shared import choose_renewals, live_for, lost_jobs, skip_reassigned, skip_shared
 from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in
 from batch_share.planning.overview import Counts
 from batch_share.planning.plan import check_approval, named_zone
@@ -148,7 +148,7 @@ class Resume(Kind):
             changes=self.changes,
             notes=self.notes,
             cut_off=cut_off,
-            reported=[*reported, *self.reported],
+            reported=[*await lost_jobs(session), *reported, *self.reported],
             revoked_earlier=taken,
             activities=[(event, names.get(event, "")) for event in counts.events],
             to_share=await ledger.to_share(),

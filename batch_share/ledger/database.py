@@ -129,7 +129,8 @@ def explain(ledger: LedgerName | Path, error: SQLAlchemyError) -> LedgerError:
     """A database's error in one sentence, with what it means for the work."""
     problem = (str(getattr(error, "orig", None) or error).splitlines() or ["no reason given"])[0]
     if "not a database" in problem or "malformed" in problem:
-        return LedgerError(ledger, f"this file is no ledger, or a damaged one ({problem})")
+        cure = "if it is one, put a copy of it in its place and `resume` that with --recover, which repeats nothing"
+        return LedgerError(ledger, f"this file is no ledger, or a damaged one ({problem}): {cure}")
     if "unable to open" in problem:
         return LedgerError(ledger, f"it can't be opened ({problem})")
     return LedgerError(

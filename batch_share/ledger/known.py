@@ -304,6 +304,13 @@ class History:
                 return known, last
         return None
 
+    def lost(self, host: str) -> list[tuple[KnownLedger, KnownRun]]:
+        """The ledgers that are gone, wherever they were, with their jobs unfinished; each with its last run."""
+        known = self._ledgers("host = :host ORDER BY id DESC", host=host)
+        there = {each.job for each in known if each.ledger.exists()}
+        left = (self.unfinished(each.ledger, host, "") for each in known if each.job not in there)
+        return [each for each in left if each is not None]
+
     def note_seen(self, ledger: KnownLedger, mark: str, stamp: str | None) -> None:
         """What a ledger tells is known, its live shares by this `mark`, as it was with this `stamp` of its file."""
         seen = "UPDATE ledgers SET mark = :mark, seen = :stamp WHERE id = :id"

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings
 
 _PAGE: Final = 500
+MOST_LOST_TOLD: Final = 3
 
 
 @dataclass(slots=True)
@@ -179,6 +180,11 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
         job, gone = facts.job, None
         if not began:
             gone = history.unfinished(ledger.name.resolved(), session.client.base_url, job)
+        if not began and gone is None and may_recover:  # the sheet may have been renamed or moved meanwhile
+            lost = history.lost(session.client.base_url)
+            if len(lost) > 1:
+                raise _are_gone(ledger.name, [last for _, last in lost])
+            gone = next(iter(lost), None)
         if gone is not None:
             known, last = gone
             if not may_recover:
@@ -195,6 +201,23 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
         history.take_aside(job)
         return Missing(calls, since)
     return None
+
+
+async def lost_jobs(session: Session) -> list[str]:
+    """What a person must know before a new ledger is begun: jobs that may have sent its rows, whose ledger is gone.
+
+    Whether they did is not known: the list of ledgers has no rows but those that were shared.
+    """
+    if session.missing is not None or len(await session.ledger.runs()) > 1:
+        return []
+    with _index(session.settings.data_folder, session.tally.remark) as history:
+        lost = history.lost(session.client.base_url) if history else []
+    return [
+        f"The ledger of {last.sheet or last.ledger} is gone, and its job was not finished (run {last.id}). If this "
+        "is its sheet, renamed or moved, rows could be shared twice: run it with --recover, or put the ledger "
+        f"back. Else `batch-share runs --forget {last.id}` ends this warning."
+        for _, last in lost[:MOST_LOST_TOLD]
+    ]
 
 
 async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings: Settings) -> LedgerError | None:
@@ -261,6 +284,18 @@ def _is_gone(name: LedgerName, last: KnownRun) -> LedgerError:
         f"`batch-share runs --forget {last.id}`",
         problem="The ledger of an unfinished job is gone.",
         hint="Put it back, or recover the job from LeadSquared.",
+    )
+
+
+def _are_gone(name: LedgerName, lost: Sequence[KnownRun]) -> LedgerError:
+    runs = ", ".join(f"{last.id} of {last.sheet or last.ledger}" for last in lost)
+    return LedgerError(
+        name,
+        f"the ledgers of several unfinished jobs are gone (runs {runs}), and which of them this sheet is to take "
+        "up is not known. Nothing was sent. Put the right one back, or give the others up, each with "
+        f"`batch-share runs --forget {lost[-1].id}`",
+        problem="The ledgers of several unfinished jobs are gone.",
+        hint="Put the right one back, or give the other jobs up.",
     )
 
 

@@ -26,6 +26,8 @@ from batch_share.sending.steps import markers_in
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batch_share.sending.onlookers import Preview
+
 
 # ----------------------------------------------------------------------------------------------- older copies
 
@@ -194,6 +196,40 @@ async def test_a_ledger_that_is_gone_and_was_done_with_is_begun_anew(tmp_path: P
         it.ledger.unlink()
         assert (await it.run()).summary.states == {State.SKIPPED: ROWS}
         check_shared_once(it)
+
+
+class Unwilling(Onlooker):
+    """Agrees to nothing."""
+
+    def agree(self, preview: Preview) -> bool:
+        """Keep it, and say no."""
+        return super().agree(preview) and False
+
+
+async def test_of_a_sheet_that_was_moved_and_its_ledger_lost_a_person_is_told_before_it_is_sent(
+    tmp_path: Path,
+) -> None:
+    async with stopped(tmp_path) as it:
+        it.ledger.unlink()
+        moved, onlooker = beside(it), Unwilling()
+        await moved.run(onlooker)
+        (run,) = [run for run in (await known_runs(it.settings(), 5, [])).runs if run.ledger == it.name]
+        (told,) = [each for each in onlooker.previews[0].reported if "is gone" in each]
+        assert "run it with --recover" in told
+        assert f"`batch-share runs --forget {run.id}`" in told
+        for file in moved.name.files():
+            file.unlink()
+        assert (await moved.run(recover=True)).summary.states == {State.SHARED: ROWS}
+        check_shared_once(moved)
+
+
+async def test_of_a_lost_job_that_nobody_will_finish_nothing_is_told(tmp_path: Path) -> None:
+    async with stopped(tmp_path) as it:
+        it.ledger.unlink()
+        await forget_job(it.settings(), (await known_runs(it.settings(), 5, [])).runs[0].id)
+        onlooker = Unwilling()
+        await beside(it).run(onlooker)
+        assert not [each for each in onlooker.previews[0].reported if "is gone" in each]
 
 
 async def test_a_job_that_was_given_up_stops_nothing(tmp_path: Path) -> None:
