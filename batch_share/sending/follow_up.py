@@ -248,7 +248,8 @@ async def _ask(session: Session, poll: Poll) -> bool:
         # Some are asked for late, since other calls are due: that is no time that a round takes.
         session.tally.took = min(loop_time() - poll.accepted_at, session.tally.took * 1.05 or math.inf)
     session.failing.note(poll.users, processed=result.state is State.SHARED)
-    session.tally.repeats.settle(len(poll.users), failed=result.state is State.POSTED)
+    if poll.users:  # else an earlier run made it
+        session.tally.repeats.settle(len(poll.users), failed=result.state is State.POSTED)
     if result.state is State.SHARED and len(poll.users) > 1:
         session.memory.keep(takes_arrays=True)
     if result.state is State.POSTED:  # they failed together

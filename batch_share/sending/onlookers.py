@@ -91,7 +91,6 @@ class Repeats:
     def sends(self, size: int) -> Iterator[None]:
         """A call of so many rows waits for its slot, and is made."""
         self.sending += size
-        self.under_way[size] += 1
         try:
             yield
         finally:

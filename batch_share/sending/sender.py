@@ -377,6 +377,7 @@ class Sender:
             if isinstance(outcome, Done):
                 session.share_batch.accepted(len(rows))
                 if session.settings.follow_up:
+                    session.tally.repeats.under_way[len(rows)] += 1
                     session.polls.add(outcome.id, users=[asked(row).user_id for row in rows])
             if not isinstance(outcome, Refused) or len(rows) == 1:
                 return isinstance(outcome, Done)
@@ -532,7 +533,9 @@ class Queue:
         return []
 
     def share_again(self, rows: Sequence[Row]) -> None:
-        """Rows that were shared in one call, and could not be processed."""
+        """Rows that were shared in one call, and could not be processed; none if the sheet has none any more."""
+        if not rows:
+            return
         self._came_back.update(row.id for row in rows)
         self._again.append([*rows])
         self._failed_last += self._is_all_posted and not self._posted

@@ -224,6 +224,26 @@ def test_what_failed_together_before_a_stop_is_shared_again_in_fifths_by_the_nex
     run_virtually(stopped_and_resumed())
 
 
+def test_rows_that_the_sheet_no_longer_has_are_not_shared_again(bulk: Bulk) -> None:
+    it = bulk.start(120, {12, 31, 50}.__contains__)
+
+    async def with_other_rows() -> None:
+        leads = sheet_rows(120, it.sandbox.world)
+        it.write(leads[:60])
+        await it.run(follow_up=False)
+        shares = len(it.sent(SHARE))
+        it.write(leads[59:])  # but one is new, and one of them is known
+        ending = await it.run()
+        assert ending.error is None
+        check_never_twice(it)
+        gone = {str(lead.number) for lead in it.sandbox.world.leads[:59]}
+        again = [lead for call in it.sent(SHARE)[shares:] for lead in call["lead"].split(",")]
+        assert not gone.intersection(again)
+        assert len(set(again)) in {60, 61}, "those that are new, and the one that is known if its request failed"
+
+    run_virtually(with_other_rows())
+
+
 def test_one_by_one_several_are_shared_in_a_call_once_that_was_seen_to_work(bulk: Bulk) -> None:
     it = bulk.start(120, lambda at: False)
 

@@ -432,6 +432,16 @@ def test_more_than_may_wait_of_them_do_not_keep_the_rows_behind_from_being_read(
     assert virtually(job) == (200, [1001])
 
 
+def test_of_a_request_of_which_nothing_more_is_to_be_sent_nothing_is_shared_again() -> None:
+    async def job() -> list[list[int]]:
+        them = trays([])
+        assert await them.to_post(25) == []
+        them.share_again([])
+        return await calls(them)
+
+    assert virtually(job) == []
+
+
 def test_a_row_that_came_back_before_it_was_read_is_shared_again_but_once() -> None:
     async def job() -> list[list[int]]:
         them = trays([*standing([1, 2], "R"), *standing([3])])
