@@ -45,6 +45,9 @@ _PIECE: Final = 4
 _PIECE_OF_WORDS: Final = 8
 """The same of a key of mere words, such as the sandbox's: it shares "acce" with "Access denied"."""
 
+_SHORT: Final = 8
+"""A key of fewer characters is none of LeadSquared's, and in any answer by chance: only a whole word is hidden."""
+
 _MADE_OF_WORDS: Final = re.compile(r"[a-z._-]*")
 
 
@@ -56,13 +59,14 @@ class Redactor:
     # redacted, so there a false alarm costs a word.
 
     def __init__(self, *keys: SecretStr) -> None:
-        self._whole: list[bytes] = []
+        self._whole: list[re.Pattern[bytes]] = []
         self._pieces: dict[int, set[str]] = {_PIECE: set(), _PIECE_OF_WORDS: set()}
         for key in filter(None, (each.get_secret_value() for each in keys)):
             # As it is, and as JSON, HTML, a URL and base64 write it.
             forms = {key, json.dumps(key)[1:-1], html.escape(key), quote(key, safe="")}
             forms.add(base64.b64encode(key.encode()).decode())
-            self._whole += [form.encode() for form in forms]
+            bounds = (rb"(?<!\w)", rb"(?!\w|\"\s*:)") if len(key) < _SHORT else (b"", b"")
+            self._whole += [re.compile(re.escape(form.encode()).join(bounds)) for form in forms]
             # And as base64 does in the middle of a longer text, without the characters it shares with that.
             for before, shared in ((0, 0), (1, 2), (2, 3)):
                 encoded = base64.b64encode(b"\0" * before + key.encode()).decode()
@@ -73,7 +77,7 @@ class Redactor:
     def without_keys(self, body: bytes) -> bytes:
         """The body of an answer without whole keys, as they are or escaped."""
         for form in self._whole:
-            body = body.replace(form, HIDDEN.encode())
+            body = form.sub(HIDDEN.encode(), body)
         return body
 
     def without_pieces(self, words: str) -> str:

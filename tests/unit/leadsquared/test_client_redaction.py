@@ -15,7 +15,16 @@ from pydantic import SecretStr
 
 from batch_share.common import Rate
 from batch_share.leadsquared.client import Redactor
-from batch_share.leadsquared.protocol import Answer, Lost, Refused, Throttled, judge, read_activity_id, read_status
+from batch_share.leadsquared.protocol import (
+    Answer,
+    Done,
+    Lost,
+    Refused,
+    Throttled,
+    judge,
+    read_activity_id,
+    read_status,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,6 +140,18 @@ def test_honest_words_stay_as_they_are_also_with_keys_made_of_words(redactor: Re
     assert redactor.without_pieces(honest) == honest
 
 
+@pytest.mark.parametrize("key", ["a", "I", "Id", "key", "Succ"])
+def test_a_key_too_short_for_one_leaves_answers_whole_and_is_hidden_as_a_word(key: str) -> None:
+    redactor = Redactor(SecretStr(key), SecretStr("b"))
+    body = b'{"Status": "Success", "Message": {"Id": "76a78d32-f5bd-4d9a-abf0-3e79b24f95dc"}}'
+    outcome = read_activity_id(Answer(200, {}, redactor.without_keys(body), redactor.without_pieces))
+    assert outcome == Done("76a78d32-f5bd-4d9a-abf0-3e79b24f95dc")
+    assert (
+        redactor.without_keys(f"The key '{key}' is not valid".encode()) != f"The key '{key}' is not valid".encode()
+    )
+    assert f"'{key}'".encode() not in redactor.without_keys(f"accessKey='{key}'".encode())
+
+
 def test_a_key_made_of_words_is_redacted_too_whole_or_cut() -> None:
     assert MADE_UP.without_pieces("keys sandbox-access-key and sandbox-se…") == "keys *** and ***…"
 
@@ -138,7 +159,7 @@ def test_a_key_made_of_words_is_redacted_too_whole_or_cut() -> None:
 def test_an_answer_shows_nothing_that_a_server_may_have_quoted() -> None:
     answer = Answer(200, {"x-echo": SECRET}, SECRET[:9].encode(), REAL.without_pieces)
     assert repr(answer) == "Answer(status=200)"
-    assert not pieces(repr(REAL))
+    assert not pieces(repr(REAL).partition(" at 0x")[0])  # where it is in memory may have a piece by chance
 
 
 @given(
