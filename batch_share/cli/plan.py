@@ -96,7 +96,7 @@ def _print(out: Console, seen: Overview, *, online: bool, files: Sequence[Path],
         why = "nothing can be sent as it is" if online else "--online does that"
         asked = f"Nothing was sent, and nobody was looked up ({why})."
     goes = bool(seen.to_send + seen.claiming and not seen.would_stop)
-    say_step(out, Step(f"{asked} To send it", then) if goes else Step(asked), head="")
+    say_step(out, Step(f"{asked} To send it", f"{then} {seen.mapping}".rstrip()) if goes else Step(asked), head="")
 
 
 def _print_sending(out: Console, seen: Overview) -> None:

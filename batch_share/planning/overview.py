@@ -502,6 +502,12 @@ class Overview(Counts):
         return self.live.decide(self.before.decide(self.plan.rows(self.before.job, self.directory)))
 
     @property
+    def mapping(self) -> str:
+        """The options that a run needs where a person has to say which column holds the user, else ""."""
+        sheet = self.plan.sheet
+        return doubt_of(sheet.columns, sheet.found)[1] if sheet.found.doubtful else ""
+
+    @property
     def is_asked(self) -> bool:
         """Whether LeadSquared was asked for those whom nobody knew."""
         return not isinstance(self.directory, Unasked)

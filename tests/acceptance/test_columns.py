@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -154,3 +155,14 @@ def test_a_column_that_holds_something_else_than_it_says_is_one_line(offline: Sh
         ).returncode
         == 0
     )
+
+
+def test_a_plan_ends_with_the_mapping_that_its_run_needs(shell: Shell, tmp_path: Path) -> None:
+    world = World()
+    rows = [f"{lead.number},{active_users(world)[0].email}" for lead in world.leads[:2]]
+    (tmp_path / "reps.csv").write_text("\n".join(["Lead Number,Sales Rep", *rows, ""]), encoding="utf-8")
+    planned = shell.run("plan", "reps.csv", "--event", "201", "--duration", "7d", "--online")
+    last = planned.stdout.splitlines()[-1]
+    assert '--map "Sales Rep=' in last
+    done = shell.run(*shlex.split(last)[1:], "--yes")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "All 2 rows are shared.")
