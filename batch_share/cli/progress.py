@@ -214,5 +214,6 @@ def _clock(moment: datetime, clock: str = "%H:%M") -> str:
 
 
 def _pace(progress: Progress) -> str:
-    pace = f"{progress.calls:,} calls, {progress.calls_per_second:.1f}/s of {progress.allowed_per_second or 0:g}/s"
+    allowed = progress.allowed_per_second or 0
+    pace = f"{plural(progress.calls, 'call')}, {progress.calls_per_second:.1f}/s of {allowed:g}/s"
     return f"{pace}, {plural(progress.refusals, 'refusal')}" if progress.refusals else pace

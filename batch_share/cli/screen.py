@@ -626,4 +626,4 @@ def why_skipped(rows: int, reasons: Sequence[Alike]) -> list[str]:
     """The reasons for which this many rows are skipped, the most frequent ones."""
     lines = [spell_alike(each) for each in reasons]
     more = rows - sum(each.rows for each in reasons)
-    return [*lines, f"… and {plural(more, 'more row')} in the results."] if reasons and more else lines
+    return [*lines, f"… and {plural(more, 'more row')} in the results."] if reasons and more > 0 else lines

@@ -617,7 +617,7 @@ class Queue:
         self._failed_earlier.clear()
 
     def _take_part(self) -> list[Row]:
-        """Some of the rows that came back together. Those that are suspect explain why, so the others stay so."""
+        """Some of the rows that came back together: suspect ones alone, which leaves the others without blame."""
         if not self._parts:
             rows = self._again.popleft()
             suspects = [row for row in rows if self._is_suspect(row)]

@@ -192,7 +192,7 @@ def test_a_while_after_the_last_call_no_time_is_reported(state: State, reported:
 
     before, after = run_virtually(said())
     assert str(before).endswith(" s left")
-    assert after == f"sharing: {state} 10 | 1 calls, 0.0/s of 5/s{reported}"
+    assert after == f"sharing: {state} 10 | 1 call, 0.0/s of 5/s{reported}"
 
 
 def test_a_long_wait_is_reported_at_once_and_once_and_with_one_line_nothing_else_is() -> None:

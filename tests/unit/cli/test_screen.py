@@ -14,7 +14,7 @@ from ledgers import because, sheet_record
 from rich.console import Console
 
 from batch_share.cli.entry import Asked
-from batch_share.cli.screen import Display, console, one_line
+from batch_share.cli.screen import Display, console, one_line, why_skipped
 from batch_share.common import Cause, Rate
 from batch_share.errors import BatchShareError, NotConfirmed, TooManyRevokes
 from batch_share.jobs.job import Ending
@@ -378,6 +378,10 @@ def test_why_rows_are_skipped_is_reported(capsys: pytest.CaptureFixture[str]) ->
         f"Skipped: Formerly row 2: {NOT_ASKED}; nothing was sent for it",
         "Skipped: … and 3 more rows in the results.",
     ]
+
+
+def test_of_reasons_that_were_counted_while_others_write_no_rows_less_than_none_are_left() -> None:
+    assert why_skipped(1, [skipped(6, because("the same as row 3"), 2)]) == ["Rows 6 and 7: the same as row 3"]
 
 
 def test_a_run_says_beforehand_why_rows_are_skipped() -> None:

@@ -134,6 +134,11 @@ def test_a_databases_error_is_reported_in_words_for_a_person(file: Path, words: 
     assert explain(file, SQLAlchemyError(words)).wrong.startswith(reported)
 
 
+def test_of_a_ledger_that_is_damaged_it_is_said_how_its_job_goes_on(file: Path) -> None:
+    said = explain(file, SQLAlchemyError("database disk image is malformed")).wrong
+    assert "put a copy of it in its place and `resume` that with --recover, which repeats nothing" in said
+
+
 # -------------------------------------------------------------------------------------------------- writing
 
 
