@@ -27,7 +27,7 @@ LINES, COLUMNS, REASONS = 15, 80, 3
 SHEET = "my leads.csv"
 OF_SHEET = ("--event", "201", "--duration", "7d")
 REASON = re.compile(r"(Formerly )?([Rr]ows? \d|[Aa]ll [\d,]+ rows)")
-PROGRESS = re.compile(r"^[a-z ]+: .*\d calls, \d.*\n", re.MULTILINE)
+PROGRESS = re.compile(r"^[a-z ]+: .*\d calls?, \d.*\n", re.MULTILINE)
 COMMAND = re.compile(r"\n  (batch-share .*)")
 
 
