@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
 from batch_share.common import parse_duration
-from batch_share.errors import BatchShareError, NotConfirmed, SettingsError, check_not_empty, is_blank
+from batch_share.errors import BatchShareError, LedgerLocked, NotConfirmed, SettingsError, check_not_empty, is_blank
 from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import Ending, do
@@ -27,7 +27,7 @@ from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
 from batch_share.jobs.verify import Verification, Verified
 from batch_share.jobs.watch import SETTLE, Inbox, SheetOutcome, Watch
-from batch_share.ledger.files import LedgerName, read_ledger
+from batch_share.ledger.files import LedgerName, locked, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
 from batch_share.planning.already_shared import (
@@ -507,6 +507,14 @@ class BatchShare:
 
         look = partial(who_has_access, settings, user, lead, minutes, self._watcher)
         return await self._ending(self._begin("access", None, look))
+
+    def in_use(self, ledger: LedgerLike) -> bool:
+        """Whether somebody, be it another process, works on a ledger just now. Raises LedgerError."""
+        try:
+            with locked(self.ledger_of(ledger)):
+                return False
+        except LedgerLocked:
+            return True
 
     def ledger_of(self, named: LedgerLike) -> LedgerName:
         """The ledger that is meant by its own name, by its sheet's, by the Id of a run, or by `last`.

@@ -465,6 +465,7 @@ class Settings(BaseSettings):
     canary: PositiveInt | None = Field(None, examples=[5])
     stop_after_failures: Annotated[int, Field(ge=0)] = 10  # no coincidence any more, and few to send again
     stop_at: Percent | None = Field(None, examples=["5%"])
+    two_people: bool = False
     notify: Notify | None = Field(None, examples=["told.jsonl"])
     proxy: ProxyUrl = Field(None, examples=["http://proxy.example.com:3128"])
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()

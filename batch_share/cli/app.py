@@ -14,13 +14,14 @@ from batch_share.cli.ledgers import access, purge, report, results, runs, status
 from batch_share.cli.manual import manual
 from batch_share.cli.practice import demo, sandbox
 from batch_share.cli.run import follow_up, plan, resume, retry, revoke, run, watch
+from batch_share.cli.serving import serve
 from batch_share.cli.setup import config, doctor, login, logout
 from batch_share.cli.verifying import verify
 from batch_share.errors import BatchShareError
 
 _SET_UP: Final = "Set up"
 _COMMANDS: Final = {
-    "Every day": (plan, run, watch, status, access, results, report),
+    "Every day": (plan, run, serve, watch, status, access, results, report),
     "When something went wrong": (resume, retry, revoke, follow_up),
     _SET_UP: (doctor, verify, login, logout),
     "Learn": (manual, demo, sandbox),

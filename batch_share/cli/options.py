@@ -68,6 +68,7 @@ SETTING_TEXTS: Final = {
     "canary": "Send this many rows first, and the rest only once all of them are shared.",
     "stop_after_failures": "Stop when this many rows in a row failed, at the same step; 0: never.",
     "stop_at": "Stop when this percentage of 50 or more rows sent has failed. If not set: never.",
+    "two_people": "On the page, who prepares a sheet can't approve it.",
     "notify": "Where to report how a run ended: the URL of a webhook, which is a secret, or a file.",
     "proxy": "The proxy that calls go through, or none. If not set: that of HTTPS_PROXY, if any.",
     "sheet": "Limits on sheets: megabytes, seconds and counts.",

@@ -1,0 +1,211 @@
+"""The work on one sheet or ledger, as the page has it done: looked at, planned, run, gone on with.
+
+Whoever looks at the page is nobody whom the work waits for: a browser may close, and the work goes on. What stands
+is in the ledger; lost with the process are only plans that nobody has approved, and they are made anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from batch_share import BatchShare, NotConfirmed, SheetMapping, SheetOptions
+from batch_share.common import plural
+from batch_share.errors import BatchShareError
+from batch_share.outputs import Named
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any, Literal
+
+    from batch_share import Ending, Job, LedgerName, Look, Overview, Preview, Progress, Settings, Summary
+    from batch_share.page.shelf import Kept
+
+EVERY: Final = 0.5
+"""Seconds between two looks at how far it is: twice a second is as live as anybody can read."""
+
+DEEDS: Final[dict[str, tuple[Literal["resume", "retry", "follow_up"], dict[str, Any]]]] = {
+    "resume": ("resume", {}),
+    "settle": ("resume", {"only_unknown": True}),
+    "retry": ("retry", {}),
+    "ask": ("follow_up", {}),
+}
+"""What a button of the results does: a kind of job, and what it is told."""
+
+
+class Desk:
+    """One sheet with its ledger: `kept` where it was dropped on the page, None for a ledger from elsewhere.
+
+    `settings` makes those that are in force with what is said besides.
+    """
+
+    def __init__(
+        self, called: str, name: str, ledger: LedgerName, kept: Kept | None, settings: Callable[..., Settings]
+    ) -> None:
+        self.id, self.name, self.ledger, self.kept = called, name, ledger, kept
+        self._settings = settings
+        self.error: BatchShareError | None = None
+        self.plan: Overview | None = None
+        self.ending: Ending | None = None
+        self._planning: asyncio.Task[None] | None = None
+        self._progress: Progress | None = None
+        self._library: BatchShare | None = None
+        self._job: Job[Ending] | None = None
+        self._ended: asyncio.Task[None] | None = None
+        self._one = asyncio.Lock()
+
+    @property
+    def state(self) -> Literal["columns", "plan", "run", "results"]:
+        """Which page shows how it stands."""
+        if self.is_running:
+            return "run"
+        if self.ledger.size():
+            return "results"
+        return "plan" if self._planning is not None else "columns"
+
+    @property
+    def is_planning(self) -> bool:
+        """Whether leads and users are just being looked up."""
+        return self._planning is not None and not self._planning.done()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a job of it goes on."""
+        return self._ended is not None and not self._ended.done()
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the job or the plan is."""
+        return self._job.progress if self._job is not None and self.is_running else self._progress
+
+    @property
+    def settings(self) -> Settings:
+        """Those in force, and what was said for this sheet. Raises SettingsError."""
+        return self._settings(**(self.kept.said if self.kept is not None else {}))
+
+    def options(self, settings: Settings) -> SheetOptions:
+        """How the sheet is read, by what was said of it. Raises SettingsError."""
+        kept = self._must_be_kept()
+        options = SheetOptions.of(settings, worksheet=kept.worksheet or None)
+        mapping = SheetMapping(kept.columns).over(options.read.mapping)
+        return replace(options, read=replace(options.read, mapping=mapping))
+
+    async def look(self) -> Look:
+        """The sheet as it is read. Raises SheetError, SettingsError."""
+        settings = self.settings
+        return await BatchShare(settings).look(self._must_be_kept().sheet, self.options(settings))
+
+    def forget_plan(self) -> None:
+        """Let the plan go, for something else is said of the sheet now."""
+        self.stop_planning()
+        self.plan = self.error = self._planning = None
+
+    def begin_plan(self) -> None:
+        """Look everybody up, unless that goes on already."""
+        if not self.is_planning and not self.is_running:
+            self.plan = self.error = self._progress = None
+            self._planning = asyncio.create_task(self._make_plan())
+
+    def stop_planning(self) -> None:
+        """Look nobody up any more."""
+        if self.is_planning and self._library is not None:
+            self._library.stop()
+
+    async def approve(self, by: str) -> None:
+        """Run what was planned, that or nothing. Raises BatchShareError where there is no plan to be approved."""
+        kept = self._must_be_kept()
+        async with self._one:
+            plan, self.plan = self.plan, None
+            if plan is None and (self.is_running or self.ledger.size()):
+                return  # a second click, or a second tab
+            if plan is None or plan.obstacles:
+                raise NotConfirmed("There is no plan that could be approved: plan again.")
+            promised, approval = plan.to_send + plan.earlier, plan.approval()
+            kept.approved, kept.approved_by = plan.to_send, by
+            await asyncio.to_thread(kept.note)
+            settings = plan.settings
+            library = BatchShare(settings, agree=lambda preview: _is_as_promised(preview, promised))
+            options = self.options(settings)
+            job = await library.start("run", kept.sheet, options, ledger=self.ledger, approved=approval)
+            self._follow(job)
+
+    async def do(self, deed: str) -> None:
+        """Do what a button says, unless something goes on already. Raises BatchShareError."""
+        async with self._one:
+            if not self.is_running:
+                kind, told = DEEDS[deed]
+                self._follow(await BatchShare(self.settings).start(kind, self.ledger, **told))
+
+    def stop(self) -> None:
+        """Make no more calls; what is under way is finished and noted."""
+        self.stop_planning()
+        if self._job is not None:
+            self._job.stop()
+
+    def cut(self) -> None:
+        """End it where it is; what became of calls under way is looked up by whoever goes on."""
+        if self._job is not None and self._job.progress.stopping:
+            self._job.cut()
+
+    async def over(self) -> None:
+        """Wait for its end."""
+        await asyncio.gather(*filter(None, (self._planning, self._ended)), return_exceptions=True)
+
+    async def changes(self) -> None:
+        """Wait until it may look otherwise: a moment, or its end."""
+        going = [task for task in (self._planning, self._ended) if task is not None and not task.done()]
+        await asyncio.wait(going or [asyncio.create_task(asyncio.sleep(EVERY))], timeout=EVERY)
+
+    async def summary(self) -> Summary:
+        """The totals of its ledger. Raises LedgerError."""
+        return await BatchShare(self.settings).status(self.ledger)
+
+    async def write_plan(self, target: Path) -> None:
+        """Write every row with its plan to a workbook. Raises BatchShareError."""
+        if self.plan is not None:
+            await self.plan.write(output=Named("output", target, self.settings.data_folder))
+
+    def _must_be_kept(self) -> Kept:
+        if self.kept is None:
+            raise BatchShareError("This run was not begun here, so its sheet can't be read anew.")
+        return self.kept
+
+    async def _make_plan(self) -> None:
+        def keep(progress: Progress) -> None:
+            self._progress = progress
+
+        try:
+            settings = self.settings
+            self._library = BatchShare(settings, on_progress=keep, every=EVERY)
+            kept = self._must_be_kept()
+            self.plan = await self._library.plan(
+                kept.sheet, self.options(settings), ledger=self.ledger, online=True
+            )
+        except BatchShareError as error:
+            self.error = error
+
+    def _follow(self, job: Job[Ending]) -> None:
+        self._job, self.ending, self.error = job, None, None
+        self._ended = asyncio.create_task(self._await(job))
+
+    async def _await(self, job: Job[Ending]) -> None:
+        try:
+            self.ending = await job
+            self.error = self.ending.error
+        except BatchShareError as error:
+            self.error = error
+        except asyncio.CancelledError:
+            await job.over()  # it was cut: the ledger has what was sent
+
+
+def _is_as_promised(preview: Preview, promised: int) -> bool:
+    """Whether the run does no more than the plan said. Raises NotConfirmed."""
+    changes = preview.changes_made + preview.waiting.rows
+    if changes > promised:
+        raise NotConfirmed(
+            f"The plan said {plural(promised, 'row')}, and by now it would be {changes:,}, so nothing was sent: "
+            "plan again."
+        )
+    return True

@@ -1,0 +1,574 @@
+"""What the page answers to a browser: each address with what it shows, each form with what it does.
+
+Every page can be reloaded and kept as a bookmark; what it shows is read anew each time. A form brings a number that
+is good once: whoever sends it again is led to what it did the first time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import tempfile
+import time
+from contextlib import suppress
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from aiohttp import BodyPartReader, web
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from batch_share import BatchShare, State, __version__
+from batch_share.common import plural
+from batch_share.errors import BatchShareError, SheetError
+from batch_share.logs import log
+from batch_share.outputs import private
+from batch_share.page import words
+from batch_share.page.desk import DEEDS, Desk
+from batch_share.page.door import HEADERS, Door, Refused
+from batch_share.page.shelf import Shelf
+from batch_share.results.wording import at_rest, headline, others, spell_guards
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from batch_share import Settings
+
+    Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+RUNS_ON_PAGE: Final = 50
+ROWS_ON_PAGE: Final = 100
+"""As many as a person reads, and little enough for a telephone."""
+
+TYPED_ABOVE: Final = 50
+"""Rows above which the number is typed, and not only ticked: as the command asks for above so many."""
+
+_MOST_RUNS: Final = 1000
+_TROUBLED: Final = (State.FAILED, State.UNKNOWN, State.INVALID)
+_KEEP_ALIVE: Final = 15.0
+"""Seconds after which a stream says that it is there: some proxies end what is silent for half a minute."""
+
+_FIELDS: Final = (
+    "Lead Id", "Lead Number", "Lead Email", "Lead Phone", "User Id", "User Email", "Sales User", "Access",
+    "Duration", "Days", "Until", "Start", "Note", "Activity Event", "Action",
+)  # fmt: skip
+_SAID: Final = ("event", "duration", "access", "note", "dates")
+"""The settings that can be said for one sheet."""
+
+_DOWNLOADS: Final = {"results.xlsx": "xlsx", "results.csv": "csv", "failed.xlsx": "failed", "report.html": "report"}
+
+
+class Server:
+    """The page of a `folder`, behind a `door`. `settings` makes those in force, with what is said for a sheet.
+
+    With `two_people`, who approves a plan must be another one than who prepared it.
+    """
+
+    def __init__(
+        self, folder: Path, door: Door, settings: Callable[..., Settings], *, two_people: bool = False
+    ) -> None:
+        self._door, self._settings, self._two_people = door, settings, two_people
+        self.folder, self._shelf, self._desks = folder, Shelf(folder), dict[str, Desk]()
+        self._once, self._uploading = dict[str, str](), asyncio.Lock()
+        self._is_closing = False
+        self._static = _static_files()
+        self._templates = Environment(
+            loader=PackageLoader("batch_share.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        )
+        self._templates.globals |= {"static": {name: f"/static/{path}" for path, (name, _) in self._static.items()}}
+        self._templates.globals |= {"version": __version__, "plural": plural, "words": words}
+        self.app = web.Application(middlewares=[self._guarded])
+        self.app.on_response_prepare.append(_add_headers)
+        self.app.on_shutdown.append(lambda _: self.drain())
+        one = "/r/{id:[0-9A-Za-z]+}"
+        self.app.add_routes(
+            [
+                web.get("/", self.runs),
+                web.get("/enter", self.enter),
+                web.get("/settings", self.settings_page),
+                web.get("/static/{file}", self.static),
+                web.post("/sheets", self.upload),
+                web.get(one, self.where),
+                web.get(f"{one}/columns", self.columns),
+                web.post(f"{one}/columns", self.say),
+                web.get(f"{one}/plan", self.plan),
+                web.post(f"{one}/plan", self.begin_plan),
+                web.post(f"{one}/approve", self.approve),
+                web.get(f"{one}/run", self.run),
+                web.get(f"{one}/live", self.live),
+                web.post(f"{one}/do", self.do),
+                web.get(f"{one}/results", self.results),
+                web.get(f"{one}/files/{{file}}", self.download),
+            ]
+        )
+
+    # ------------------------------------------------------------------------------------- coming in
+
+    async def drain(self) -> None:
+        """Stop all that goes on, in good order, and wait for that; whoever cancels this cuts it off."""
+        for desk in self._desks.values():
+            desk.stop()
+        try:
+            await asyncio.gather(*(desk.over() for desk in self._desks.values()))
+        except asyncio.CancelledError:
+            for desk in self._desks.values():
+                desk.cut()
+            await asyncio.gather(*(desk.over() for desk in self._desks.values()))
+            raise
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            self._door.check(request)
+            is_open = request.path == "/enter" or request.path.startswith("/static/")
+            if not is_open and (session := self._door.check_in(request)):
+                again = web.Response(status=303, headers={"Location": request.path_qs})
+                self._door.give(session, again)
+                return again
+            return await handler(request)
+        except Refused as refused:
+            return self._page(request, "refused.html", refused.status, said=str(refused))
+        except web.HTTPNotFound:
+            return self._page(request, "refused.html", 404, said="There is no such page.")
+        except BatchShareError as error:
+            return self._page(request, "refused.html", 409, said=f"{error.problem} {error.hint}")
+        except (web.HTTPException, asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:
+            log.error("the page failed", error=type(error).__name__, path=request.path)
+            words_ = "Something went wrong here that nobody foresaw. Runs are not affected: open the page again."
+            return self._page(request, "refused.html", 500, said=words_)
+
+    async def enter(self, request: web.Request) -> web.StreamResponse:
+        """Follow a link: its token is taken out of the address at once."""
+        response = web.Response(status=303, headers={"Location": "/"})
+        self._door.give(self._door.enter(request.query.get("token", "")), response)
+        return response
+
+    async def static(self, request: web.Request) -> web.StreamResponse:
+        """A file that belongs to the page, by a name that changes with what is in it."""
+        if (found := self._static.get(request.match_info["file"])) is None:
+            raise web.HTTPNotFound
+        kind = "text/css" if found[0].endswith(".css") else "text/javascript"
+        cached = {"Cache-Control": "public, max-age=31536000, immutable"}
+        return web.Response(body=found[1], content_type=kind, charset="utf-8", headers=cached)
+
+    def _page(self, request: web.Request, template: str, status: int = 200, **values: Any) -> web.Response:
+        session = self._door.session(request)
+        shown = {
+            "form_key": self._door.form_key(session) if session else "",
+            "once": secrets.token_hex(16),
+            "user": self._door.user(request),
+            "alert": None,
+            **values,
+        }
+        text = self._templates.get_template(template).render(shown)
+        return web.Response(text=text, status=status, content_type="text/html")
+
+    async def _form(self, request: web.Request) -> dict[str, str]:
+        """What a form says, once it is known to be ours. Raises Refused."""
+        form = await request.post()
+        self._door.check_form(self._door.session(request), form.get("form_key"))
+        return {name: value for name, value in form.items() if isinstance(value, str)}
+
+    # ------------------------------------------------------------------------------------- all runs
+
+    async def runs(self, request: web.Request) -> web.Response:
+        """Every sheet and run of this machine, newest first, and the way to drop another sheet."""
+        return await self._runs(request)
+
+    async def _runs(
+        self, request: web.Request, alert: BatchShareError | None = None, status: int = 200
+    ) -> web.Response:
+        lines, seen, trouble = [], set[str](), alert
+        try:
+            library = BatchShare(self._settings())
+            known = await library.runs(_MOST_RUNS)
+            library.settings.account()
+        except BatchShareError as error:
+            known, trouble = None, alert or error
+        kept = {str(each.ledger.resolved()): each for each in await asyncio.to_thread(self._shelf.all)}
+        for run in known.runs if known else ():
+            place = str(run.ledger.resolved())
+            if place in seen:
+                continue  # the newest run of a ledger stands for it
+            seen.add(place)
+            desk, mine = self._desks.get(place), kept.get(place)
+            goes_on = desk is not None and desk.is_running
+            if run.ended_at is None and not goes_on and run.ledger.size():
+                goes_on = library.in_use(run.ledger)
+            state, colour = ("going on", "way") if goes_on else words.how_it_stands(run, goes_on=False)
+            if desk is not None and desk.is_running and desk.progress is not None and desk.progress.waiting_for:
+                state = "waiting for another run of the account"
+            name = mine.name if mine else run.sheet or "(no sheet yet)"
+            counts = words.spell_counts(run.counts or {})
+            at = run.started_at
+            lines.append(
+                {
+                    "id": mine.id if mine else run.id, "name": name, "state": state, "colour": colour,
+                    "counts": counts, "at": f"{words.utc(at):%Y-%m-%d %H:%M}", "gone": run.ledger.size() is None,
+                    "order": at.isoformat(), "by": mine.prepared_by if mine else "",
+                }
+            )  # fmt: skip
+        for place, each in kept.items():
+            if place not in seen:
+                desk = self._desks.get(place)
+                state = "waiting for your approval" if desk and desk.plan else "not sent"
+                state = "looking up leads and users" if desk and desk.is_planning else state
+                lines.append(
+                    {
+                        "id": each.id, "name": each.name, "state": state, "colour": "todo", "counts": "",
+                        "at": f"{words.utc_text(each.made):%Y-%m-%d %H:%M}", "gone": False, "order": each.made,
+                        "by": each.prepared_by,
+                    }
+                )  # fmt: skip
+        lines.sort(key=lambda line: str(line["order"]), reverse=True)
+        wanted = request.query.get("name", "").strip().casefold()
+        lines = [line for line in lines if wanted in str(line["name"]).casefold()] if wanted else lines
+        begin, shown = _paged(request, lines, RUNS_ON_PAGE)
+        return self._page(
+            request, "runs.html", status, lines=shown, total=len(lines), begin=begin, size=RUNS_ON_PAGE,
+            wanted=request.query.get("name", ""), alert=trouble, remarks=known.remarks if known else (),
+        )  # fmt: skip
+
+    async def upload(self, request: web.Request) -> web.StreamResponse:
+        """Take a sheet in: streamed to its own folder, and no larger than sheets may be."""
+        if self._uploading.locked():
+            return await self._runs(
+                request, BatchShareError("Another sheet is just being uploaded: try again."), 409
+            )
+        try:
+            async with self._uploading:
+                return await self._upload(request)
+        except SheetError as error:
+            return await self._runs(request, error, 413 if "larger" in error.problem else 400)
+        except OSError as error:
+            why = error.strerror or "the disk is full"
+            return await self._runs(request, BatchShareError(f"The sheet can't be kept here ({why})."), 507)
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        most = self._settings().sheet.file_mb
+        too_large = SheetError(Path("sheet"), f"it is larger than {most} MB", hint="Split it into smaller sheets.")
+        if (request.content_length or 0) > (most << 20) + (1 << 16):
+            raise too_large
+        said, once = dict[str, str](), ""
+        try:
+            parts = await request.multipart()
+        except (AssertionError, ValueError):
+            raise Refused(400, "That was no form of this page.") from None
+        async for part in parts:
+            if not isinstance(part, BodyPartReader):
+                break
+            if part.name != "sheet":
+                said[part.name or ""] = (await part.read_chunk(1024)).decode("utf-8", "replace")
+                continue
+            self._door.check_form(self._door.session(request), said.get("form_key"))
+            if (once := said.get("once", "")) in self._once:
+                return web.Response(status=303, headers={"Location": self._once[once]})
+            kept = await asyncio.to_thread(self._shelf.new, part.filename or "", self._door.user(request))
+            size = 0
+            try:
+                with open(kept.sheet, "xb", opener=private) as out:  # noqa: ASYNC230 - as quick as a thread begins
+                    while size <= most << 20 and (chunk := await part.read_chunk(1 << 16)):
+                        size += len(chunk)
+                        await asyncio.to_thread(out.write, chunk)
+                if size > most << 20:
+                    raise too_large  # noqa: TRY301 - as for what says its size beforehand
+                await asyncio.to_thread(kept.note)  # from now on it is there
+            except BaseException:  # also when the browser goes away
+                kept.sheet.unlink(missing_ok=True)
+                kept.folder.rmdir()
+                raise
+            return self._done(once, f"/r/{kept.id}/columns")
+        raise Refused(400, "No sheet came with that: choose one, and try again.")
+
+    def _done(self, once: str, to: str) -> web.Response:
+        """Lead on to what a form did, this time and whenever it comes again."""
+        if once:
+            self._once[once] = to
+        return web.Response(status=303, headers={"Location": to})
+
+    # ------------------------------------------------------------------------------------- one sheet
+
+    async def _desk(self, request: web.Request) -> Desk:
+        """The desk of what is named in the address. Raises HTTPNotFound, BatchShareError."""
+        wanted = request.match_info["id"]
+        kept = await asyncio.to_thread(self._shelf.find, wanted)
+        if kept is not None:
+            ledger, name = kept.ledger, kept.name
+        else:
+            known = await BatchShare(self._settings()).runs(_MOST_RUNS)
+            run = next((each for each in known.runs if each.id == wanted), None)
+            if run is None:
+                raise web.HTTPNotFound
+            ledger, name = run.ledger, run.sheet or "(no sheet)"
+        place = str(ledger.resolved())
+        return self._desks.setdefault(place, Desk(wanted, name, ledger, kept, self._settings))
+
+    async def where(self, request: web.Request) -> web.StreamResponse:
+        """Lead to the page that shows how it stands."""
+        desk = await self._desk(request)
+        raise web.HTTPSeeOther(f"/r/{desk.id}/{desk.state}")
+
+    async def _at(self, request: web.Request, *states: str) -> Desk:
+        """The desk, if it stands where the address says; else it leads there."""
+        desk = await self._desk(request)
+        if desk.state not in states:
+            raise web.HTTPSeeOther(f"/r/{desk.id}/{desk.state}")
+        return desk
+
+    async def columns(self, request: web.Request) -> web.Response:
+        """How the sheet was read: a row for each column."""
+        desk = await self._at(request, "columns", "plan")
+        return await self._columns(request, desk, None)
+
+    async def _columns(self, request: web.Request, desk: Desk, alert: BatchShareError | None) -> web.Response:
+        look, problems = None, list[Any]()
+        try:
+            look = await desk.look()
+            problems = [each for each in look.problems if each.row is None]
+        except BatchShareError as error:
+            alert = alert or error
+        rows_wrong = len({each.row for each in look.problems if each.row is not None}) if look else 0
+        defaults = {}
+        with suppress(BatchShareError):
+            defaults = {name: str(getattr(desk.settings, name) or "") for name in _SAID}
+        return self._page(
+            request, "columns.html", 200 if alert is None else 400, desk=desk, look=look, problems=problems,
+            rows_wrong=rows_wrong, fields=_FIELDS, said={**defaults, **(desk.kept.said if desk.kept else {})},
+            alert=alert,
+        )  # fmt: skip
+
+    async def say(self, request: web.Request) -> web.StreamResponse:
+        """Take in what the columns hold and what holds for all rows; then look again, or plan."""
+        form, desk = await self._form(request), await self._at(request, "columns", "plan")
+        kept = desk.kept
+        assert kept is not None  # noqa: S101 - what has no sheet here stands at its results
+        worksheet = form.get("worksheet", kept.worksheet)
+        if worksheet != kept.worksheet:
+            kept.worksheet, kept.columns = worksheet, {}
+        else:
+            headers = {name: value for name, value in form.items() if name.startswith("header-")}
+            chosen = {
+                header: form.get(f"field-{name.removeprefix('header-')}", "") for name, header in headers.items()
+            }
+            kept.columns = {header: field for header, field in chosen.items() if header.strip() and field}
+        kept.said = {name: form[name].strip() for name in _SAID if form.get(name, "").strip()}
+        desk.forget_plan()
+        await asyncio.to_thread(kept.note)
+        if form.get("then") != "plan":
+            return web.Response(status=303, headers={"Location": f"/r/{desk.id}/columns"})
+        try:
+            look = await desk.look()
+        except BatchShareError as error:
+            return await self._columns(request, desk, error)
+        if any(each.row is None for each in look.problems):
+            return web.Response(status=303, headers={"Location": f"/r/{desk.id}/columns"})
+        desk.begin_plan()
+        return self._done("", f"/r/{desk.id}/plan")
+
+    async def plan(self, request: web.Request) -> web.Response:
+        """What a run would do: to be approved."""
+        desk = await self._at(request, "columns", "plan")
+        plan = desk.plan
+        begin, problems = _paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
+        users = plan.users.most_common() if plan else []
+        host = plan.settings.account()[0].partition("//")[2] if plan else ""
+        alone = self._two_people and desk.kept is not None and desk.kept.prepared_by == self._door.user(request)
+        return self._page(
+            request, "plan.html", desk=desk, plan=plan, problems=problems, begin=begin, size=ROWS_ON_PAGE,
+            users=users, typed=plan is not None and plan.to_send > TYPED_ABOVE, host=host, alert=desk.error,
+            guards=spell_guards(plan.settings) if plan else "", alone=alone, progress=desk.progress,
+        )  # fmt: skip
+
+    async def begin_plan(self, request: web.Request) -> web.StreamResponse:
+        """Plan, or plan again."""
+        form, desk = await self._form(request), await self._at(request, "columns", "plan")
+        if form.get("once") not in self._once:
+            desk.begin_plan()
+        return self._done(form.get("once", ""), f"/r/{desk.id}/plan")
+
+    async def approve(self, request: web.Request) -> web.StreamResponse:
+        """Send what was planned."""
+        form, desk = await self._form(request), await self._desk(request)
+        once, plan, user = form.get("once", ""), desk.plan, self._door.user(request)
+        if once in self._once or desk.state in {"run", "results"}:
+            return self._done(once, f"/r/{desk.id}")
+        wrong = ""
+        if desk.kept is not None and self._two_people and (not user or desk.kept.prepared_by == user):
+            wrong = "Who prepared a sheet can't approve it: somebody else has to."
+        elif plan is not None and form.get("rows") != str(plan.to_send):
+            wrong = "The plan has changed since this page was shown: look at it again."
+        elif not form.get("sure"):
+            wrong = "Nothing was sent: tick the box first."
+        elif (
+            plan
+            and plan.to_send > TYPED_ABOVE
+            and form.get("typed", "").replace(",", "").strip() != str(plan.to_send)
+        ):
+            wrong = f"Nothing was sent: type {plan.to_send}, the number of leads, to confirm."
+        if wrong:
+            desk.error = BatchShareError(wrong)
+            return web.Response(status=303, headers={"Location": f"/r/{desk.id}/plan"})
+        self._once[once] = f"/r/{desk.id}"  # before anything is waited for: the second click comes at once
+        try:
+            await desk.approve(user)
+        except BatchShareError as error:
+            desk.error = error
+        return web.Response(status=303, headers={"Location": f"/r/{desk.id}"})
+
+    async def run(self, request: web.Request) -> web.Response:
+        """How far a run is."""
+        desk = await self._at(request, "run")
+        return self._page(request, "run.html", desk=desk, progress=desk.progress)
+
+    async def live(self, request: web.Request) -> web.StreamResponse:
+        """How far it is, again and again: each event is the whole of it, and the last one says that it ended."""
+        desk = await self._desk(request)
+        stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await stream.prepare(request)
+        number, before, spoke = 0, "", time.monotonic()
+        with suppress(ConnectionError):  # whoever looked on has gone: what goes on goes on
+            await stream.write(b"retry: 2000\n\n")
+            while (
+                (desk.is_running or desk.is_planning) and (progress := desk.progress) is not None
+            ) or desk.is_planning:
+                if (progress := desk.progress) is not None:
+                    html = self._templates.get_template("live.html").render(desk=desk, progress=progress)
+                    told = {
+                        "html": html,
+                        "title": words.title(progress, desk.name),
+                        "phase": words.spoken(progress),
+                    }
+                    text = json.dumps(told)
+                    if text != before:
+                        number, before, spoke = number + 1, text, time.monotonic()
+                        await stream.write(f"id: {number}\nevent: snapshot\ndata: {text}\n\n".encode())
+                if time.monotonic() - spoke > _KEEP_ALIVE:
+                    spoke = time.monotonic()
+                    await stream.write(b": still there\n\n")
+                await desk.changes()
+            if not self._is_closing:  # else there would be nobody to load the page from
+                await stream.write(f"id: {number + 1}\nevent: end\ndata: {{}}\n\n".encode())
+        return stream
+
+    async def do(self, request: web.Request) -> web.StreamResponse:
+        """Stop, cut, or do what is to be done next."""
+        form, desk = await self._form(request), await self._desk(request)
+        once, deed = form.get("once", ""), form.get("deed", "")
+        if once not in self._once or deed in {"stop", "cut"}:
+            self._once[once] = f"/r/{desk.id}"
+            if deed == "stop":
+                desk.stop()
+            elif deed == "cut":
+                desk.cut()
+            elif deed in DEEDS and desk.ledger.size():
+                try:
+                    await desk.do(deed)
+                except BatchShareError as error:
+                    desk.error = error
+        return web.Response(status=303, headers={"Location": f"/r/{desk.id}"})
+
+    async def results(self, request: web.Request) -> web.Response:
+        """What became of it, and what can be done next."""
+        desk = await self._at(request, "results")
+        library = BatchShare(desk.settings)
+        summary = await desk.summary()
+        page = await library.page(
+            desk.ledger, after=request.query.get("after"), most=ROWS_ON_PAGE, states=_TROUBLED
+        )
+        elsewhere = library.in_use(desk.ledger)
+        known = await library.runs(_MOST_RUNS)
+        last = next((each for each in known.runs if each.id == summary.run), None)
+        interrupted = last is not None and last.ended_at is None and not elsewhere
+        if interrupted and sum(summary.states.get(each, 0) for each in words.UNSETTLED) == 0:
+            interrupted = False
+        can_fix = summary.failed_sheet is not None
+        return self._page(
+            request, "results.html", desk=desk, summary=summary, page=page, headline=headline(summary.states),
+            others=others(summary.states), ended=words.how_it_ended(desk.ending), interrupted=interrupted,
+            elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
+            rest=at_rest(summary.states), can_fix=can_fix, alert=desk.error,
+            parts_shown=words.parts(summary.states),
+        )  # fmt: skip
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """A file with results, made anew of what the ledger says."""
+        desk, wanted = await self._desk(request), request.match_info["file"]
+        if wanted == "plan.xlsx" and desk.plan is not None:
+            with tempfile.TemporaryDirectory(prefix="page", dir=self._shelf.folder) as folder:
+                target = Path(folder, "plan.xlsx")
+                await desk.write_plan(target)
+                return await _sent(target, f"{Path(desk.name).stem}.plan.xlsx")
+        if wanted not in _DOWNLOADS or not desk.ledger.size():
+            raise web.HTTPNotFound
+        library = BatchShare(desk.settings)
+        with tempfile.TemporaryDirectory(prefix="page", dir=self._shelf.folder) as folder:
+            target = Path(folder, wanted)
+            if wanted.startswith("failed"):
+                if (await library.failed_sheet(desk.ledger, target)).path is None:
+                    raise web.HTTPNotFound
+            elif wanted.startswith("report"):
+                await library.report(desk.ledger, target)
+            else:
+                await library.results(desk.ledger, target)
+            return await _sent(target, f"{Path(desk.name).stem}.{wanted}")
+
+    # ------------------------------------------------------------------------------------- settings
+
+    async def settings_page(self, request: web.Request) -> web.Response:
+        """What is set, and whether it is well; nothing can be changed here."""
+        findings = list[Any]()
+        shown = dict[str, str]()
+        alert = None
+        try:
+            settings = self._settings()
+            shown = {
+                "Account": (settings.host or "none is set").partition("//")[2] or "none is set",
+                "Calls it may make": str(settings.rate or "as many as LeadSquared last reported"),
+                "Guards": spell_guards(settings) or "none",
+                "Two people": "who prepares a sheet can't approve it" if self._two_people else "not needed",
+            }
+            if "check" in request.query:  # it makes calls, so not each time that somebody looks in
+                findings = [*await BatchShare(settings).doctor()]
+        except BatchShareError as error:
+            alert = error
+        return self._page(request, "settings.html", shown=shown, findings=findings, alert=alert)
+
+
+async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.pop("Server", None)
+
+
+async def _sent(file: Path, called: str) -> web.Response:
+    """A file as a download, never opened in the page's place."""
+    body = await asyncio.to_thread(file.read_bytes)
+    ascii_name = "".join(each if each.isascii() and (each.isalnum() or each in "._- ") else "_" for each in called)
+    disposition = f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(called, safe='')}"
+    return web.Response(
+        body=body, content_type="application/octet-stream", headers={"Content-Disposition": disposition}
+    )
+
+
+def _paged(request: web.Request, lines: list[Any], size: int) -> tuple[int, list[Any]]:
+    """Where the page begins that the address asks for, and what is on it."""
+    asked = request.query.get("from", "")
+    begin = int(asked) if asked.isdecimal() and len(asked) < 9 and int(asked) < len(lines) else 0
+    return begin, lines[begin : begin + size]
+
+
+def _static_files() -> dict[str, tuple[str, bytes]]:
+    """The files of the page: by the name in its address, their own, and what is in them."""
+    found = {}
+    for file in files("batch_share.page").joinpath("static").iterdir():
+        if file.name.endswith((".css", ".js")):
+            content = file.read_bytes()
+            stem, _, suffix = file.name.rpartition(".")
+            found[f"{stem}-{sha256(content).hexdigest()[:12]}.{suffix}"] = (file.name, content)
+    return found

@@ -1,0 +1,109 @@
+"""The sheets that were dropped on the page: each in a folder of its own, with what was said of it.
+
+The folder is one as every command knows it: the sheet, its ledger and its results lie beside each other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import unicodedata
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from batch_share import SHEET_SUFFIXES, LedgerName, SheetError
+from batch_share.common import utc_now
+from batch_share.outputs import temporary_for, write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NOTE: Final = "page.json"
+_LONGEST: Final = 100  # characters of a name that are kept: enough to know a sheet by
+
+
+@dataclass(slots=True)
+class Kept:
+    """A sheet in its `folder`: called `name` by people, in the `file` of that name, since `made` (UTC).
+
+    `columns` say by header what each holds, `worksheet` which one is meant, `said` what holds for rows that don't
+    say: settings by name. `prepared_by` and `approved_by` are whom a proxy named. It was `approved` for so many
+    rows to be sent; None: not yet.
+    """
+
+    id: str
+    name: str
+    file: str
+    made: str
+    columns: dict[str, str] = field(default_factory=dict)
+    worksheet: str = ""
+    said: dict[str, str] = field(default_factory=dict)
+    prepared_by: str = ""
+    approved_by: str = ""
+    approved: int | None = None
+    folder: Path = Path()
+
+    @property
+    def sheet(self) -> Path:
+        """Where the sheet is."""
+        return self.folder / self.file
+
+    @property
+    def ledger(self) -> LedgerName:
+        """What its ledger is called, be it there or not."""
+        return LedgerName.of_sheet(self.sheet)
+
+    def note(self) -> None:
+        """Write down what is said of it. Raises OSError."""
+        target = self.folder / _NOTE
+        with temporary_for(target) as temporary:
+            said = {name: value for name, value in asdict(self).items() if name != "folder"}
+            write_private(temporary, json.dumps(said, indent=2))
+            temporary.replace(target)
+
+
+class Shelf:
+    """All sheets of a `folder`, which only its owner can read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def new(self, called: str, by: str) -> Kept:
+        """A place for a sheet that is called so; its file is still to be written. Raises SheetError, OSError."""
+        name = unicodedata.normalize("NFC", re.split(r"[/\\]", called)[-1]).strip()[-_LONGEST:]
+        suffix = Path(name).suffix.lower()
+        if suffix not in SHEET_SUFFIXES:
+            known = ", ".join(sorted(SHEET_SUFFIXES))
+            words = f"it is no kind of sheet that can be read: {known}"
+            raise SheetError(Path(name or "sheet"), words, hint="Save it as a workbook or as CSV, and choose that.")
+        # No part of a path comes from outside but letters, digits and these; and few enough bytes for every disk.
+        stem = re.sub(r"[^\w -]", "_", name[: -len(suffix)]).strip(" _").encode()[:80].decode("utf-8", "ignore")
+        stem = stem or "sheet"
+        made = utc_now()
+        kept = Kept(secrets.token_hex(16), name, f"{stem}{suffix}", made.isoformat(timespec="seconds"))
+        kept.prepared_by = by
+        kept.folder = self.folder / f"{made:%Y%m%d-%H%M%S}_{stem}_{kept.id[:6]}"
+        kept.folder.mkdir(mode=0o700)
+        return kept
+
+    def all(self) -> list[Kept]:
+        """Every sheet whose upload came to its end, newest first."""
+        return sorted(self._found(), key=lambda kept: kept.made, reverse=True)
+
+    def find(self, wanted: str) -> Kept | None:
+        """The one with this Id."""
+        return next((kept for kept in self._found() if kept.id == wanted), None)
+
+    def _found(self) -> Iterator[Kept]:
+        known = {each.name for each in fields(Kept)}
+        for note in self.folder.glob(f"*/{_NOTE}"):
+            try:
+                said = json.loads(note.read_text(encoding="utf-8"))
+                yield Kept(
+                    **{name: value for name, value in said.items() if name in known} | {"folder": note.parent}
+                )
+            except (OSError, ValueError, TypeError):
+                continue  # somebody changed it: no sheet of the page any more

@@ -1,0 +1,45 @@
+"use strict";
+// Nothing here is needed: without it every page works by being loaded again.
+
+// After a form, the place to go on reading: what went wrong, else the new step.
+const alarm = document.querySelector("[role=alert]");
+if (alarm || document.referrer.startsWith(location.origin)) {
+  (alarm || document.querySelector("h1")).focus({ preventScroll: !alarm });
+}
+
+// One click is enough; what is sent twice all the same is done once.
+document.addEventListener("submit", (event) => {
+  if (event.target.dataset.sent) event.preventDefault();
+  event.target.dataset.sent = "1";
+});
+window.addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload(); // Back: what it showed may be over
+});
+
+const live = document.querySelector("[data-live]");
+let stream, spoken = 0;
+
+function follow() {
+  stream = new EventSource(live.dataset.live);
+  const lost = document.getElementById("lost");
+  stream.addEventListener("open", () => { if (lost) lost.hidden = true; });
+  stream.addEventListener("error", () => { if (lost) lost.hidden = false; });
+  stream.addEventListener("end", () => { stream.close(); location.reload(); });
+  stream.addEventListener("snapshot", (event) => {
+    const told = JSON.parse(event.data);
+    document.getElementById("live").innerHTML = told.html; // escaped by the server's template
+    document.title = told.title;
+    if (Date.now() - spoken > 10000) { // a screen reader is not to talk without end
+      document.getElementById("said").textContent = told.phase;
+      spoken = Date.now();
+    }
+  });
+}
+
+if (live) {
+  follow();
+  // A browser has six connections to a server: a hidden tab gives its own back.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) stream.close(); else follow();
+  });
+}

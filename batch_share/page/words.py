@@ -1,0 +1,218 @@
+"""How things stand, in sentences for people who have no terminal: no commands, and no places of files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from batch_share import State
+from batch_share.common import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch_share import Ending, KnownRun, Overview, Progress, Summary
+
+PARTS: Final = (
+    ("shared", "good", (State.SHARED, State.ENDED, State.REVOKED)),
+    ("accepted", "way", (State.ACCEPTED, State.ENDING)),
+    ("posted", "todo", (State.POSTED, State.SHARING)),
+    ("failed or unknown", "bad", (State.FAILED, State.UNKNOWN)),
+    ("not sent: wrong in the sheet, or skipped", "quiet", (State.INVALID, State.SKIPPED)),
+    ("still to be sent", "rest", (State.PENDING, State.POSTING, State.TO_REVOKE, State.REVOKING)),
+)
+"""The parts of the bar: what each is called, the class of its colour, and the states that are in it."""
+
+
+class Part(NamedTuple):
+    """A part of a bar of 100: how many rows are in it, where it begins and how long it is."""
+
+    name: str
+    colour: str
+    rows: int
+    x: float
+    width: float
+
+
+class Button(NamedTuple):
+    """Something that can be done next: the deed, what the button says, and what that does."""
+
+    deed: str
+    label: str
+    what: str
+
+
+def parts(states: Mapping[State, int]) -> list[Part]:
+    """The bar of rows in these states."""
+    total, x, found = max(1, sum(states.values())), 0.0, []
+    for name, colour, members in PARTS:
+        if rows := sum(states.get(state, 0) for state in members):
+            width = 100 * rows / total
+            found.append(Part(name, colour, rows, round(x, 3), round(width, 3)))
+            x += width
+    return found
+
+
+def clock(at: datetime) -> str:
+    """A time of day on this machine's clock, with the day if it is another."""
+    there, now = at.astimezone(), datetime.now().astimezone()
+    return f"{there:%H:%M}" if there.date() == now.date() else f"{there:%Y-%m-%d %H:%M}"
+
+
+def lasting(seconds: float) -> str:
+    """About how long, in words."""
+    if seconds < 90:
+        return plural(max(1, round(seconds)), "second")
+    return plural(round(seconds / 60), "minute") if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def ends_in(seconds: float) -> str:
+    """How long it takes, and when it ends then."""
+    return f"about {lasting(seconds)}, until {clock(datetime.now(UTC) + timedelta(seconds=seconds))}"
+
+
+def waits(progress: Progress) -> list[str]:
+    """What keeps it just now, most pressing first; empty where nothing does."""
+    said = []
+    if progress.stopping:
+        said.append("Stopping: calls under way are finished and noted.")
+    if progress.waiting_for is not None:
+        process = progress.waiting_for.process
+        whose = f" (process {process} on this machine)" if process else ""
+        said.append(f"Waiting for another run of the same account{whose}. It begins when that one has ended.")
+    if (outage := progress.outage) is not None:
+        why = outage.words.rstrip(".")
+        said.append(f"LeadSquared can't be reached: {why}. This is try {outage.tries} of {outage.most}.")
+    if (held := progress.held) is not None:
+        said.append(f"LeadSquared refused calls as too many. The next one goes at {clock(held.until)}.")
+    if (awaited := progress.awaited) is not None:
+        again = f"It is asked again at {clock(awaited.again)}" if awaited.again else "It is being asked again now"
+        what = (
+            f"{plural(awaited.requests, 'share')} still being processed by LeadSquared."
+            if awaited.requests
+            else ("Waiting before it is looked up once more what nobody knows.")
+        )
+        said.append(f"{what} {again}, and for the last time at {clock(awaited.until)}.")
+    if progress.unanswered and not said:
+        said.append("Waiting for LeadSquared to answer.")
+    return said
+
+
+def left(progress: Progress) -> str:
+    """How long it still takes, as far as anybody knows."""
+    if progress.eta is not None:
+        return f"Time left: {ends_in(progress.eta)}."
+    if progress.at_least:
+        return f"Time left: at least {lasting(progress.at_least)}."
+    return "Time left: nobody knows yet."
+
+
+def percent(progress: Progress) -> int:
+    """How much of it is done."""
+    if progress.is_looking_up and progress.looked_up:
+        return round(100 * progress.looked_up[0] / max(1, progress.looked_up[1]))
+    return min(100, int(100 * progress.done / max(1, sum(progress.states.values()))))
+
+
+def promise(plan: Overview) -> str:
+    """What a run of it does, in a sentence."""
+    said = [f"{plural(plan.to_send, 'lead')} will be shared with {plural(len(plan.users), 'person', 'people')}"]
+    if plan.waiting.rows:
+        said.append(f"{plan.waiting.rows:,} of them only once their start has come")
+    if plan.earlier:
+        said.append(f"{plural(plan.earlier, 'earlier share')} will be revoked")
+    return f"{', '.join(said)}."
+
+
+def not_sent(plan: Overview) -> list[str]:
+    """What becomes of all other rows."""
+    names = {
+        "invalid": "can't be sent, for the mistakes below",
+        "repeats": "repeat another row, and are skipped",
+        "held": "are under way in another run, and are skipped",
+        "already_shared": "are shared already, and are skipped",
+        "sent_before": "were sent before",
+        "left_out": "are left out",
+        "revoking": "only revoke",
+    }
+    return [f"{plural(rows, 'row')}: {names[part]}" for part, rows in plan.parts.items() if rows and part in names]
+
+
+def how_it_stands(run: KnownRun, *, goes_on: bool) -> tuple[str, str]:
+    """The state of a run in a word or two, and the class of its colour."""
+    if run.ended_at is None:
+        return ("going on", "way") if goes_on else ("interrupted", "doubt")
+    counts = {State(state): rows for state, rows in (run.counts or {}).items()}
+    troubled = sum(counts.get(state, 0) for state in (State.FAILED, State.UNKNOWN, State.INVALID))
+    if run.ended != "done":
+        return "stopped", "doubt"
+    return ("done, with rows to look at", "wrong") if troubled else ("done", "good")
+
+
+def spell_counts(counts: Mapping[State, int] | Mapping[str, int]) -> str:
+    """How many rows are in which state."""
+    return ", ".join(f"{rows:,} {str(state).replace('_', ' ')}" for state, rows in counts.items() if rows)
+
+
+def buttons(summary: Summary, *, interrupted: bool) -> list[Button]:
+    """What can be done next, most urgent first."""
+    states, found = summary.states, []
+    count = {state: states.get(state, 0) + summary.earlier.get(state, 0) for state in State}
+    to_send = sum(count[each] for each in (State.PENDING, State.POSTING, State.POSTED, State.SHARING))
+    if (to_send := to_send - summary.waiting.rows) or interrupted:
+        rows = f" with {plural(to_send, 'row')}" if to_send > 0 else ""
+        found.append(Button("resume", f"Go on{rows}", "Goes on where it stopped; nothing is sent twice."))
+    if unknown := count[State.UNKNOWN]:
+        what = "Looks up whether they arrived, and sends again only what never did."
+        found.append(Button("settle", f"Settle {plural(unknown, 'unknown row')}", what))
+    if failed := count[State.FAILED]:
+        what = "Tries again those that can succeed, each from the step that failed."
+        found.append(Button("retry", f"Retry {plural(failed, 'failed row')}", what))
+    if accepted := count[State.ACCEPTED] + count[State.ENDING]:
+        what = "LeadSquared took them and has not said yet that they were processed."
+        found.append(Button("ask", f"Ask again about {plural(accepted, 'row')}", what))
+    return found
+
+
+def how_it_ended(ending: Ending | None) -> str:
+    """What is to be said of the end itself; "" where the counts say all."""
+    return (
+        "It was stopped: rows that were not sent yet wait for you to go on."
+        if ending and ending.interrupted
+        else ""
+    )
+
+
+UNSETTLED: Final = (
+    State.PENDING, State.POSTING, State.POSTED, State.SHARING, State.ACCEPTED, State.UNKNOWN, State.TO_REVOKE,
+    State.REVOKING, State.ENDING,
+)  # fmt: skip
+"""Of a run that was interrupted, what is left to be done."""
+
+
+def utc(noted: datetime) -> datetime:
+    """A time that a ledger noted, on this machine's clock."""
+    return noted.replace(tzinfo=UTC).astimezone()
+
+
+def utc_text(noted: str) -> datetime:
+    """The same of one that is written down."""
+    return utc(datetime.fromisoformat(noted))
+
+
+def title(progress: Progress, name: str) -> str:
+    """What the browser's tab says: how far it is comes first, for there it is cut."""
+    return f"{percent(progress)} % · {name}"
+
+
+def spoken(progress: Progress) -> str:
+    """What a screen reader says now and then."""
+    return " ".join([phase(progress), f"{percent(progress)} percent.", *waits(progress)])
+
+
+def phase(progress: Progress) -> str:
+    """What is being done."""
+    said = f"{progress.phase[:1].upper()}{progress.phase[1:]}"
+    if progress.looked_up and progress.is_looking_up:
+        said += f": {progress.looked_up[0]:,} of {progress.looked_up[1]:,}"
+    return f"{said}."

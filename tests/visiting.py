@@ -1,0 +1,129 @@
+"""A visitor of the page without a browser: the page's server in this process, a sandbox, and forms as they are."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp import web
+from trial import UNCHANGED, Trial
+
+from batch_share.page.door import Door, new_link
+from batch_share.page.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from batch_share.settings import Settings
+
+
+class Visitor:
+    """Somebody with a browser's cookies; `at` is the address of the server."""
+
+    def __init__(self, server: Server, door: Door, trial: Trial, http: aiohttp.ClientSession) -> None:
+        self.server, self.door, self.trial, self.http = server, door, trial, http
+        self.origin = f"http://127.0.0.1:{door.port}"
+        self.text, self.path, self.status = "", "", 0
+        self.headers: Any = {}
+
+    async def get(self, path: str, **more: Any) -> str:
+        """Open a page."""
+        async with self.http.get(self.origin + path, **more) as answer:
+            return await self._seen(answer)
+
+    async def post(self, path: str, form: Any, headers: dict[str, str] | None = None) -> str:
+        """Send a form as a browser does."""
+        given = {"Origin": self.origin, "Sec-Fetch-Site": "same-origin"} if headers is None else headers
+        async with self.http.post(self.origin + path, data=form, headers=given) as answer:
+            return await self._seen(answer)
+
+    async def _seen(self, answer: aiohttp.ClientResponse) -> str:
+        self.text = await answer.text(errors="replace")
+        self.status, self.path, self.headers = answer.status, answer.url.path, answer.headers
+        return self.text
+
+    async def enter(self) -> None:
+        """Follow a new link."""
+        token = await asyncio.to_thread(new_link, self.server.folder)
+        await self.get(f"/enter?token={token}")
+
+    def form(self, action: str) -> dict[str, str]:
+        """What the form of this address on the page would send, with nothing changed in it."""
+        (inner,) = re.findall(rf'<form [^>]*action="{re.escape(action)}"[^>]*>(.*?)</form>', self.text, re.DOTALL)
+        sent = {}
+        for tag in re.findall(r"<input [^>]*>", inner):
+            said = dict(re.findall(r'([a-z]+)="([^"]*)"', tag))
+            if said.get("type") not in {"checkbox", "file"} and "name" in said:
+                sent[said["name"]] = unescape(said.get("value", ""))
+        for name, options in re.findall(r'<select [^>]*?name="([^"]+)".*?>(.*?)</select>', inner, re.DOTALL):
+            for attributes, text in re.findall(r"<option([^>]*)>([^<]*)</option>", options):
+                if "selected" in attributes or name not in sent:
+                    value = re.search(r'value="([^"]*)"', attributes)
+                    sent[name] = unescape(value[1] if value else text)
+        return sent
+
+    async def upload(self, content: bytes, name: str = "leads.csv", once: str | None = None) -> str:
+        """Drop a sheet on the page."""
+        await self.get("/")
+        said = self.form("/sheets")
+        form = aiohttp.FormData(quote_fields=False)
+        form.add_field("form_key", said["form_key"])
+        form.add_field("once", once or said["once"])
+        form.add_field("sheet", content, filename=name, content_type="text/csv")
+        return await self.post("/sheets", form)
+
+    @property
+    def sheet(self) -> str:
+        """The address of the sheet that is looked at: `/r/ID`."""
+        return "/".join(self.path.split("/")[:3])
+
+    async def plan(self, content: bytes, name: str = "leads.csv") -> str:
+        """From dropping a sheet to its plan."""
+        await self.upload(content, name)
+        await self.post(f"{self.sheet}/columns", self.form(f"{self.sheet}/columns") | {"then": "plan"})
+        return await self.ended("/plan", "Looking up leads")
+
+    async def ended(self, path: str, going_on: str) -> str:
+        """Load the page anew until it no longer says that this goes on."""
+        async with asyncio.timeout(20):
+            while going_on in await self.get(self.sheet + path):  # noqa: ASYNC110 - as people reload
+                await asyncio.sleep(0.02)
+        return self.text
+
+    async def approve(self, **said: str) -> str:
+        """Approve the plan on the page."""
+        action = f"{self.sheet}/approve"
+        return await self.post(action, self.form(action) | {"sure": "yes"} | said)
+
+    async def results(self) -> str:
+        """What the run has come to."""
+        return await self.ended("", "How far it is")
+
+
+@asynccontextmanager
+async def visiting(trial: Trial, *, two_people: bool = False, **proxy: str) -> AsyncIterator[Visitor]:
+    """A visitor of a server for the trial's account, who has followed its link."""
+
+    def settings(**said: Any) -> Settings:
+        return trial.settings(**{**UNCHANGED, **said})
+
+    folder = trial.folder / "page"
+    door = Door(folder, **proxy)
+    server = Server(folder, door, settings, two_people=two_people)
+    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    door.port = runner.addresses[0][1]
+    jar = aiohttp.CookieJar(unsafe=True)
+    try:
+        async with aiohttp.ClientSession(cookie_jar=jar) as http:
+            visitor = Visitor(server, door, trial, http)
+            if not proxy:
+                await visitor.enter()
+            yield visitor
+    finally:
+        await runner.cleanup()
