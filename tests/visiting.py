@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 from contextlib import asynccontextmanager
 from html import unescape
@@ -29,6 +30,7 @@ class Visitor:
         self.origin = f"http://127.0.0.1:{door.port}"
         self.text, self.path, self.status = "", "", 0
         self.headers: Any = {}
+        self.sends = {"Origin": self.origin, "Sec-Fetch-Site": "same-origin"}
 
     async def get(self, path: str, **more: Any) -> str:
         """Open a page."""
@@ -37,7 +39,7 @@ class Visitor:
 
     async def post(self, path: str, form: Any, headers: dict[str, str] | None = None) -> str:
         """Send a form as a browser does."""
-        given = {"Origin": self.origin, "Sec-Fetch-Site": "same-origin"} if headers is None else headers
+        given = self.sends if headers is None else headers
         async with self.http.post(self.origin + path, data=form, headers=given) as answer:
             return await self._seen(answer)
 
@@ -73,7 +75,7 @@ class Visitor:
         form = aiohttp.FormData(quote_fields=False)
         form.add_field("form_key", said["form_key"])
         form.add_field("once", once or said["once"])
-        form.add_field("sheet", content, filename=name, content_type="text/csv")
+        form.add_field("sheet", io.BytesIO(content), filename=name, content_type="text/csv")
         return await self.post("/sheets", form)
 
     @property

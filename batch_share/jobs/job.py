@@ -15,6 +15,7 @@ from batch_share.errors import (
     AccountClosed,
     BatchShareError,
     LedgerError,
+    NoLedger,
     NotConfirmed,
     OfAnotherSheet,
     SettingsError,
@@ -265,7 +266,7 @@ async def sheet_of(ledger: LedgerReader) -> SheetRecord:
     """The sheet in force. Raises LedgerError if none was ever taken in: then there is nothing to do or to tell."""
     sheet = await ledger.sheet()
     if sheet is None:
-        raise LedgerError(
+        raise NoLedger(
             ledger.name,
             "it holds no sheet yet: run one with `batch-share run SHEET`",
             problem="The ledger holds no sheet yet.",

@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from batch_share import BatchShare, NotConfirmed, SheetMapping, SheetOptions
+from batch_share import BatchShare, NoLedger, NotConfirmed, SheetMapping, SheetOptions
 from batch_share.common import plural
 from batch_share.errors import BatchShareError
 from batch_share.outputs import Named
@@ -56,14 +56,24 @@ class Desk:
         self._ended: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
 
-    @property
-    def state(self) -> Literal["columns", "plan", "run", "results"]:
-        """Which page shows how it stands."""
+    async def state(self) -> Literal["columns", "plan", "run", "results"]:
+        """Which page shows how it stands. Raises LedgerError."""
         if self.is_running:
             return "run"
-        if self.ledger.size():
+        if await self.has_begun():
             return "results"
         return "plan" if self._planning is not None else "columns"
+
+    async def has_begun(self) -> bool:
+        """Whether its ledger holds rows: one that was stopped before it had taken the sheet in has none."""
+        if not self.ledger.size():
+            return False
+        if self.kept is None:
+            return True
+        try:
+            return (await self.summary()).rows > 0
+        except NoLedger:
+            return False
 
     @property
     def is_planning(self) -> bool:
@@ -118,7 +128,7 @@ class Desk:
         kept = self._must_be_kept()
         async with self._one:
             plan, self.plan = self.plan, None
-            if plan is None and (self.is_running or self.ledger.size()):
+            if plan is None and (self.is_running or await self.has_begun()):
                 return  # a second click, or a second tab
             if plan is None or plan.obstacles:
                 raise NotConfirmed("There is no plan that could be approved: plan again.")

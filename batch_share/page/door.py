@@ -51,6 +51,9 @@ def new_link(folder: Path) -> str:
     token = secrets.token_urlsafe(32)
     links = folder / ".links"
     links.mkdir(mode=0o700, exist_ok=True)
+    for old in links.iterdir():
+        if time.time() - old.stat().st_mtime > LINK_SECONDS:
+            old.unlink(missing_ok=True)
     write_private(links / _digest(token), str(time.time() + LINK_SECONDS))
     return token
 

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from aiohttp import BodyPartReader, web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from batch_share import BatchShare, State, __version__
+from batch_share import BatchShare, NotConfirmed, State, __version__
 from batch_share.common import plural
 from batch_share.errors import BatchShareError, SheetError
 from batch_share.logs import log
@@ -200,7 +200,7 @@ class Server:
             goes_on = desk is not None and desk.is_running
             if run.ended_at is None and not goes_on and run.ledger.size():
                 goes_on = library.in_use(run.ledger)
-            state, colour = ("going on", "way") if goes_on else words.how_it_stands(run, goes_on=False)
+            state, colour = words.how_it_stands(run, goes_on=goes_on)
             if desk is not None and desk.is_running and desk.progress is not None and desk.progress.waiting_for:
                 state = "waiting for another run of the account"
             name = mine.name if mine else run.sheet or "(no sheet yet)"
@@ -311,13 +311,13 @@ class Server:
     async def where(self, request: web.Request) -> web.StreamResponse:
         """Lead to the page that shows how it stands."""
         desk = await self._desk(request)
-        raise web.HTTPSeeOther(f"/r/{desk.id}/{desk.state}")
+        raise web.HTTPSeeOther(f"/r/{desk.id}/{await desk.state()}")
 
     async def _at(self, request: web.Request, *states: str) -> Desk:
         """The desk, if it stands where the address says; else it leads there."""
         desk = await self._desk(request)
-        if desk.state not in states:
-            raise web.HTTPSeeOther(f"/r/{desk.id}/{desk.state}")
+        if (state := await desk.state()) not in states:
+            raise web.HTTPSeeOther(f"/r/{desk.id}/{state}")
         return desk
 
     async def columns(self, request: web.Request) -> web.Response:
@@ -395,7 +395,7 @@ class Server:
         """Send what was planned."""
         form, desk = await self._form(request), await self._desk(request)
         once, plan, user = form.get("once", ""), desk.plan, self._door.user(request)
-        if once in self._once or desk.state in {"run", "results"}:
+        if once in self._once or await desk.state() in {"run", "results"}:
             return self._done(once, f"/r/{desk.id}")
         wrong = ""
         if desk.kept is not None and self._two_people and (not user or desk.kept.prepared_by == user):
@@ -411,7 +411,7 @@ class Server:
         ):
             wrong = f"Nothing was sent: type {plan.to_send}, the number of leads, to confirm."
         if wrong:
-            desk.error = BatchShareError(wrong)
+            desk.error = NotConfirmed(wrong)
             return web.Response(status=303, headers={"Location": f"/r/{desk.id}/plan"})
         self._once[once] = f"/r/{desk.id}"  # before anything is waited for: the second click comes at once
         try:
@@ -483,7 +483,7 @@ class Server:
         elsewhere = library.in_use(desk.ledger)
         known = await library.runs(_MOST_RUNS)
         last = next((each for each in known.runs if each.id == summary.run), None)
-        interrupted = last is not None and last.ended_at is None and not elsewhere
+        interrupted = last is not None and words.is_cut_off(last) and not elsewhere
         if interrupted and sum(summary.states.get(each, 0) for each in words.UNSETTLED) == 0:
             interrupted = False
         can_fix = summary.failed_sheet is not None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share import State
 from batch_share.common import plural
+from batch_share.results.wording import CUT_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,13 +141,20 @@ def not_sent(plan: Overview) -> list[str]:
 
 def how_it_stands(run: KnownRun, *, goes_on: bool) -> tuple[str, str]:
     """The state of a run in a word or two, and the class of its colour."""
-    if run.ended_at is None:
-        return ("going on", "way") if goes_on else ("interrupted", "doubt")
+    if goes_on:
+        return "going on", "way"
+    if is_cut_off(run):
+        return "interrupted", "doubt"
     counts = {State(state): rows for state, rows in (run.counts or {}).items()}
     troubled = sum(counts.get(state, 0) for state in (State.FAILED, State.UNKNOWN, State.INVALID))
     if run.ended != "done":
         return "stopped", "doubt"
     return ("done, with rows to look at", "wrong") if troubled else ("done", "good")
+
+
+def is_cut_off(run: KnownRun) -> bool:
+    """Whether a run that does not go on came to no end of its own."""
+    return run.ended_at is None or run.ended == CUT_OFF
 
 
 def spell_counts(counts: Mapping[State, int] | Mapping[str, int]) -> str:

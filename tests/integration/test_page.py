@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
+import sqlite3
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from trial import HEADER, Trial, options, sheet_rows
 from visiting import visiting
 
+from batch_share.common import Rate
+from batch_share.page.door import LINK_SECONDS, new_link
 from batch_share.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -54,3 +61,289 @@ async def test_a_sheet_goes_from_the_page_to_its_results(trial: Trial) -> None:
         assert "attachment" in visitor.headers["Content-Disposition"]
         await visitor.get("/")
         assert "done, with rows to look at" in visitor.text
+
+
+async def test_what_is_sent_twice_is_done_once(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.upload(sheet(), once="1" * 32)
+        first = visitor.sheet
+        await visitor.upload(sheet(), once="1" * 32)
+        assert visitor.sheet == first
+        await visitor.plan(sheet())
+        page, action = visitor.text, f"{visitor.sheet}/approve"
+        form = visitor.form(action) | {"sure": "yes"}
+        await visitor.post(action, form)
+        await visitor.post(action, form)  # a double click, or Back and again
+        visitor.text = page
+        await visitor.post(action, form | {"once": "another tab"})
+        await visitor.results()
+        assert "All 6 rows are shared." in visitor.text
+        await visitor.post(action, form | {"once": "later still"})
+        assert "All 6 rows are shared." in visitor.text
+        assert trial.sandbox.report()["activities"] == 6
+        assert trial.sandbox.report()["duplicates"] == 0
+
+
+async def test_nothing_is_sent_without_the_tick_the_number_and_the_plan_itself(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(60))
+        action = f"{visitor.sheet}/approve"
+        form = visitor.form(action)
+        await visitor.post(action, form)
+        assert "tick the box first" in visitor.text
+        await visitor.post(action, visitor.form(action) | {"sure": "yes", "typed": "59"})
+        assert "type 60, the number of leads" in visitor.text
+        await visitor.post(action, visitor.form(action) | {"sure": "yes", "typed": "60", "rows": "61"})
+        assert "The plan has changed" in visitor.text
+        (kept,) = (trial.folder / "page").glob("*/leads.csv")
+        kept.write_bytes(sheet(59))
+        await visitor.post(action, visitor.form(action) | {"sure": "yes", "typed": "60"})
+        await visitor.ended("/plan", "How far it is")
+        assert "Nothing was sent." in visitor.text
+        assert "Plan it" in visitor.text
+        assert trial.sandbox.report()["activities"] == 0
+
+
+async def test_a_run_that_was_cut_off_is_shown_as_interrupted_and_waits_for_a_person(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(6))
+        await visitor.approve()
+        await visitor.results()
+        (ledger,) = (trial.folder / "page").glob("*/leads.csv.ledger.db")
+        with closing(sqlite3.connect(ledger)) as connection:  # as a killed process leaves it
+            connection.execute("UPDATE runs SET ended_at = NULL, ended = NULL")
+            connection.execute("UPDATE rows SET state = 'sharing', request_id = NULL WHERE position = 0")
+            connection.commit()
+        with closing(sqlite3.connect(trial.folder / "data" / "history.db")) as connection:
+            connection.execute("UPDATE runs SET ended_at = NULL, ended = NULL, counts = NULL")
+            connection.commit()
+        before, address = visitor.sheet, trial.sandbox.report()["total_calls"]
+    async with visiting(trial) as visitor:
+        await visitor.get("/")
+        assert "interrupted" in visitor.text
+        await visitor.get(before)
+        assert "The run was interrupted. It does not go on by itself" in visitor.text
+        assert trial.sandbox.report()["total_calls"] == address
+        action = f"{before}/do"
+        await visitor.post(action, visitor.form(action) | {"deed": "resume"})
+        await visitor.results()
+        assert "All 6 rows are shared." in visitor.text
+        assert "interrupted" not in visitor.text
+        assert trial.sandbox.report()["duplicates"] == 0
+
+
+async def test_each_answer_forbids_what_the_page_does_not_need(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.upload(sheet())
+        for path in (
+            "/",
+            "/settings",
+            f"{visitor.sheet}/columns",
+            f"{visitor.sheet}/plan",
+            "/nothing",
+            "/static/x",
+        ):
+            await visitor.get(path)
+            policy = visitor.headers["Content-Security-Policy"]
+            assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+            assert "frame-ancestors 'none'" in policy
+            assert visitor.headers["X-Content-Type-Options"] == "nosniff"
+            assert visitor.headers["Referrer-Policy"] == "same-origin"
+            assert visitor.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+            assert visitor.headers["Cache-Control"] == "no-store"
+            assert "<script>" not in visitor.text
+            assert " style=" not in visitor.text
+            assert " onclick=" not in visitor.text
+        for name in re.findall(r'"(/static/[^"]+)"', visitor.text):
+            await visitor.get(name)
+            assert visitor.status == 200
+            assert "immutable" in visitor.headers["Cache-Control"]
+
+
+async def test_only_our_own_pages_get_anything_done(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet())
+        action, form = f"{visitor.sheet}/approve", visitor.form(f"{visitor.sheet}/approve") | {"sure": "yes"}
+        ours = {"Origin": visitor.origin}
+        for headers in (
+            {"Origin": "http://evil.example"},
+            {"Origin": "null"},
+            {"Origin": visitor.origin.replace("127.0.0.1", "localhost")},
+            {"Origin": visitor.origin.replace(str(visitor.door.port), "1")},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site"},
+            {},
+        ):
+            await visitor.post(action, form, headers)
+            assert visitor.status == 403, headers
+        for key in ("", "0" * 64, "é"):
+            await visitor.post(action, form | {"form_key": key}, ours)
+            assert visitor.status == 403
+        await visitor.get(action)
+        assert visitor.status in {404, 405}
+        for host in ("evil.example", f"evil.example:{visitor.door.port}", "127.0.0.1", "127.0.0.1:1"):
+            await visitor.get("/", headers={"Host": host})
+            assert visitor.status == 421
+        assert trial.sandbox.report()["activities"] == 0
+        await visitor.post(action, form, ours)
+        await visitor.results()
+        assert trial.sandbox.report()["activities"] == 6
+
+
+async def test_a_link_lets_one_browser_in_once_and_not_for_long(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with visiting(trial) as visitor:
+        token = new_link(visitor.server.folder)
+        visitor.http.cookie_jar.clear()
+        for path in ("/", "/settings", "/r/" + "0" * 32):
+            await visitor.get(path)
+            assert visitor.status == 403
+            assert "Open the link" in visitor.text
+        for wrong in ("", "x", "../../x", token[:-1]):
+            await visitor.get("/enter", params={"token": wrong})
+            assert visitor.status == 403
+        await visitor.get(f"/enter?token={token}")
+        assert (visitor.status, visitor.path) == (200, "/")
+        (cookie,) = visitor.http.cookie_jar
+        assert cookie["httponly"]
+        assert cookie["samesite"] == "Strict"
+        assert cookie.key.startswith("batch_share_")
+        visitor.http.cookie_jar.clear()
+        await visitor.get(f"/enter?token={token}")
+        assert visitor.status == 403
+        late = new_link(visitor.server.folder)
+        now = time.time()
+        monkeypatch.setattr("batch_share.page.door.time.time", lambda: now + LINK_SECONDS + 1)
+        await visitor.get(f"/enter?token={late}")
+        assert visitor.status == 403
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../x.csv",
+        "..\\..\\x.csv",
+        "/etc/x.csv",
+        "<script>alert(1)</script>.csv",
+        f"{'x' * 300}.csv",
+        "é\n.csv",
+        "=1.CSV",
+        "日本.csv",
+    ],
+)
+async def test_no_name_of_a_file_is_a_path_or_markup(trial: Trial, name: str) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.upload(sheet().replace(b"Access", b"<script>x</script>"), name.replace("\n", "%0A"))
+        assert visitor.status in {200, 400}, visitor.text
+        assert "<script>" not in visitor.text
+        outside = {each.name for each in trial.folder.iterdir()} - {"page", "state", "data", "log"}
+        assert outside == set()
+        (found,) = (trial.folder / "page").glob("*/*.csv")
+        assert found.parent.parent == trial.folder / "page"
+        assert found.stat().st_mode & 0o777 == 0o600
+        assert found.parent.stat().st_mode & 0o777 == 0o700
+
+
+async def test_what_is_no_sheet_or_too_large_is_told_in_a_sentence(trial: Trial) -> None:
+    trial.changes["sheet"] = {"file_mb": 1}
+    async with visiting(trial) as visitor:
+        await visitor.upload(b"x", "x.exe")
+        assert visitor.status == 400
+        assert "no kind of sheet" in visitor.text
+        await visitor.upload(b"x" * ((1 << 20) + 100_000))
+        assert visitor.status == 413
+        assert "larger than 1 MB" in visitor.text
+        await visitor.upload(b"x" * ((1 << 20) + 1))  # the form around it might have been that
+        assert visitor.status == 413
+        assert not [*(trial.folder / "page").glob("*_*")]
+        for content in (b"", b"\0\1\2", b"PK\3\4nonsense"):
+            await visitor.upload(content, "x.xlsx")
+            assert 'role="alert"' in visitor.text
+            assert "Traceback" not in visitor.text
+
+
+async def test_cells_and_headers_are_text_and_never_markup(trial: Trial) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    content = sheet(3, Duration=evil).replace(b"\r\n", f",{evil}\r\n".encode())
+    async with visiting(trial) as visitor:
+        await visitor.upload(content, f"{evil}.csv")
+        assert evil not in visitor.text
+        assert "&lt;img" in visitor.text
+        await visitor.plan(content)
+        assert evil not in visitor.text
+        assert "&lt;img" in visitor.text
+
+
+async def test_progress_comes_as_a_stream_of_whole_snapshots(trial: Trial) -> None:
+    trial.changes |= {"rate": Rate(30, 1.0)}
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(30))
+        await visitor.approve()
+        address = f"{visitor.origin}{visitor.sheet}/live"
+        async with visitor.http.get(address):
+            pass  # a browser that goes away at once ends nothing
+        async with visitor.http.get(address) as stream:
+            assert stream.content_type == "text/event-stream"
+            events = (await stream.text()).split("\n\n")
+        assert events[0] == "retry: 2000"
+        shown = [json.loads(each.partition("data: ")[2]) for each in events if "event: snapshot" in each]
+        assert shown
+        assert all("leads.csv" in each["title"] for each in shown)
+        assert "event: end" in events[-2]
+        await visitor.results()
+        assert "All 30 rows are shared." in visitor.text
+
+
+async def test_a_run_is_stopped_and_gone_on_with(trial: Trial) -> None:
+    trial.changes |= {"rate": Rate(20, 1.0)}
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(40))
+        await visitor.approve()
+        action = f"{visitor.sheet}/do"
+        await visitor.post(action, visitor.form(action) | {"deed": "stop"})  # before it has taken the sheet in
+        assert "Plan it" in await visitor.results()
+        await visitor.post(f"{visitor.sheet}/plan", visitor.form(f"{visitor.sheet}/plan"))
+        await visitor.ended("/plan", "Looking up leads")
+        await visitor.approve()
+        while "</b> posted" not in visitor.text:
+            await visitor.get(f"{visitor.sheet}/run")
+        await visitor.post(action, visitor.form(action) | {"deed": "stop"})
+        await visitor.results()
+        assert "It was stopped" in visitor.text
+        await visitor.post(action, visitor.form(action) | {"deed": "resume"})
+        await visitor.results()
+        assert "All 40 rows are shared." in visitor.text
+        assert trial.sandbox.report()["duplicates"] == 0
+
+
+async def test_behind_a_proxy_another_person_approves(trial: Trial) -> None:
+    async with visiting(trial, two_people=True, origin="http://share.example", user_header="X-User") as visitor:
+        await visitor.get("/")
+        assert visitor.status == 403
+        assert "did not say who you are" in visitor.text
+        visitor.http.headers.update({"X-User": "asha", "Host": "share.example"})
+        visitor.sends = {"Origin": "http://share.example"}
+        await visitor.get("/")
+        assert "Signed in as <bdi>asha</bdi>" in visitor.text
+        await visitor.plan(sheet())
+        assert "Somebody else approves it" in visitor.text
+        await visitor.get("/")
+        form = visitor.form("/sheets") | {"sure": "yes", "rows": "6"}
+        address = next(iter(re.findall(r'href="(/r/[^"]+)"', visitor.text)))
+        await visitor.post(f"{address}/approve", form)
+        assert "approve it: somebody else has to" in visitor.text
+        visitor.http.headers["X-User"] = "ravi"
+        await visitor.post(f"{address}/approve", form, {"Origin": visitor.origin})
+        assert visitor.status == 403  # not of the proxy's pages
+        await visitor.get(f"{address}/plan")
+        await visitor.approve()
+        await visitor.results()
+        assert "All 6 rows are shared." in visitor.text
+        assert "Prepared by <bdi>asha</bdi>, approved by <bdi>ravi</bdi>." in visitor.text
+
+
+async def test_a_cookie_of_a_page_behind_tls_goes_through_nothing_else(trial: Trial) -> None:
+    async with visiting(trial, origin="https://share.example") as visitor:
+        await visitor.get("/", allow_redirects=False)
+        assert "Secure" in visitor.headers["Set-Cookie"]
