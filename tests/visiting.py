@@ -10,11 +10,10 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiohttp import web
 from trial import UNCHANGED, Trial
 
 from batch_share.page.door import Door, new_link
-from batch_share.page.server import Server
+from batch_share.page.server import Server, listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,10 +47,13 @@ class Visitor:
         self.status, self.path, self.headers = answer.status, answer.url.path, answer.headers
         return self.text
 
+    def link(self) -> str:
+        """The token of a new link."""
+        return new_link(self.server.folder)
+
     async def enter(self) -> None:
         """Follow a new link."""
-        token = await asyncio.to_thread(new_link, self.server.folder)
-        await self.get(f"/enter?token={token}")
+        await self.get(f"/enter?token={self.link()}")
 
     def form(self, action: str) -> dict[str, str]:
         """What the form of this address on the page would send, with nothing changed in it."""
@@ -116,16 +118,9 @@ async def visiting(trial: Trial, *, two_people: bool = False, **proxy: str) -> A
     folder = trial.folder / "page"
     door = Door(folder, **proxy)
     server = Server(folder, door, settings, two_people=two_people)
-    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    door.port = runner.addresses[0][1]
     jar = aiohttp.CookieJar(unsafe=True)
-    try:
-        async with aiohttp.ClientSession(cookie_jar=jar) as http:
-            visitor = Visitor(server, door, trial, http)
-            if not proxy:
-                await visitor.enter()
-            yield visitor
-    finally:
-        await runner.cleanup()
+    async with listening(server, 0), aiohttp.ClientSession(cookie_jar=jar) as http:
+        visitor = Visitor(server, door, trial, http)
+        if not proxy:
+            await visitor.enter()
+        yield visitor

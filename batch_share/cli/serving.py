@@ -11,6 +11,7 @@ from batch_share.cli.options import Given, takes
 from batch_share.errors import SettingsError
 
 if TYPE_CHECKING:
+    from batch_share.page.door import Door
     from batch_share.settings import Settings
 
 
@@ -21,7 +22,7 @@ def serve(
     folder: Annotated[
         Optional[Path], typer.Option(help="Where sheets and ledgers are kept. Default: in the data folder.")
     ] = None,
-    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser.")] = True,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Don't open the browser.")] = False,
     link: Annotated[bool, typer.Option("--link", help="Print one more link to the page that is served.")] = False,
     behind_proxy: Annotated[
         Optional[str], typer.Option(metavar="ORIGIN", help="A proxy logs people in, and is opened at this address.")
@@ -30,7 +31,7 @@ def serve(
         Optional[str], typer.Option(metavar="NAME", help="The header in which the proxy says who it is.")
     ] = None,
 ) -> int:
-    """Serve a page in the browser, for people without a terminal, until Ctrl-C.
+    """Serve a page to share sheets in a browser, until Ctrl-C.
 
     It prints a link that lets one browser in, once. Only this machine can reach it, or a proxy on it.
 
@@ -58,57 +59,30 @@ def serve(
         more = [f"{name}={value}" for name, value in said.items()]
         return Given({**given, "set": [*(given["set"] or ()), *more]}).settings()
 
-    return asyncio.run(_serve(door, place, port, with_said, opens=browser and origin is None, given=given))
+    return asyncio.run(_serve(door, place, port, with_said, opens=not no_open and origin is None, given=given))
 
 
-async def _serve(door: Any, folder: Path, port: int, settings: Any, *, opens: bool, given: Given) -> int:
+async def _serve(door: Door, folder: Path, port: int, settings: Any, *, opens: bool, given: Given) -> int:
     """Listen until a signal comes; what goes on is finished and noted then."""
     import asyncio
     import logging
-    import os
     import webbrowser
-
-    from aiohttp import web
-    from filelock import FileLock, Timeout
 
     from batch_share.cli.work import draining
     from batch_share.logs import LineHandler, attached, open_log
-    from batch_share.page.door import new_link, note_server, server_of
-    from batch_share.page.server import Server
+    from batch_share.page.server import Server, listening
 
     in_force = settings()
     server = Server(folder, door, settings, two_people=in_force.two_people)
-    lock = FileLock(folder / ".lock", mode=0o600)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        who = server_of(folder).get("process", "unknown")
-        raise SettingsError(
-            "--folder",
-            f"another server has {folder} (process {who}): use that one (`batch-share serve --link`), or name "
-            "another folder",
-        ) from None
-    handler = LineHandler(lambda line: typer.echo(line, err=True)) if given["verbose"] else None
     level = logging.getLevelNamesMapping()[in_force.log_level.upper()]
-    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=1.0)
-    with (
-        lock,
-        attached(open_log(in_force.log_folder, lambda line: typer.echo(line, err=True)), handler, level=level),
+
+    def show(line: str) -> None:
+        typer.echo(line, err=True)
+
+    with attached(
+        open_log(in_force.log_folder, show), LineHandler(show) if given["verbose"] else None, level=level
     ):
-        await runner.setup()
-        try:
-            try:
-                site = web.TCPSite(runner, "127.0.0.1", port)
-                await site.start()
-            except OSError as error:
-                raise SettingsError(
-                    "--port", f"{port} can't be listened on ({error.strerror}): name another"
-                ) from None
-            door.port = runner.addresses[0][1]
-            note_server(folder, {"port": door.port, "process": os.getpid()})
-            address = f"http://127.0.0.1:{door.port}/"
-            if opens or door.lets_in_by_link:
-                address += f"enter?token={new_link(folder)}"
+        async with listening(server, port) as address:
             typer.echo(f"Open {address}\nCtrl-C ends it: what is under way is finished and noted.")
             if opens:
                 webbrowser.open(address)
@@ -116,7 +90,4 @@ async def _serve(door: Any, folder: Path, port: int, settings: Any, *, opens: bo
             with draining(ended.is_set, ended.set):
                 await ended.wait()
                 await server.drain()
-        finally:
-            await runner.cleanup()
-            (folder / ".server").unlink(missing_ok=True)
     return 0

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -19,21 +20,22 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from aiohttp import BodyPartReader, web
+from filelock import FileLock, Timeout
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from batch_share import BatchShare, NotConfirmed, State, __version__
 from batch_share.common import plural
-from batch_share.errors import BatchShareError, SheetError
+from batch_share.errors import BatchShareError, SettingsError, SheetError
 from batch_share.logs import log
 from batch_share.outputs import private
 from batch_share.page import words
 from batch_share.page.desk import DEEDS, Desk
-from batch_share.page.door import HEADERS, Door, Refused
+from batch_share.page.door import HEADERS, Door, Refused, new_link, note_server, server_of
 from batch_share.page.shelf import Shelf
 from batch_share.results.wording import at_rest, headline, others, spell_guards
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from batch_share import Settings
 
@@ -70,7 +72,7 @@ class Server:
     def __init__(
         self, folder: Path, door: Door, settings: Callable[..., Settings], *, two_people: bool = False
     ) -> None:
-        self._door, self._settings, self._two_people = door, settings, two_people
+        self.door, self._settings, self._two_people = door, settings, two_people
         self.folder, self._shelf, self._desks = folder, Shelf(folder), dict[str, Desk]()
         self._once, self._uploading = dict[str, str](), asyncio.Lock()
         self._is_closing = False
@@ -122,11 +124,11 @@ class Server:
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            self._door.check(request)
+            self.door.check(request)
             is_open = request.path == "/enter" or request.path.startswith("/static/")
-            if not is_open and (session := self._door.check_in(request)):
+            if not is_open and (session := self.door.check_in(request)):
                 again = web.Response(status=303, headers={"Location": request.path_qs})
-                self._door.give(session, again)
+                self.door.give(session, again)
                 return again
             return await handler(request)
         except Refused as refused:
@@ -145,7 +147,7 @@ class Server:
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """Follow a link: its token is taken out of the address at once."""
         response = web.Response(status=303, headers={"Location": "/"})
-        self._door.give(self._door.enter(request.query.get("token", "")), response)
+        self.door.give(self.door.enter(request.query.get("token", "")), response)
         return response
 
     async def static(self, request: web.Request) -> web.StreamResponse:
@@ -157,11 +159,11 @@ class Server:
         return web.Response(body=found[1], content_type=kind, charset="utf-8", headers=cached)
 
     def _page(self, request: web.Request, template: str, status: int = 200, **values: Any) -> web.Response:
-        session = self._door.session(request)
+        session = self.door.session(request)
         shown = {
-            "form_key": self._door.form_key(session) if session else "",
+            "form_key": self.door.form_key(session) if session else "",
             "once": secrets.token_hex(16),
-            "user": self._door.user(request),
+            "user": self.door.user(request),
             "alert": None,
             **values,
         }
@@ -171,7 +173,7 @@ class Server:
     async def _form(self, request: web.Request) -> dict[str, str]:
         """What a form says, once it is known to be ours. Raises Refused."""
         form = await request.post()
-        self._door.check_form(self._door.session(request), form.get("form_key"))
+        self.door.check_form(self.door.session(request), form.get("form_key"))
         return {name: value for name, value in form.items() if isinstance(value, str)}
 
     # ------------------------------------------------------------------------------------- all runs
@@ -265,10 +267,10 @@ class Server:
             if part.name != "sheet":
                 said[part.name or ""] = (await part.read_chunk(1024)).decode("utf-8", "replace")
                 continue
-            self._door.check_form(self._door.session(request), said.get("form_key"))
+            self.door.check_form(self.door.session(request), said.get("form_key"))
             if (once := said.get("once", "")) in self._once:
                 return web.Response(status=303, headers={"Location": self._once[once]})
-            kept = await asyncio.to_thread(self._shelf.new, part.filename or "", self._door.user(request))
+            kept = await asyncio.to_thread(self._shelf.new, part.filename or "", self.door.user(request))
             size = 0
             try:
                 with open(kept.sheet, "xb", opener=private) as out:  # noqa: ASYNC230 - as quick as a thread begins
@@ -377,7 +379,7 @@ class Server:
         begin, problems = _paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
         users = plan.users.most_common() if plan else []
         host = plan.settings.account()[0].partition("//")[2] if plan else ""
-        alone = self._two_people and desk.kept is not None and desk.kept.prepared_by == self._door.user(request)
+        alone = self._two_people and desk.kept is not None and desk.kept.prepared_by == self.door.user(request)
         return self._page(
             request, "plan.html", desk=desk, plan=plan, problems=problems, begin=begin, size=ROWS_ON_PAGE,
             users=users, typed=plan is not None and plan.to_send > TYPED_ABOVE, host=host, alert=desk.error,
@@ -394,7 +396,7 @@ class Server:
     async def approve(self, request: web.Request) -> web.StreamResponse:
         """Send what was planned."""
         form, desk = await self._form(request), await self._desk(request)
-        once, plan, user = form.get("once", ""), desk.plan, self._door.user(request)
+        once, plan, user = form.get("once", ""), desk.plan, self.door.user(request)
         if once in self._once or await desk.state() in {"run", "results"}:
             return self._done(once, f"/r/{desk.id}")
         wrong = ""
@@ -537,6 +539,37 @@ class Server:
         except BatchShareError as error:
             alert = error
         return self._page(request, "settings.html", shown=shown, findings=findings, alert=alert)
+
+
+@asynccontextmanager
+async def listening(server: Server, port: int) -> AsyncIterator[str]:
+    """While the body runs, the server answers on this machine, at the address that is given; 0: any free port.
+
+    It has its folder alone. Raises SettingsError if another one has that, or the port.
+    """
+    folder, lock = server.folder, FileLock(server.folder / ".lock", mode=0o600)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = server_of(folder).get("process", "unknown")
+        instead = "use that one (`batch-share serve --link`), or name another folder"
+        raise SettingsError("--folder", f"another server has {folder} (process {who}): {instead}") from None
+    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=0.1)
+    try:
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", port).start()
+        except OSError as error:
+            wrong = f"{port} can't be listened on ({error.strerror}): name another"
+            raise SettingsError("--port", wrong) from None
+        server.door.port = runner.addresses[0][1]
+        note_server(folder, {"port": server.door.port, "process": os.getpid()})
+        link = f"enter?token={new_link(folder)}" if server.door.lets_in_by_link else ""
+        yield f"http://127.0.0.1:{server.door.port}/{link}"
+    finally:
+        await runner.cleanup()
+        (folder / ".server").unlink(missing_ok=True)
+        lock.release()
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
