@@ -16,7 +16,7 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest \
 COVERED := batch_share/leadsquared/protocol.py,batch_share/leadsquared/pacing.py,batch_share/ledger/*,batch_share/sending/*,batch_share/planning/*,batch_share/jobs/*
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage crash faults soak fuzz mutants bench figures lint format samples pictures reference lock clean
+.PHONY: help demo test browser coverage crash faults soak fuzz mutants bench figures lint format samples pictures reference lock clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -45,6 +45,24 @@ coverage: export EVERY ?= 1
 coverage: $(VENV)/.tested  ## Run the tests of this process; fail if they leave a line or branch of the core out
 	@$(PYTEST) --cov --cov-report= tests/unit tests/integration
 	@$(BIN)/python -m coverage report --include='$(COVERED)' --fail-under=100
+
+# axe-core is for these tests alone, and in no wheel: its licence (MPL-2.0) lies beside it.
+AXE := tests/browser/axe
+$(VENV)/.browsed: $(VENV)/.tested
+	@echo "Installing what drives a browser ..."
+	@$(PIP) install --constraint requirements.lock --editable '.[browser]'
+	@touch $@
+
+$(AXE)/axe.min.js:
+	@command -v npm >/dev/null || { echo "axe-core comes from npm, which is not there: install it, or put axe.min.js into $(AXE)"; exit 1; }
+	@mkdir -p $(AXE) && cd $(AXE) && npm pack --silent axe-core@4 >/dev/null && tar -xzf axe-core-4*.tgz --strip-components=1 \
+		package/axe.min.js package/LICENSE package/LICENSE-3RD-PARTY.txt && rm axe-core-4*.tgz
+
+browser: $(VENV)/.browsed $(AXE)/axe.min.js  ## Use the page in a real browser, and leave pictures of it in tests/browser/pictures
+	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| { echo "Chromium is needed: install it, or name one: make browser CHROMIUM=/path/to/chromium"; exit 1; }
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/browser $(if $(SHORT),-k '$(SHORT)')
 
 crash: export KILLS ?= 2000
 crash: $(VENV)/.tested  ## Kill runs at every point and at random, KILLS of them (2000)

@@ -128,15 +128,15 @@ def promise(plan: Overview) -> str:
 def not_sent(plan: Overview) -> list[str]:
     """What becomes of all other rows."""
     names = {
-        "invalid": "can't be sent, for the mistakes below",
-        "repeats": "repeat another row, and are skipped",
-        "held": "are under way in another run, and are skipped",
-        "already_shared": "are shared already, and are skipped",
-        "sent_before": "were sent before",
-        "left_out": "are left out",
-        "revoking": "only revoke",
+        "invalid": "Can't be sent, for the mistakes below",
+        "repeats": "Skipped, as they repeat another row",
+        "held": "Skipped, as another run has the same lead and user under way",
+        "already_shared": "Skipped, as they are shared already",
+        "sent_before": "Sent before",
+        "left_out": "Left out",
+        "revoking": "Only to be revoked",
     }
-    return [f"{plural(rows, 'row')}: {names[part]}" for part, rows in plan.parts.items() if rows and part in names]
+    return [f"{names[part]}: {plural(rows, 'row')}" for part, rows in plan.parts.items() if rows and part in names]
 
 
 def how_it_stands(run: KnownRun, *, goes_on: bool) -> tuple[str, str]:
