@@ -51,6 +51,10 @@ class Visitor:
         """The token of a new link."""
         return new_link(self.server.folder)
 
+    def sandbox_calls(self) -> int:
+        """How many calls LeadSquared's stand-in has seen."""
+        return int(self.trial.sandbox.report()["total_calls"])
+
     async def enter(self) -> None:
         """Follow a new link."""
         await self.get(f"/enter?token={self.link()}")

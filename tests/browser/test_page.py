@@ -5,17 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import re
-from typing import TYPE_CHECKING
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from browsing import opened
-from trial import HEADER, sheet_rows
+from openpyxl import load_workbook
+from trial import FAST, HEADER, sheet_rows
+from visiting import visiting
+
+from batch_share.page.desk import Desk
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from playwright.async_api import Browser
+    import pytest
+    from playwright.async_api import Browser, Page
     from trial import Trial
     from visiting import Visitor
+
+SAMPLES: Final = Path(__file__).parents[2] / "samples"
 
 
 def sheet(folder: Path, rows: int, wrong: int = 0) -> Path:
@@ -58,3 +66,209 @@ async def test_every_page_and_state_is_accessible_and_fits(
         await page.get_by_role("link", name="Settings").click()
         await page.get_by_role("heading", name="In force").wait_for()
         await seen.check("7-settings")
+
+
+async def focused(page: Page, name: str) -> None:
+    """Go on with the Tab key until what has the focus is called so."""
+    for _ in range(60):
+        await page.keyboard.press("Tab")
+        said = await page.evaluate(
+            "(({labels, textContent}) => [...(labels || [])].map(each => each.textContent).join() || textContent)"
+            "(document.activeElement)"
+        )
+        if name in said:
+            return
+    raise AssertionError(f"no {name!r} within 60 presses of Tab")
+
+
+async def test_the_keyboard_alone_leads_to_the_results(browser: Browser, visitor: Visitor, trial: Trial) -> None:
+    trial.changes |= {"event": "201", "duration": "7d", "rate": FAST}
+    async with opened(browser, visitor) as seen:
+        page = seen.page
+        await page.wait_for_load_state()
+        await focused(page, "Choose a workbook")
+        async with page.expect_file_chooser() as chooser:
+            await page.keyboard.press("Enter")
+        await (await chooser.value).set_files(SAMPLES / "leads.xlsx")
+        await focused(page, "Read this sheet")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("heading", name="Columns").wait_for()
+        assert await page.evaluate("document.activeElement.tagName") == "H1"  # a new step is read from its top
+        await focused(page, "Plan it")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("heading", name="Approve").wait_for()
+        await focused(page, "Share 37 leads in")
+        await page.keyboard.press("Space")
+        await focused(page, "Share 37 leads")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("heading", name="37 of 40 rows are shared.").wait_for()
+        await focused(page, "Results as a workbook")
+        async with page.expect_download() as download:
+            await page.keyboard.press("Enter")
+        await (await download.value).save_as(mine := trial.folder / "mine.xlsx")
+        (theirs,) = (trial.folder / "page").glob("*/leads.results.xlsx")
+        assert cells(mine) == cells(theirs)
+
+
+def cells(file: Path) -> list[list[str]]:
+    """The answered rows of a workbook."""
+    return [[*map(str, row)] for row in load_workbook(file)["Results"].values]
+
+
+async def test_two_clicks_two_tabs_and_going_back_are_one_run(
+    browser: Browser, visitor: Visitor, trial: Trial
+) -> None:
+    async with opened(browser, visitor) as seen:
+        page = seen.page
+        await planned(page, sheet(trial.folder, 6))
+        other = await page.context.new_page()
+        await other.goto(page.url)
+        for each in (page, other):
+            await each.get_by_label("Share 6 leads in").check()
+        await page.get_by_role("button", name="Share 6 leads").dblclick()
+        await other.get_by_role("button", name="Share 6 leads").click()
+        for each in (page, other):
+            await each.get_by_role("heading", name="All 6 rows are shared.").wait_for()
+        await page.go_back()
+        await page.get_by_role("heading", name="All 6 rows are shared.").wait_for()
+        reported = trial.sandbox.report()
+        assert (reported["activities"], reported["duplicates"]) == (6, 0)
+
+
+async def test_a_sheet_that_changed_after_its_plan_is_not_sent(
+    browser: Browser, visitor: Visitor, trial: Trial
+) -> None:
+    async with opened(browser, visitor) as seen:
+        await planned(seen.page, sheet(trial.folder, 6))
+        (kept,) = (trial.folder / "page").glob("*/new leads.csv")
+        kept.write_bytes(sheet(trial.folder, 5).read_bytes())
+        await seen.page.get_by_label("Share 6 leads in").check()
+        await seen.page.get_by_role("button", name="Share 6 leads").click()
+        await seen.page.get_by_role("alert").get_by_text("changed since the plan was approved").wait_for()
+        assert trial.sandbox.report()["activities"] == 0
+
+
+async def test_a_run_needs_no_browser_and_a_broken_stream_comes_back(
+    browser: Browser, visitor: Visitor, trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = list[float]()
+    changes = Desk.changes
+
+    async def breaking(desk: Desk) -> None:
+        if not broken:
+            broken.append(time.monotonic())
+            raise ConnectionError
+        await changes(desk)
+
+    async with opened(browser, visitor) as seen:
+        await planned(seen.page, sheet(trial.folder, 60))
+        monkeypatch.setattr(Desk, "changes", breaking)
+        await approved(seen.page, 60)
+        await seen.page.get_by_text("The page has lost its connection").wait_for()
+        await seen.page.get_by_text("The page has lost its connection").wait_for(state="hidden")
+        assert time.monotonic() - broken[0] < 5
+        where = seen.page.url
+        seen.wrong.clear()  # the browser says that the stream broke
+    async with opened(browser, visitor) as seen:
+        await seen.page.goto(where)
+        await seen.page.get_by_role("heading", name="All 60 rows are shared.").wait_for()
+
+
+async def test_an_outage_is_told_and_the_run_goes_on_after_it(
+    browser: Browser, visitor: Visitor, trial: Trial
+) -> None:
+    async with opened(browser, visitor) as seen:
+        await planned(seen.page, sheet(trial.folder, 60))
+        await approved(seen.page, 60)
+        await seen.page.get_by_text("posted").first.wait_for()
+        assert trial.sandbox._listener is not None
+        trial.sandbox._listener.leave(4)
+        await seen.page.get_by_text("LeadSquared can't be reached").wait_for(timeout=3000)
+        await seen.check("8-outage")
+        await seen.page.get_by_role("heading", name="All 60 rows are shared.").wait_for(timeout=40_000)
+
+
+async def test_stop_ends_in_good_order_and_go_on_finishes(browser: Browser, visitor: Visitor, trial: Trial) -> None:
+    async with opened(browser, visitor) as seen:
+        page = seen.page
+        await planned(page, sheet(trial.folder, 60))
+        await approved(page, 60)
+        await page.get_by_text("posted").first.wait_for()
+        began = time.monotonic()
+        await page.get_by_role("button", name="Stop").click()
+        await page.get_by_role("heading", name="What to do next").or_(page.get_by_text("Stopping:")).wait_for()
+        assert time.monotonic() - began < 1.5
+        await page.get_by_role("heading", name="What to do next").wait_for()
+        assert time.monotonic() - began < 10
+        await seen.check("9-stopped")
+        await page.get_by_role("button", name="Go on with").click()
+        await page.get_by_role("heading", name="All 60 rows are shared.").wait_for(timeout=30_000)
+        assert trial.sandbox.report()["duplicates"] == 0
+
+
+async def test_nothing_of_a_sheet_is_executed_and_nobody_frames_the_page(
+    browser: Browser, visitor: Visitor, trial: Trial
+) -> None:
+    evil = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    content = sheet(trial.folder, 3).read_text().replace("\n", f",{evil}\n").replace("7d", evil, 1)
+    async with opened(browser, visitor) as seen:
+        page = seen.page
+        page.on("dialog", lambda dialog: seen.wrong.append(dialog.message))
+        for name in (f"{evil}.csv", "../../x.csv"):
+            await page.goto(visitor.origin)
+            sent: Any = {"name": name, "mimeType": "text/csv", "buffer": content.encode()}
+            await page.get_by_label("Choose a workbook").set_input_files(sent)
+            await page.get_by_role("button", name="Read this sheet").click()
+            await page.get_by_role("heading", name="Columns").wait_for()
+            found = page.locator("img, script:not([src])")
+            assert [await each.evaluate("each => each.outerHTML") for each in await found.all()] == []
+        before = visitor.sandbox_calls()
+        stranger = await page.context.new_page()
+        await stranger.route("http://evil.example/", lambda route: route.fulfill(
+            body=f"<iframe src='{visitor.origin}/'></iframe><img src='{page.url}/../approve'>"
+            f"<form method=post action='{page.url}/../plan'><button>Go</button></form>", content_type="text/html"
+        ))  # fmt: skip
+        await stranger.goto("http://evil.example/")
+        assert await stranger.frames[1].get_by_text("batch_share").count() == 0  # it is in every page of ours
+        await stranger.get_by_role("button", name="Go").click()
+        await stranger.get_by_text("nothing was done").or_(stranger.get_by_text("Open the link")).wait_for()
+        assert visitor.sandbox_calls() == before
+
+
+async def test_without_scripts_loading_the_pages_again_does_it_all(
+    browser: Browser, visitor: Visitor, trial: Trial
+) -> None:
+    async with opened(browser, visitor, java_script_enabled=False) as seen:
+        page = seen.page
+        await page.get_by_label("Choose a workbook").set_input_files(sheet(trial.folder, 30))
+        await page.get_by_role("button", name="Read this sheet").click()
+        await page.get_by_role("button", name="Plan it").click()
+        await page.get_by_role("heading", name="What will happen").wait_for()  # by itself, after five seconds
+        await approved(page, 30)
+        await page.get_by_role("heading", name="All 30 rows are shared.").wait_for()
+
+
+async def test_two_servers_share_no_login(browser: Browser, visitor: Visitor, trial: Trial) -> None:
+    async with opened(browser, visitor) as seen, visiting(replace(trial, folder=trial.folder / "other")) as other:
+        await seen.page.goto(other.origin)
+        await seen.page.get_by_role("heading", name="That is not possible").wait_for()
+        await seen.page.goto(f"{other.origin}/enter?token={other.link()}")
+        await seen.page.goto(visitor.origin)
+        await seen.page.get_by_role("heading", name="Share leads from a sheet").wait_for()
+        seen.wrong.clear()  # it is asked for another server's pages here
+
+
+async def planned(page: Page, file: Path) -> None:
+    """From a sheet to its plan."""
+    await page.get_by_label("Choose a workbook").set_input_files(file)
+    await page.get_by_role("button", name="Read this sheet").click()
+    await page.get_by_role("button", name="Plan it").click()
+    await page.get_by_role("heading", name="Approve").wait_for()
+
+
+async def approved(page: Page, leads: int) -> None:
+    """Approve it."""
+    await page.get_by_label(f"Share {leads} leads in").check()
+    if leads > 50:
+        await page.get_by_label(f"Type {leads}").fill(str(leads))
+    await page.get_by_role("button", name=f"Share {leads} leads").click()
