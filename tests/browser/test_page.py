@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+import os
 import re
+import signal
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from browsing import opened
 from openpyxl import load_workbook
-from trial import FAST, HEADER, sheet_rows
+from trial import FAST, HEADER, KEY, SECRET, sheet_rows
 from visiting import visiting
 
 from batch_share.page.desk import Desk
@@ -85,10 +89,10 @@ async def test_the_keyboard_alone_leads_to_the_results(browser: Browser, visitor
     trial.changes |= {"event": "201", "duration": "7d", "rate": FAST}
     async with opened(browser, visitor) as seen:
         page = seen.page
-        await page.wait_for_load_state()
+        await page.get_by_role("heading", name="A new sheet").wait_for()
         await focused(page, "Choose a workbook")
         async with page.expect_file_chooser() as chooser:
-            await page.keyboard.press("Enter")
+            await page.keyboard.press("Space")
         await (await chooser.value).set_files(SAMPLES / "leads.xlsx")
         await focused(page, "Read this sheet")
         await page.keyboard.press("Enter")
@@ -272,3 +276,45 @@ async def approved(page: Page, leads: int) -> None:
     if leads > 50:
         await page.get_by_label(f"Type {leads}").fill(str(leads))
     await page.get_by_role("button", name=f"Share {leads} leads").click()
+
+
+async def test_a_server_that_was_killed_shows_the_run_as_interrupted(browser: Browser, trial: Trial) -> None:
+    folder = trial.folder / "killed"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_SHARE")}
+    env |= {"BATCH_SHARE_HOST": trial.sandbox.url, "BATCH_SHARE_ACCESS_KEY": KEY, "BATCH_SHARE_SECRET_KEY": SECRET}
+    env |= {"BATCH_SHARE_RATE": "25/1s", "BATCH_SHARE_GRACE": "0", "BATCH_SHARE_AUDIT_PAGES": "0"}
+    env |= {f"BATCH_SHARE_{kind}_FOLDER": str(trial.folder / kind.lower()) for kind in ("STATE", "DATA", "LOG")}
+    command = [sys.executable, "-m", "batch_share", "serve", "--no-open", "--port", "0", "--folder", str(folder)]
+
+    async def serving() -> tuple[asyncio.subprocess.Process, str]:
+        server = await asyncio.create_subprocess_exec(*command, env=env, stdout=asyncio.subprocess.PIPE)
+        assert server.stdout is not None
+        return server, (await server.stdout.readline()).decode().split()[1]
+
+    server, link = await serving()
+    page = await browser.new_page()
+    try:
+        await page.goto(link)
+        await planned(page, sheet(trial.folder, 60))
+        await approved(page, 60)
+        await page.get_by_text("accepted").first.wait_for()
+        server.kill()
+        await server.wait()
+        await page.get_by_text("The page has lost its connection").wait_for()
+        server, link = await serving()
+        await page.goto(link)
+        await page.get_by_text("interrupted").wait_for()
+        calls = trial.sandbox.report()["total_calls"]
+        await page.get_by_role("link", name="new leads.csv").click()
+        await page.get_by_text("The run was interrupted. It does not go on by itself").wait_for()
+        assert trial.sandbox.report()["total_calls"] == calls
+        await page.get_by_role("button", name="Go on").click()
+        await page.get_by_role("heading", name="All 60 rows are shared.").wait_for(timeout=40_000)
+        assert trial.sandbox.report()["duplicates"] == 0
+        assert trial.live() == 60
+        server.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(server.wait(), 10) == 0
+    finally:
+        if server.returncode is None:
+            server.kill()
+            await server.wait()
