@@ -41,6 +41,15 @@ def sandbox(
     hide_note: Annotated[bool, typer.Option("--hide-note", help="Don't show the note of activities.")] = False,
     read_lag: Annotated[str, typer.Option(help="How long reads don't show a new activity.")] = "0s",
     refuse_in: Annotated[bool, typer.Option("--refuse-in", help="Refuse the operator IN in look-ups.")] = False,
+    lead_lists: Annotated[
+        str,
+        typer.Option(
+            help="How it lists leads by number (>=): usual, refused, unsorted, as-text, repeating or skipping."
+        ),
+    ] = "usual",
+    lead_page: Annotated[
+        int, typer.Option(min=1, max=1000, help="The most leads of a page, however many are asked for.")
+    ] = 1000,
     refuse: Annotated[
         Optional[list[str]], typer.Option(metavar="API", help="Refuse an API altogether, such as Users.Get.")
     ] = None,

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Alike, Result, RunRecord, Why
+    from batch_share.sending.onlookers import ByNumber
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
@@ -791,6 +792,23 @@ def spell_recalled(recalled: int, others: int) -> str:
     """How many leads and users need no look-up, beside so many `others`."""
     people = "leads and users are" if recalled + others > 1 else "leads and users is"
     return f"{recalled:,} of {recalled + others:,} {people} known from earlier look-ups"
+
+
+MANY_NUMBERS: Final = 25
+"""Calls that the usual limit lets go at once: of fewer it makes no difference how many they are."""
+
+
+def spell_by_number(calls: ByNumber) -> str:
+    """In which ways leads are looked up by number, and what each costs; "" where it makes no difference."""
+    if calls.leads <= MANY_NUMBERS:
+        return ""
+    listed, close = f", {calls.in_ranges:,} where it lists leads in the order of their numbers", ""
+    if calls.in_ranges == calls.leads:
+        listed, close = "", ", as too few are close to each other to be read from a list"
+    return (
+        f"The {calls.leads:,} lead numbers take {calls.in_lists:,} calls where LeadSquared finds many at once"
+        f"{listed}, else one each{close}"
+    )
 
 
 def spell_guards(settings: Settings) -> str:

@@ -106,7 +106,7 @@ class SandboxAccount:
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:
         self.options = options
         self.clock = clock
-        self.world = World(options.seed, options.leads, options.users)
+        self.world = World(options.seed, options.leads, options.users, options.first_number, options.number_step)
         self.activities: dict[str, Activity] = {}
         self.requests: dict[str, Request] = {}
         self._by_lead: dict[str, list[Activity]] = defaultdict(list)
