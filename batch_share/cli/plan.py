@@ -118,7 +118,7 @@ def _print_sending(out: Console, seen: Overview) -> None:
         least, most = seen.look_ups
         many = f"{least:,} to {most:,} calls" if most > least else plural(most, "call")
         looks = f" Looking people up first: {many}." if most else ""
-        ways = spell_by_number(seen.by_number)
+        ways = spell_by_number(*seen.by_number)
         looks += f" {ways}." if ways else ""
         known = f" {spell_recalled(seen.recalled, seen.directory.asked)}." if seen.recalled else ""
         say(out, f"{_cost(seen)}{known}{looks}")

@@ -318,7 +318,7 @@ class Display:
         calls = f"{outlook.least:,} to {outlook.most:,} calls" if outlook.least < outlook.most else ""
         calls = calls or plural(outlook.most, "call")
         self._tell(f"Looking up {outlook.people:,} leads and users: {calls}, at most {lasting(outlook.seconds)}.")
-        if ways := spell_by_number(outlook.by_number):
+        if ways := spell_by_number(*outlook.by_number):
             self._tell(f"{ways}.")
 
     def agree(self, preview: Preview) -> bool:

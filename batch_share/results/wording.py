@@ -71,7 +71,6 @@ if TYPE_CHECKING:
 
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Alike, Result, RunRecord, Why
-    from batch_share.sending.onlookers import ByNumber
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
@@ -798,15 +797,15 @@ MANY_NUMBERS: Final = 25
 """Calls that the usual limit lets go at once: of fewer it makes no difference how many they are."""
 
 
-def spell_by_number(calls: ByNumber) -> str:
-    """In which ways leads are looked up by number, and what each costs; "" where it makes no difference."""
-    if calls.leads <= MANY_NUMBERS:
+def spell_by_number(leads: int, in_lists: int, in_ranges: int) -> str:
+    """How many calls look up leads by number in each way; "" where it makes no difference."""
+    if leads <= MANY_NUMBERS:
         return ""
-    listed, close = f", {calls.in_ranges:,} where it lists leads in the order of their numbers", ""
-    if calls.in_ranges == calls.leads:
+    listed, close = f", {in_ranges:,} where it lists leads in the order of their numbers", ""
+    if in_ranges == leads:
         listed, close = "", ", as too few are close to each other to be read from a list"
     return (
-        f"The {calls.leads:,} lead numbers take {calls.in_lists:,} calls where LeadSquared finds many at once"
+        f"The {leads:,} lead numbers take {in_lists:,} calls where LeadSquared finds many at once"
         f"{listed}, else one each{close}"
     )
 

@@ -17,6 +17,7 @@ from batch_share.ledger.states import State
 from batch_share.planning import directory
 from batch_share.planning.intake import show_sheet
 from batch_share.planning.plan import SheetOptions
+from batch_share.results.wording import spell_by_number
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
@@ -299,19 +300,17 @@ def test_what_one_stretch_found_out_the_next_ones_know(asking: Any, monkeypatch:
 
 
 def test_a_plan_says_in_which_ways_and_at_what_cost(asking: Any) -> None:
-    from batch_share.results.wording import spell_by_number
-
     account = asking(leads=100)
     near = account.plan(range(FIRST, FIRST + 5_000), asks=False)
     assert near.look_ups == (10, 5_005)
-    assert spell_by_number(near.by_number) == (
+    assert spell_by_number(*near.by_number) == (
         "The 5,000 lead numbers take 52 calls where LeadSquared finds many at once, 8 where it lists leads in the "
         "order of their numbers, else one each"
     )
     far = account.plan(range(FIRST, FIRST + 1_000_000, 1_000), asks=False)
-    assert spell_by_number(far.by_number) == (
+    assert spell_by_number(*far.by_number) == (
         "The 1,000 lead numbers take 12 calls where LeadSquared finds many at once, else one each, as too few are "
         "close to each other to be read from a list"
     )
     few = account.plan(range(FIRST, FIRST + 25), asks=False)
-    assert spell_by_number(few.by_number) == ""
+    assert spell_by_number(*few.by_number) == ""
