@@ -17,6 +17,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher
 from functools import partial
+from math import inf
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
@@ -559,6 +560,7 @@ class Enquiry:
     _in_works: dict[Field, bool] = field(default_factory=dict, init=False)  # as far as it was tried
     _lists: bool | None = field(default=None, init=False)  # leads in the order of their numbers, as far as tried
     _highest: int = field(default=-1, init=False)  # number of a lead that is there
+    _end: float = field(default=inf, init=False)  # from where on none is, as an empty list says
 
     async def ask(self, refs: Names | Collection[Ref]) -> None:
         """Look up all of `refs`: leads by stretches, then the users. Nothing is changed in the account."""
@@ -698,9 +700,12 @@ class Enquiry:
         if isinstance(found, list):
             numbers = [int(lead.number) if lead.id and is_plain(lead.number) else -1 for lead in found]
             is_right = numbers == sorted(set(numbers)) and len({lead.id for lead in found}) == len(found)
-            is_right = is_right and (numbers[0] >= start if numbers else start > self._highest)
-            if is_right and not any(self.directory.contradicts(lead) for lead in found):
-                self._highest = max([self._highest, *numbers[-1:]])
+            if numbers:
+                is_right = is_right and numbers[0] >= start
+                self._highest = max(self._highest, numbers[-1])
+            else:  # nobody is there from this number on, it says
+                self._end = min(self._end, start)
+            if is_right and self._highest < self._end and not any(map(self.directory.contradicts, found)):
                 return found
         self._lists = False
         return None
