@@ -543,7 +543,7 @@ def key_user(account: SandboxAccount, call: SandboxCall) -> Any:
         "Role": user.role,
         "EmailAddress": user.email,
         "TimeZone": "Asia/Kolkata",
-        "OrgId": str(10_000 + account.options.seed),
+        "OrgId": str(10_000 + account.options.seed + account.options.start),
         "OrgShortCode": "SANDBOX",
         "LSQCommonServiceURLs": {"api": call.host} if call.host else {},
     }

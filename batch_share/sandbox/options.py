@@ -29,7 +29,8 @@ class SandboxOptions:
     Account: `other_access_keys` open it too, with the same secret key; `seed`, `leads` and `users` make the
     World, in which the first lead has `first_number` and each other one `number_step` more than the one before;
     `activity_types` are the valid event codes, `deactivated_types` those that are listed, and take nothing any
-    more; `listed_users` cuts the list of Users.Get short, as large accounts report.
+    more; `start` tells accounts of the same people apart, by their OrgId, and the Ids of what is made there;
+    `listed_users` cuts the list of Users.Get short, as large accounts report.
 
     Limits: `rate` for all calls, `bulk_rate` for bulk calls on top (None: none); the window slides unless
     `fixed_window`; a refusal comes as HTTP `reject_as` (429, 403 or 200), with a Retry-After if `retry_after`.
@@ -62,6 +63,7 @@ class SandboxOptions:
     secret_key: str = "sandbox-secret-key"  # noqa: S105 - public on purpose: it opens nothing but the sandbox
     other_access_keys: tuple[str, ...] = ()
     seed: int = 1
+    start: int = 0
     leads: int = 2000  # made in a blink, and more than a rehearsal takes
     first_number: int = FIRST_NUMBER
     number_step: int = 1
