@@ -19,7 +19,7 @@ from batch_share.cli.screen import (
 )
 from batch_share.common import plural, spell_rows, spell_time
 from batch_share.ledger.states import State
-from batch_share.results.wording import ExitCode, Step, lasting, spell_guards, spell_recalled
+from batch_share.results.wording import ExitCode, Step, lasting, spell_by_number, spell_guards, spell_recalled
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -118,6 +118,8 @@ def _print_sending(out: Console, seen: Overview) -> None:
         least, most = seen.look_ups
         many = f"{least:,} to {most:,} calls" if most > least else plural(most, "call")
         looks = f" Looking people up first: {many}." if most else ""
+        ways = spell_by_number(*seen.by_number)
+        looks += f" {ways}." if ways else ""
         known = f" {spell_recalled(seen.recalled, seen.directory.asked)}." if seen.recalled else ""
         say(out, f"{_cost(seen)}{known}{looks}")
     elif seen.sent_before and State.UNKNOWN not in seen.sent_before:

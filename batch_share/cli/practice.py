@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
 import shutil
 import sys
@@ -41,6 +42,15 @@ def sandbox(
     hide_note: Annotated[bool, typer.Option("--hide-note", help="Don't show the note of activities.")] = False,
     read_lag: Annotated[str, typer.Option(help="How long reads don't show a new activity.")] = "0s",
     refuse_in: Annotated[bool, typer.Option("--refuse-in", help="Refuse the operator IN in look-ups.")] = False,
+    lead_lists: Annotated[
+        str,
+        typer.Option(
+            help="How it lists leads by number (>=): usual, refused, unsorted, as-text, repeating or skipping."
+        ),
+    ] = "usual",
+    lead_page: Annotated[
+        int, typer.Option(min=1, max=1000, help="The most leads of a page, however many are asked for.")
+    ] = 1000,
     refuse: Annotated[
         Optional[list[str]], typer.Option(metavar="API", help="Refuse an API altogether, such as Users.Get.")
     ] = None,
@@ -65,7 +75,13 @@ def sandbox(
     faults: Annotated[
         Optional[str], typer.Option(help="What goes wrong and how often, such as applied-reset=2%,Create:503=1%.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which leads and users it has, and which calls go wrong.")] = 1,
+    seed: Annotated[
+        Optional[int],
+        typer.Option(
+            help="Which leads and users it has, and which calls go wrong. By default as with 1, in an account of "
+            "its own at each start."
+        ),
+    ] = None,
     replay: Annotated[
         Optional[Path],
         typer.Option(
@@ -117,7 +133,12 @@ def sandbox(
             "refuse": tuple(refuse or ()),
             "without": tuple(without.split(",")) if without is not None else (),
             "faults": faults or "",
+            "seed": 1 if seed is None else seed,
         }
+        if seed is None:
+            # This machine remembers what an earlier practice shared, and by its key of which account that was.
+            start, plain = 1 + secrets.randbelow(10**9), SandboxOptions().access_key
+            given |= {"start": start, "access_key": f"{plain}-{start}", "other_access_keys": (plain,)}
         given.pop("bulk_limit")
         given.pop("replay")
         options = SandboxOptions(**given)

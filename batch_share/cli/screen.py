@@ -40,6 +40,7 @@ from batch_share.results.wording import (
     next_steps,
     spell_alike,
     spell_audit,
+    spell_by_number,
     spell_corrected,
     spell_earlier,
     spell_recalled,
@@ -317,6 +318,8 @@ class Display:
         calls = f"{outlook.least:,} to {outlook.most:,} calls" if outlook.least < outlook.most else ""
         calls = calls or plural(outlook.most, "call")
         self._tell(f"Looking up {outlook.people:,} leads and users: {calls}, at most {lasting(outlook.seconds)}.")
+        if ways := spell_by_number(*outlook.by_number):
+            self._tell(f"{ways}.")
 
     def agree(self, preview: Preview) -> bool:
         """Show the plan in short, and ask on a terminal, unless `--yes` answers. Without one it is needed above 50.

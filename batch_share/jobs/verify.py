@@ -30,6 +30,7 @@ from batch_share.leadsquared.people import (
     KeyUser,
     found_by,
     leads_by_ids,
+    leads_from,
     leads_where,
     read_leads,
     read_users,
@@ -268,7 +269,7 @@ class Verification:
                 leads_where("ProspectAutoId", [lead.number, _ABSENT_NUMBER], "IN"),
                 False,
             ),
-            ("leads from a number on", leads_where("ProspectAutoId", [lead.number], ">="), False),
+            ("leads from a number on", leads_from(int(lead.number)), False),
         ]
         if lead.email:
             leads.append(("a lead by e-mail address", found_by("lead email", lead.email), True))

@@ -110,15 +110,29 @@ def leads_by_ids(lead_ids: Sequence[str]) -> Call:
 def leads_where(
     name: Literal["ProspectAutoId", "EmailAddress", "Phone"],
     values: Sequence[str],
-    operator: Literal["=", "IN", ">="],
+    operator: Literal["=", "IN"],
 ) -> Call:
     """Leads by one of their fields, whose name is case-sensitive: https://apidocs.leadsquared.com/search-by-lead-criteria/
 
-    That IN takes its values with commas between them is a guess; the others take one. What is `>=` comes in order.
+    That IN takes its values with commas between them is a guess; = takes one.
     """
     criteria = {"LookupName": name, "LookupValue": ",".join(values), "SqlOperator": operator}
-    sorting = {"Sorting": {"ColumnName": name, "Direction": guesses.ASCENDING}} if operator == ">=" else {}
-    body = {"Parameter": criteria, **sorting, "Paging": _PAGING, "Columns": _COLUMNS}
+    return post("LeadManagement.svc/Leads.Get", {"Parameter": criteria, "Paging": _PAGING, "Columns": _COLUMNS})
+
+
+def leads_from(number: int, count: int = PAGE) -> Call:
+    """The first `count` leads, at most `PAGE`, of those that have this number or a greater one, in their order.
+
+    https://apidocs.leadsquared.com/search-by-lead-criteria/ has the operator and the sorting; that numbers are
+    compared as such, and sorted so, it does not say. A second page is not asked for: pages shift as leads come and
+    go, and the number after the last one does not.
+    """
+    body = {
+        "Parameter": {"LookupName": "ProspectAutoId", "LookupValue": str(number), "SqlOperator": ">="},
+        "Sorting": {"ColumnName": "ProspectAutoId", "Direction": guesses.ASCENDING},
+        "Paging": {"PageIndex": 1, "PageSize": count},
+        "Columns": _COLUMNS,
+    }
     return post("LeadManagement.svc/Leads.Get", body)
 
 

@@ -17,6 +17,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from difflib import SequenceMatcher
 from functools import partial
+from math import inf
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
 
@@ -29,6 +30,7 @@ from batch_share.leadsquared.people import (
     FoundUser,
     found_by,
     leads_by_ids,
+    leads_from,
     leads_where,
     read_leads,
     read_users,
@@ -36,6 +38,7 @@ from batch_share.leadsquared.people import (
 )
 from batch_share.ledger.records import Instruction, Lookup
 from batch_share.sending.calls import consult
+from batch_share.sending.onlookers import ByNumber
 from batch_share.sending.session import in_parallel
 from batch_share.sheet.columns import LEADS, USERS, Field
 from batch_share.sheet.rows import Problem, Ref, ShareRow
@@ -254,6 +257,11 @@ class Directory:
         """Whether whom the first of these names is not called as the others say."""
         answer = self._answer(refs[0])
         return isinstance(answer, FoundLead | FoundUser) and any(_wrong(refs, answer, str))
+
+    def contradicts(self, lead: FoundLead) -> bool:
+        """Whether another lead is known by this one's number."""
+        known = self._answer(Ref(Field.LEAD_NUMBER, lead.number))
+        return isinstance(known, FoundLead) and known.id != lead.id
 
     def forget(self, ref: Ref) -> None:
         """Let nobody be known by this name until it was looked up."""
@@ -491,17 +499,52 @@ _ALONE: Final[dict[Field, tuple[Callable[[str], Call], ...]]] = {
 """The calls that look one name up, in the order in which they are tried."""
 
 
-def calls_for(leads: Mapping[Field, int], users: int) -> tuple[int, int]:
+SHORTEST_LIST: Final = 50
+"""Leads asked for at least where they are listed in order: so many that what is sorted as text does not look sorted
+by number."""
+
+CHECKED: Final = 20
+"""Of so many leads that a list does not show, one is asked for alone before that is believed of the others: a
+server that leaves out a few in a hundred is noticed where there are thousands. Of fewer, `PROBES` are."""
+
+
+def is_plain(number: str) -> bool:
+    """Whether a lead's number is written as a server writes it, and surely fits into its numbers."""
+    return number.isascii() and number.isdecimal() and len(number) <= 18 and number == str(int(number))
+
+
+def ranges_of(numbers: Iterable[int]) -> Iterator[list[int]]:
+    """Lead numbers, in order, by ranges that a page surely holds: no two leads have the same number.
+
+    Those of a range have as many digits: should a server compare them as text, the order is the same.
+    """
+    each: list[int] = []
+    for number in numbers:
+        if each and number >= min(each[0] + PAGE, 10 ** len(str(each[0]))):
+            yield each
+            each = []
+        each.append(number)
+    if each:
+        yield each
+
+
+def calls_by_number(leads: int, numbers: Iterable[int]) -> ByNumber:
+    """How many calls look so many leads up by number, in each way. Of these `numbers` are plain."""
+    ranges = sum(1 for some in chunks(numbers, STRETCH) for _ in ranges_of(sorted({*some})))
+    # To try many at once it takes one that is there, and IN; and to try ranges, one more.
+    return ByNumber(leads, min(leads, 2 + -(-leads // IN_PAGE)), min(leads, 3 + ranges))
+
+
+def calls_for(leads: Mapping[Field, int], users: int, by_number: ByNumber) -> tuple[int, int]:
     """How many calls look so many people up: at least, and where the account has no API for many.
 
     One of them asks for the activity types. Leads are counted by the surest thing that is known of them.
     """
-    by_ids, total = leads.get(Field.LEAD_ID, 0), sum(leads.values())
-    least = leads.get(Field.LEAD_PHONE, 0) + -(-by_ids // PAGE)
-    for count in (leads.get(Field.LEAD_NUMBER, 0), leads.get(Field.LEAD_EMAIL, 0)):
-        least += min(count, 2 + -(-count // IN_PAGE))  # two to see whether the account takes many at once
-    types = bool(total or users)
-    return least + bool(users) + types, total + bool(by_ids) + bool(users) + users + types
+    by_ids, by_email, total = leads.get(Field.LEAD_ID, 0), leads.get(Field.LEAD_EMAIL, 0), sum(leads.values())
+    least = leads.get(Field.LEAD_PHONE, 0) + -(-by_ids // PAGE) + min(by_email, 2 + -(-by_email // IN_PAGE))
+    least += min(by_number.in_lists, by_number.in_ranges)
+    types, tries = bool(total or users), 2 * (by_number.leads > 1) + (by_email > 1)
+    return least + bool(users) + types, total + tries + bool(by_ids) + bool(users) + users + types
 
 
 @dataclass(slots=True)
@@ -515,7 +558,9 @@ class Enquiry:
     directory: Directory
     notebooks: Sequence[Ledger | KeptAnswers]
     _in_works: dict[Field, bool] = field(default_factory=dict, init=False)  # as far as it was tried
-    _refused_pages: bool = field(default=False, init=False)
+    _lists: bool | None = field(default=None, init=False)  # leads in the order of their numbers, as far as tried
+    _highest: int = field(default=-1, init=False)  # number of a lead that is there
+    _end: float = field(default=inf, init=False)  # from where on none is, as an empty list says
 
     async def ask(self, refs: Names | Collection[Ref]) -> None:
         """Look up all of `refs`: leads by stretches, then the users. Nothing is changed in the account."""
@@ -559,22 +604,23 @@ class Enquiry:
             await self._learn([answer_for(ref, ()) for ref in rest])
 
     async def _by_value(self, refs: Sequence[Ref]) -> None:
-        """By number or e-mail address: with IN if that works here, and what it does not find once more alone."""
+        """By number or e-mail address: with IN if that works here, numbers else by ranges; who is left, alone."""
         left = list(refs)
         if await self._takes_many(left):
             if len(left) > 1:
                 await self._each(chunks(left, IN_PAGE), self._many)
-        elif left and left[0].field is Field.LEAD_NUMBER and not self._refused_pages:
-            await self._by_pages(sorted(left, key=lambda ref: int(ref.value)))
+        elif left and left[0].field is Field.LEAD_NUMBER:
+            left = await self._by_ranges(left)
         await self._all_alone([ref for ref in left if not self.directory.is_found(ref)])
 
     async def _takes_many(self, left: list[Ref]) -> bool:
         """Whether IN finds one of these that is there, and nobody else; some leave the list to try it, but once."""
         if left and left[0].field in self._in_works:
             return self._in_works[left[0].field]
+        # From all over the sheet: where it begins may be old leads, which were deleted together.
         known = None
-        for _ in range(min(len(left), PROBES)):
-            ref = left.pop(0)
+        for ref in left[:: max(1, len(left) // PROBES)][:PROBES]:
+            left.remove(ref)
             await self._all_alone([ref])
             if self.directory.is_found(ref):
                 known = ref
@@ -589,6 +635,8 @@ class Enquiry:
                 answer = answer_for(known, found)
                 works = answer.found is not None and all(lead.id == answer.found["id"] for lead in found)
         self._in_works[known.field] = works
+        if known.field is Field.LEAD_NUMBER:
+            self._highest = int(known.value)
         return works
 
     async def _many(self, refs: Sequence[Ref]) -> None:
@@ -596,24 +644,71 @@ class Enquiry:
         found = await consult(self.connection, call, read_leads)
         await self._learn_found(refs, found if isinstance(found, list) else ())
 
-    async def _by_pages(self, left: Sequence[Ref]) -> None:
-        """By number where IN does not work: numbers of one sheet are often near each other, and a page has 1,000.
+    async def _by_ranges(self, refs: Sequence[Ref]) -> list[Ref]:
+        """By number where IN does not work: leads in the order of their numbers, where that takes fewer calls.
 
-        As long as a page finds more than one of them, which asking alone would cost as much; `left` is in order.
+        Returns who may still have to be asked for alone. It is tried first with a number that is there. Every
+        answer must be in order and in its range, and deny nothing that another one showed; where one is not, none
+        is believed of those whom it lacks. Where all are, many may be missing: leads that were deleted.
         """
-        while len(left) > 1 and not self.connection.stop.asked:
-            start = int(left[0].value)
-            found = await consult(self.connection, leads_where("ProspectAutoId", [str(start)], ">="), read_leads)
-            listed = found if isinstance(found, list) else []
-            numbers = [int(lead.number) if lead.number.isdecimal() else -1 for lead in listed]
-            # Out of order, or from before: the question was not understood, and who knows what is left out.
-            if not numbers or numbers[0] < start or numbers != sorted(set(numbers)):
-                self._refused_pages = True
+        plain = sorted(int(ref.value) for ref in refs if is_plain(ref.value))
+        ranges = [each for each in ranges_of(plain) if len(each) > 1]
+        saved = sum(map(len, ranges)) - len(ranges)
+        if self._lists is False or self._highest < 0 or saved < 2 or self.connection.stop.asked:
+            return [*refs]
+        missing: list[Ref] = []
+        if self._lists is None:
+            # From the number before: an answer to = instead would not have the one that is there.
+            known, start = self._highest, max(0, self._highest - 1)
+            listed = await self._listed(start, PAGE)
+            self._lists = any(lead.number == str(known) for lead in listed or ())
+            if not listed or not self._lists:
+                return [*refs]
+            reach = int(listed[-1].number)
+            there = [number for number in plain if start <= number <= reach]
+            missing += await self._learn_found([Ref(Field.LEAD_NUMBER, str(each)) for each in there], listed)
+            rest = [number for number in plain if not start <= number <= reach]
+            ranges = [each for each in ranges_of(rest) if len(each) > 1]
+        await self._each(ranges, partial(self._range, missing))
+        if not self._lists or self.connection.stop.asked:
+            return [*refs]
+        probes = missing[:: max(1, min(CHECKED, len(missing) // PROBES))]  # from all over
+        await self._all_alone(probes)
+        if any(ref in self.directory.unanswered or self.directory.is_found(ref) for ref in probes):
+            self._lists = False
+            missing = probes
+        elif not self.connection.stop.asked:
+            await self._learn([answer_for(ref, ()) for ref in set(missing).difference(probes)])
+        settled = set(missing)
+        return [ref for ref in refs if ref not in settled]
+
+    async def _range(self, missing: list[Ref], numbers: Sequence[int]) -> None:
+        """Those of a range, by as many pages as it takes: none costs more than asking for one of them alone."""
+        while len(numbers) > 1 and self._lists and not self.connection.stop.asked:
+            start, end = numbers[0], numbers[-1]
+            listed = await self._listed(start, max(end - start + 1, SHORTEST_LIST))
+            if listed is None:
                 return
-            there = [ref for ref in left if int(ref.value) <= numbers[-1]]
-            if len(there) - len(await self._learn_found(there, listed)) < 2:
-                return
-            left = left[len(there) :]
+            reach = int(listed[-1].number) if listed else end  # an account may show fewer than it is asked for
+            there = [Ref(Field.LEAD_NUMBER, str(number)) for number in numbers if number <= reach]
+            missing += await self._learn_found(there, listed)
+            numbers = numbers[len(there) :]
+
+    async def _listed(self, start: int, count: int) -> list[FoundLead] | None:
+        """The first leads from a number on; None, and no list is asked for again, where it can't be believed."""
+        found = await consult(self.connection, leads_from(start, count), read_leads)
+        if isinstance(found, list):
+            numbers = [int(lead.number) if lead.id and is_plain(lead.number) else -1 for lead in found]
+            is_right = numbers == sorted(set(numbers)) and len({lead.id for lead in found}) == len(found)
+            if numbers:
+                is_right = is_right and numbers[0] >= start
+                self._highest = max(self._highest, numbers[-1])
+            else:  # nobody is there from this number on, it says
+                self._end = min(self._end, start)
+            if is_right and self._highest < self._end and not any(map(self.directory.contradicts, found)):
+                return found
+        self._lists = False
+        return None
 
     async def _users(self, refs: Sequence[Ref]) -> None:
         """A large account's list may be incomplete: whoever it lacks is asked for before a row is refused."""

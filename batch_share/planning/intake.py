@@ -40,7 +40,17 @@ from batch_share.ledger.states import State
 from batch_share.outputs import Output, Written, with_written
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.corrections import as_corrected, ledger_of_job, read_corrections, settings_of_job
-from batch_share.planning.directory import LOOKING_UP, Directory, Enquiry, Names, Numbers, calls_for, key_of
+from batch_share.planning.directory import (
+    LOOKING_UP,
+    Directory,
+    Enquiry,
+    Names,
+    Numbers,
+    calls_by_number,
+    calls_for,
+    is_plain,
+    key_of,
+)
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
 from batch_share.results.answers import reference_column, reference_in
@@ -379,7 +389,9 @@ def _foresee(
     rate = connection.pacer.rate
     leads = Counter(ref.field for ref in wanted)
     users = sum(leads.pop(each, 0) for each in USERS)
-    least, most = calls_for(leads, users)
+    numbers = (int(ref.value) for ref in wanted if ref.field is Field.LEAD_NUMBER and is_plain(ref.value))
+    by_number = calls_by_number(leads[Field.LEAD_NUMBER], numbers)
+    least, most = calls_for(leads, users, by_number)
     seconds = (most - rate.limit) / rate.per_second
     if seconds >= LONG_LOOK_UP:
         outlook = Outlook(
@@ -392,6 +404,7 @@ def _foresee(
             least=least,
             most=most,
             seconds=seconds,
+            by_number=by_number,
         )
         watcher.foresee(outlook)
 

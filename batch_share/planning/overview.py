@@ -7,6 +7,7 @@ a sheet can be looked at: its columns, what they are taken to hold, what is wron
 from __future__ import annotations
 
 import datetime as dt
+from array import array
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -28,13 +29,13 @@ from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import NEVER_SENT, PROCESSING, TO_DO, State
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, choose_renewals, what_is_behind
-from batch_share.planning.directory import Directory, Numbers, calls_for, type_key
+from batch_share.planning.directory import Directory, Numbers, calls_by_number, calls_for, is_plain, type_key
 from batch_share.planning.plan import Approval, defaults_of, plan_of
 from batch_share.results.answers import write_table
 from batch_share.results.wording import spell_guards, spell_row
 from batch_share.results.writing import check_format
 from batch_share.sending.guards import excesses
-from batch_share.sending.onlookers import Pace
+from batch_share.sending.onlookers import NO_NUMBERS, ByNumber, Pace
 from batch_share.sheet.columns import LEADS, Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
 from batch_share.sheet.mapping import SheetMapping, write_mapping
 from batch_share.sheet.reader import open_sheet
@@ -211,6 +212,7 @@ class Counts:
     | `access`, `lasting` | how many share what, `read` or `write`; and for how long, in words |
     | `long` | numbers of rows that share for more than 90 days |
     | `to_look_up` | rows whose lead is still to be looked up, by the surest thing that they say of it |
+    | `by_number` | how many calls look those up that are named by number |
     | `unknown_users` | whom they name and nobody knows yet |
     | `refusal` | why a run would not go on with the ledger; "": it would |
     """
@@ -244,6 +246,7 @@ class Counts:
     lasting: Counter[str] = field(default_factory=Counter)
     long: list[int] = field(default_factory=list)
     to_look_up: Counter[Field] = field(default_factory=Counter)
+    by_number: ByNumber = NO_NUMBERS
     unknown_users: set[str] = field(default_factory=set)
     refusal: str = ""
     _first: Numbers = field(default_factory=Numbers)  # by what is shared: the first row, its access in two bits
@@ -347,7 +350,7 @@ class Counts:
     @property
     def look_ups(self) -> tuple[int, int]:
         """How many calls look people up before the run: at least, and where the account has no API for many."""
-        return calls_for(self.to_look_up, len(self.unknown_users))
+        return calls_for(self.to_look_up, len(self.unknown_users), self.by_number)
 
     @property
     def cost(self) -> Cost:
@@ -560,16 +563,20 @@ def overview(
         before=before or KnownRows(),
         directory=directory,
     )
+    numbers = array("Q")  # little memory, of which there may be a million
     for row in seen.planned():
         seen.add(row)
         asked = row.instruction
         if seen.is_asked or not row.chosen or row.state not in TO_DO or asked is None:
             continue
         if not asked.lead_number:
-            named = (each for each in LEADS if asked.lead_id.startswith(f"{each} "))
-            seen.to_look_up[next(named, Field.LEAD_ID)] += 1
+            kind = next((each for each in LEADS if asked.lead_id.startswith(f"{each} ")), Field.LEAD_ID)
+            seen.to_look_up[kind] += 1
+            if kind is Field.LEAD_NUMBER and is_plain(number := asked.lead_id.removeprefix(f"{kind} ")):
+                numbers.append(int(number))
         if directory.user_name(asked.user_id) == asked.user_id:
             seen.unknown_users.add(asked.user_id)
+    seen.by_number = calls_by_number(seen.to_look_up[Field.LEAD_NUMBER], numbers)
     seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end
     # Where names are in place of Ids, nobody knows what is shared with whom; nor where there is no account.
     known = [asked for asked in seen.claims if " " not in asked.lead_id and "@" not in asked.user_id]

@@ -793,6 +793,23 @@ def spell_recalled(recalled: int, others: int) -> str:
     return f"{recalled:,} of {recalled + others:,} {people} known from earlier look-ups"
 
 
+MANY_NUMBERS: Final = 25
+"""Calls that the usual limit lets go at once: of fewer it makes no difference how many they are."""
+
+
+def spell_by_number(leads: int, in_lists: int, in_ranges: int) -> str:
+    """How many calls look up leads by number in each way; "" where it makes no difference."""
+    if leads <= MANY_NUMBERS:
+        return ""
+    listed, close = f", {in_ranges:,} where it lists leads in the order of their numbers", ""
+    if in_ranges == leads:
+        listed, close = "", ", as too few are close to each other to be read from a list"
+    return (
+        f"The {leads:,} lead numbers take {in_lists:,} calls where LeadSquared finds many at once"
+        f"{listed}, else one each{close}"
+    )
+
+
 def spell_guards(settings: Settings) -> str:
     """The guards of a run in one line, "" if there are none."""
     failures, share = settings.stop_after_failures, settings.stop_at

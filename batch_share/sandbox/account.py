@@ -106,7 +106,7 @@ class SandboxAccount:
     def __init__(self, options: SandboxOptions, clock: Clock) -> None:
         self.options = options
         self.clock = clock
-        self.world = World(options.seed, options.leads, options.users)
+        self.world = World(options.seed, options.leads, options.users, options.first_number, options.number_step)
         self.activities: dict[str, Activity] = {}
         self.requests: dict[str, Request] = {}
         self._by_lead: dict[str, list[Activity]] = defaultdict(list)
@@ -119,7 +119,7 @@ class SandboxAccount:
     ) -> Activity:
         """Make an activity. Posting is not idempotent: the same again makes another one."""
         activity = Activity(
-            id=guid(self.options.seed, "activity", len(self.activities)),
+            id=guid(self.options.seed, self.options.start, "activity", len(self.activities)),
             lead=lead,
             event=event,
             note=note,
@@ -146,7 +146,7 @@ class SandboxAccount:
         due = max([soonest, *(self._last_due.get(grant.context, now) for grant in grants)])
         is_bad = any(grant.lead.number in self.options.fail_leads for grant in grants)
         request = Request(
-            id=guid(self.options.seed, "request", n).replace("-", ""),
+            id=guid(self.options.seed, self.options.start, "request", n).replace("-", ""),
             kind=kind,
             grants=grants,
             accepted=now,

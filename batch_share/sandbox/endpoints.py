@@ -345,7 +345,7 @@ def status(account: SandboxAccount, call: SandboxCall) -> Any:
 # ---------------------------------------------- LeadManagement.svc, UserManagement.svc, Authentication.svc: people
 
 _NUMBER = re.compile(r"\s*[0-9]{1,18}\s*", re.ASCII)  # what surely fits into 64 bits
-_ORDERS: dict[str, Callable[[int, int], bool]] = {
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -397,10 +397,12 @@ def leads_by_criteria(account: SandboxAccount, call: SandboxCall) -> Any:
 
     Its traps are as seen live: a LookupName in the wrong case finds nothing, a body without `Parameter` finds
     everybody, and a page is never larger than 1000. Of the columns only ProspectAutoId has an order here: it is
-    compared as a number, and sorted by, downwards if Direction is 1.
+    compared as a number, and sorted by, downwards if Direction is 1, unless the account's `lead_lists` are odd.
     """
-    body = json_object(call.body)
+    body, lists, is_list = json_object(call.body), account.options.lead_lists, False
     found: Sequence[Lead] = account.world.leads
+    in_order: Callable[[Lead], Any]
+    in_order = (lambda lead: str(lead.number)) if lists == "as-text" else operator.attrgetter("number")
     if "Parameter" in body.properties:
         parameter = body.child("Parameter")
         name, value = parameter.needed("LookupName"), parameter.text("LookupValue") or ""
@@ -409,7 +411,10 @@ def leads_by_criteria(account: SandboxAccount, call: SandboxCall) -> Any:
         if sign in _ORDERS and name == "ProspectAutoId":
             if not _NUMBER.fullmatch(value):
                 raise refusal("MXInvalidInputException", "LookupValue is not a number")
-            found = [lead for lead in found if _ORDERS[sign](lead.number, int(value))]
+            if lists == "refused":
+                raise refusal("MXInvalidEntityException", f"Operator {sign} is not supported")
+            least: Any = value.strip() if lists == "as-text" else int(value)
+            found, is_list = [lead for lead in found if _ORDERS[sign](in_order(lead), least)], True
         elif sign not in {"=", "IN"} or (sign == "IN" and account.options.refuse_in):
             raise refusal("MXInvalidEntityException", f"Operator {sign[:20]} is not supported")
         elif name == "ProspectAutoId":
@@ -419,14 +424,20 @@ def leads_by_criteria(account: SandboxAccount, call: SandboxCall) -> Any:
             found = [lead for lead, theirs in shown if theirs in wanted - {""}]
     sorting = body.child("Sorting")
     if sorting.text("ColumnName") == "ProspectAutoId":
-        found = sorted(found, key=lambda lead: lead.number, reverse=sorting.integer("Direction") == 1)
+        key = operator.attrgetter("id") if lists == "unsorted" else in_order
+        found = sorted(found, key=key, reverse=sorting.integer("Direction") == 1)
+    if lists == "skipping" and is_list:
+        found = [lead for at, lead in enumerate(found) if at % 10 != 7]  # of every ten one, and never the first
+    page = found[_page(body, account.options.lead_page)]
+    if lists == "repeating" and is_list:
+        page = [*page[:2], *page[1:]]
     columns = body.child("Columns").text("Include_CSV")
-    return [_shown_lead(lead, columns) for lead in found[_page(body)]]
+    return [_shown_lead(lead, columns) for lead in page]
 
 
-def _page(body: Json) -> slice:
+def _page(body: Json, most: int = MAX_PAGE) -> slice:
     paging = body.child("Paging")
-    size = min(max(paging.integer("PageSize") or 100, 1), MAX_PAGE)
+    size = min(max(paging.integer("PageSize") or 100, 1), most)
     start = max((paging.integer("PageIndex") or 1) - 1, 0) * size
     return slice(start, start + size)
 
@@ -532,7 +543,7 @@ def key_user(account: SandboxAccount, call: SandboxCall) -> Any:
         "Role": user.role,
         "EmailAddress": user.email,
         "TimeZone": "Asia/Kolkata",
-        "OrgId": str(10_000 + account.options.seed),
+        "OrgId": str(10_000 + account.options.seed + account.options.start),
         "OrgShortCode": "SANDBOX",
         "LSQCommonServiceURLs": {"api": call.host} if call.host else {},
     }

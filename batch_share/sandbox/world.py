@@ -69,11 +69,13 @@ class User:
 class World:
     """`leads` and `users`, in a fixed order; `users[0]` is the administrator whose keys are in use, the `key_user`.
 
-    Every tenth user (`users[9]`, `users[19]`, ...) is inactive. `leads[i].number` is 869000 + i; `numbers` are the
-    leads by their numbers, in digits. Whatever names no owner is the `key_user`'s.
+    Every tenth user (`users[9]`, `users[19]`, ...) is inactive. `leads[i].number` is `first_number` + i * `step`;
+    `numbers` are the leads by their numbers, in digits. Whatever names no owner is the `key_user`'s.
     """
 
-    def __init__(self, seed: int = 1, leads: int = 2000, users: int = 20) -> None:
+    def __init__(
+        self, seed: int = 1, leads: int = 2000, users: int = 20, first_number: int = FIRST_NUMBER, step: int = 1
+    ) -> None:
         self.seed = seed
         names = [_names(seed, "user", position) for position in range(users)]
         self.users = tuple(
@@ -88,7 +90,7 @@ class World:
             for position, (first, last) in enumerate(names)
         )
         self.key_user = self.users[0]
-        self.leads = _leads(seed, leads, self.users)
+        self.leads = _leads(seed, range(first_number, first_number + leads * step, step), self.users)
         self._users = {user.id: user for user in self.users}
         self._emails = {user.email: user for user in self.users}
         self._leads = {lead.id: lead for lead in self.leads}
@@ -108,13 +110,13 @@ class World:
 
 
 @lru_cache(maxsize=4)  # a program may make one sandbox after the other, all of the same people
-def _leads(seed: int, count: int, users: tuple[User, ...]) -> tuple[Lead, ...]:
+def _leads(seed: int, numbers: range, users: tuple[User, ...]) -> tuple[Lead, ...]:
     leads = []
-    for position in range(count):
+    for position, number in enumerate(numbers):
         first, last = _names(seed, "lead", position)
         lead = Lead(
             id=guid(seed, "lead", position),
-            number=FIRST_NUMBER + position,
+            number=number,
             first_name=first,
             last_name=last,
             email=f"{first}.{last}.{position}@example.com".lower(),

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from batch_share.common import plural
 from batch_share.errors import AccountClosed, TooManyRevokes, first_of
@@ -435,13 +435,28 @@ class Doubt:
     question: str
 
 
+class ByNumber(NamedTuple):
+    """How many calls look up so many `leads` by number; which ways an account has is tried, at worst one for each.
+
+    `in_lists` if a call may ask for many numbers, `in_ranges` if it may list leads in the order of their numbers.
+    """
+
+    leads: int
+    in_lists: int
+    in_ranges: int
+
+
+NO_NUMBERS: Final = ByNumber(0, 0, 0)
+"""For nobody who is named by number."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """What a sheet says by itself, before its people are looked up: what is wrong needs no look-up to be told.
 
     `wrong` of the `rows` of `sheet`, its name, can't be sent, for `mistakes`, the most frequent first. So many
     `people` are to be looked up, `kept` others are known from earlier look-ups; it takes `least` to `most` calls,
-    and `seconds` at most.
+    those `by_number` among them, and `seconds` at most.
     """
 
     sheet: str
@@ -453,6 +468,7 @@ class Outlook:
     least: int
     most: int
     seconds: float
+    by_number: ByNumber = NO_NUMBERS
 
 
 class Waiter(Protocol):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from placing import named
+from pydantic import SecretStr
 from trial import (
     CREATE,
     DROPPED,
@@ -21,6 +22,7 @@ from trial import (
     answer,
     ask_to_stop,
     envelope,
+    options,
     sheet_rows,
     trial,
 )
@@ -40,6 +42,7 @@ from batch_share.planning import already_shared
 from batch_share.planning.already_shared import known_runs, note_move
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.plan import SheetOptions
+from batch_share.sandbox import Sandbox
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
@@ -101,6 +104,25 @@ async def test_what_is_shared_already_is_skipped_with_where_and_until_when(tmp_p
         assert reason.endswith(f" UTC by leads.csv row 3 (run Id {first.summary.run})")
         assert len(it.sent(SHARE)) == 4
         assert (ending.summary.exit_code, [*ending.remarks]) == (0, [])
+
+
+async def test_a_sandbox_that_was_started_anew_is_another_account(tmp_path: Path) -> None:
+    """With the key that it prints an earlier practice at the same host has shared nothing there."""
+    async with trial(tmp_path, rows=3, start=1) as it:
+        await it.run()
+        before, port = {*it.sandbox.account.requests}, int(it.sandbox.url.rpartition(":")[2])
+    own: dict[str, Any] = {"start": 2, "access_key": "of-this-start", "port": port}
+    async with Sandbox(options(**own)) as anew:
+        second = another(Trial(tmp_path, anew), sheet_rows(3))
+        second.changes["access_key"] = SecretStr("of-this-start")
+        await second.run()
+        assert states(second) == ["shared"] * 3
+        assert before.isdisjoint(anew.account.requests)
+    async with Sandbox(options(**own)) as same:
+        third = another(Trial(tmp_path, same), sheet_rows(3), "third")
+        third.changes["access_key"] = SecretStr("of-this-start")
+        await third.run()
+        assert states(third) == ["skipped"] * 3
 
 
 async def test_the_same_ledger_is_no_reason(tmp_path: Path) -> None:

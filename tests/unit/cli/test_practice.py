@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,7 +33,16 @@ def served(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> SandboxOptions:
 
 def test_an_account_is_as_documented_unless_something_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     options = served(monkeypatch)
-    assert options == SandboxOptions(port=8080, latency=0.15)
+    plain = SandboxOptions(port=8080, latency=0.15)
+    own = replace(options, start=0, access_key=plain.access_key, other_access_keys=())
+    assert own == plain
+    assert options.other_access_keys == (plain.access_key,), "which the manual gives"
+
+
+def test_each_start_is_an_account_of_its_own_unless_a_seed_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = [served(monkeypatch) for _ in range(5)]
+    assert len({each.start for each in started} - {0}) == len({each.access_key for each in started}) == 5
+    assert {served(monkeypatch, "--seed", "1") for _ in range(2)} == {SandboxOptions(port=8080, latency=0.15)}
 
 
 @pytest.mark.parametrize(
@@ -43,6 +53,8 @@ def test_an_account_is_as_documented_unless_something_is_said(monkeypatch: pytes
         (["--without", "helpers"], "without", ("helpers",)),
         (["--owners", "both"], "owners", "both"),
         (["--paging", "oldest-first"], "paging", "oldest-first"),
+        (["--lead-lists", "as-text"], "lead_lists", "as-text"),
+        (["--lead-page", "200"], "lead_page", 200),
         (["--one-request-id"], "one_request_id", True),
         (["--faults", "failed-with-id=5%"], "faults", "failed-with-id=5%"),
     ],

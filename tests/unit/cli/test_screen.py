@@ -23,7 +23,7 @@ from batch_share.ledger.queries import Reasons
 from batch_share.ledger.records import Alike, Changes, Occasion, Row, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.results.wording import NOT_ASKED, Summary, spell_waiting
-from batch_share.sending.onlookers import Doubt, Outlook, Pace, Preview, RevokedEarlier
+from batch_share.sending.onlookers import ByNumber, Doubt, Outlook, Pace, Preview, RevokedEarlier
 from batch_share.settings import Settings
 
 
@@ -305,6 +305,11 @@ def test_what_is_wrong_is_told_before_look_ups_that_take_long() -> None:
     assert others[-1] == "  Looking up 32 leads and users: 30 to 34 calls, at most 12 s."
     Display(console=console(file=out), one_line=True).foresee(outlook)
     assert len(out.getvalue().splitlines()) == len(others) + 1
+    Display(console=console(file=out)).foresee(replace(outlook, by_number=ByNumber(400, 6, 5)))
+    assert out.getvalue().splitlines()[-1] == (
+        "  The 400 lead numbers take 6 calls where LeadSquared finds many at once, 5 where it lists leads in the "
+        "order of their numbers, else one each."
+    )
 
 
 def test_what_leadsquared_refused_in_the_same_words_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,17 @@ def test_leads_are_asked_for_by_a_field_as_documented() -> None:
     assert json.loads(call.body or b"") == {"Parameter": criteria, "Paging": PAGE, "Columns": COLUMNS}
 
 
+def test_leads_from_a_number_on_are_asked_for_in_order() -> None:
+    call = people.leads_from(7, 300)
+    assert (call.method, call.path) == ("POST", "LeadManagement.svc/Leads.Get")
+    assert json.loads(call.body or b"") == {
+        "Parameter": {"LookupName": "ProspectAutoId", "LookupValue": "7", "SqlOperator": ">="},
+        "Sorting": {"ColumnName": "ProspectAutoId", "Direction": "0"},
+        "Paging": {"PageIndex": 1, "PageSize": 300},
+        "Columns": COLUMNS,
+    }
+
+
 @pytest.mark.parametrize(
     ("call", "path", "query"),
     [

@@ -61,6 +61,45 @@ async def test_sorted_leads_come_by_pages() -> None:
     assert pages == [[5, 4], [3, 2], [1], []]
 
 
+UPWARDS = {"Sorting": {"ColumnName": "ProspectAutoId", "Direction": "0"}}
+
+
+async def listed(value: str, **changes: Any) -> list[int]:
+    """The numbers of the leads that are listed from one on, in order."""
+    lookup = {"LookupName": "ProspectAutoId", "LookupValue": value, "SqlOperator": ">="}
+    found = await reported(a_sandbox(**changes), "POST", LEADS, {"Parameter": lookup} | UPWARDS)
+    return [int(lead["ProspectAutoId"]) for lead in found]
+
+
+async def test_numbers_begin_and_go_on_as_an_account_has_them() -> None:
+    assert await listed("0", first_number=98, number_step=3) == [98, 101, 104, 107, 110, 113]
+
+
+async def test_an_account_may_list_leads_in_odd_ways() -> None:
+    some = {"first_number": 8, "leads": 12}
+    assert await listed("9", **some) == [9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+    assert await listed("9", lead_lists="as-text", **some) == [9]
+    assert await listed("18", lead_lists="as-text", **some) == [18, 19, 8, 9]
+    assert await listed("9", lead_lists="repeating", **some) == [9, 10, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+    assert await listed("9", lead_lists="skipping", **some) == [9, 10, 11, 12, 13, 14, 15, 17, 18, 19]
+    unsorted = await listed("9", lead_lists="unsorted", **some)
+    assert unsorted != sorted(unsorted) == [*range(9, 20)]
+    assert await listed("9", lead_page=3, **some) == [9, 10, 11]
+
+
+async def test_an_account_may_refuse_to_list_leads() -> None:
+    sandbox, lookup = a_sandbox(lead_lists="refused"), {"LookupName": "ProspectAutoId", "LookupValue": "869003"}
+    for sign, status in (("=", 200), ("IN", 200), (">=", 500), ("<", 500)):
+        reply = await ask(sandbox, "POST", LEADS, {"Parameter": lookup | {"SqlOperator": sign}})
+        assert reply.status == status, sign
+
+
+@pytest.mark.parametrize("wrong", [{"lead_lists": "odd"}, {"lead_page": 1001}, {"number_step": 0}])
+def test_what_no_account_does_is_no_option(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"lead_lists can't be 'odd': choose usual, |a page has 1 to 1000 leads"):
+        a_sandbox(**wrong)
+
+
 @pytest.mark.parametrize(
     "lookup",
     [
