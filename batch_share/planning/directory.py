@@ -122,17 +122,12 @@ class Hashes:
 
     def add_all(self, keys: Iterable[object], numbers: Iterable[int]) -> dict[int, int]:
         """Give each key its number that has none. The places of all others, with the number that theirs has."""
-        hashes, given = [*map(hash, keys)], [*numbers]
-        new = dict(zip(hashes, given, strict=True))
-        if len(new) == len(hashes) and self._numbers.keys().isdisjoint(new):  # as nearly always
-            self._numbers.update(new)
+        given = [*numbers]
+        found = [*map(self._numbers.setdefault, map(hash, keys), given)]
+        if found == given:  # as nearly always
             return {}
-        found = {}
-        for at, (key, number) in enumerate(zip(hashes, given, strict=True)):
-            before = self._numbers.setdefault(key, number)
-            if before != number:
-                found[at] = before
-        return found
+        both = zip(found, given, strict=True)
+        return {at: before for at, (before, number) in enumerate(both) if before != number}
 
 
 class PackedTexts:

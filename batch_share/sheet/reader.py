@@ -627,8 +627,7 @@ def _blocks(path: Path, encoding: Encoding, delimiter: str, limits: SheetLimits)
             while broken is None:
                 block: list[list[str]] = []
                 try:
-                    for cells in islice(source, IN_BLOCK):
-                        block.append(cells)  # noqa: PERF402 - what came before an error is kept
+                    block.extend(islice(source, IN_BLOCK))  # which keeps what came before an error
                 except csv.Error as error:
                     broken = error
                 if not block:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache, partial
@@ -429,11 +430,9 @@ class ColumnRules:
     def check(self, block: Block) -> tuple[Asked[Ref, int | str], set[int]]:
         """What the rows ask for, and the places of those that the rules for rows are to check."""
         rules, count = self._rules, len(block.cells)
-        columns = block.columns(len(rules.columns))
-        values = {
-            each: self._values(each, columns[index])
-            for each, index in (*rules.found.fields.items(), *rules.found.custom.items())
-        }
+        columns = block.columns(rules.found.used)
+        places = (*rules.found.fields.items(), *rules.found.custom.items())
+        values = {each: self._values(each, columns[index]) for each, index in places}
         for each in (Field.ACCESS, Field.EVENT, Field.NOTE, Field.START):
             if each not in values:
                 values[each] = [self._blank.get(each)] * count
@@ -448,8 +447,10 @@ class ColumnRules:
                     values[_LENGTH][at] = said[0] if len(said) == 1 else _DOUBT
         doubts = {*block.odd}
         for column in values.values():
-            if _DOUBT in column:
-                doubts |= {at for at, value in enumerate(column) if value is _DOUBT}
+            at = -1
+            with suppress(ValueError):
+                while True:
+                    doubts.add(at := column.index(_DOUBT, at + 1))
         starts, lasting = values[Field.START], values[_LENGTH]
         if Field.START in rules.found.fields:
             doubts |= {
@@ -461,8 +462,8 @@ class ColumnRules:
         users = values[self._user]
         return Asked(block.numbers, self._lead, values[self._lead], users, access, lasting, events, starts), doubts
 
-    def _values(self, each: Field | str, column: Sequence[str]) -> list[Any]:
-        texts, known = [*map(str.strip, column)], self._known[each]
+    def _values(self, each: Field | str, texts: Sequence[str]) -> list[Any]:
+        known = self._known[each]
         try:
             return [*map(known.__getitem__, texts)]
         except KeyError:

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -79,13 +80,13 @@ class Block:
         """Each by itself."""
         return map(self.row, range(len(self.cells)))
 
-    def columns(self, width: int) -> list[tuple[str, ...]]:
-        """The first so many columns; those that are `odd` are blank in each, for they may be narrower."""
-        cells = self.cells
-        if self.odd:
-            blank = [""] * width
-            cells = [blank if at in self.odd else row for at, row in enumerate(cells)]
-        return [*zip(*cells, strict=True)][:width]
+    def columns(self, places: Iterable[int]) -> dict[int, list[str]]:
+        """The cells of some columns, without blanks around. Rows that are `odd`, and may be narrower, have none."""
+        cells = [*self.cells]
+        blank = [""] * max(map(len, cells), default=0)
+        for at in self.odd:
+            cells[at] = blank
+        return {at: [*map(str.strip, map(itemgetter(at), cells))] for at in places}
 
 
 IN_BLOCK: Final = 1024
@@ -98,8 +99,7 @@ def blocks_of(rows: Iterable[RawRow]) -> Iterator[Block]:
     while error is None:
         block: list[RawRow] = []
         try:
-            for row in islice(source, IN_BLOCK):
-                block.append(row)  # noqa: PERF402 - what came before an error is kept
+            block.extend(islice(source, IN_BLOCK))  # which keeps what came before an error
         except SheetError as raised:
             error = raised
         if not block and error is None:
