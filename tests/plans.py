@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from batch_share.planning.plan import plan_of
 from batch_share.sheet.reader import read_sheet
-from batch_share.sheet.rows import ColumnRules, Ref, ShareRow
+from batch_share.sheet.rows import ColumnRules, Ref, ShareRow, user_ref
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -47,6 +47,6 @@ def check_columns(sheet: Sheet, rules: RowRules) -> None:
             assert isinstance(row, ShareRow)
             lasting = asked.lasting[at]
             assert row.over is None
-            assert (row.leads[0], row.users[0]) == (Ref(asked.lead, asked.leads[at]), asked.users[at])
+            assert (row.leads[0], row.users[0]) == (Ref(asked.lead, asked.leads[at]), user_ref(asked.users[at]))
             assert (row.access, row.event, row.start) == (asked.access[at], asked.events[at], asked.starts[at])
             assert (row.duration, row.until) == ((lasting, None) if isinstance(lasting, int) else (None, lasting))

@@ -38,7 +38,7 @@ from batch_share.sending.onlookers import Pace
 from batch_share.sheet.columns import LEADS, Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
 from batch_share.sheet.mapping import SheetMapping, write_mapping
 from batch_share.sheet.reader import open_sheet
-from batch_share.sheet.rows import Asked, Problem
+from batch_share.sheet.rows import Asked, Problem, user_ref
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from batch_share.sending.onlookers import Cost
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
-    from batch_share.sheet.rows import Ref, ShareRow
+    from batch_share.sheet.rows import ShareRow
     from batch_share.sheet.table import RawRow
 
 _STATES: Final = tuple(State)
@@ -183,21 +183,15 @@ class Unasked(Directory):
         """Whether some lead was found, or was not."""
         return any(True for _ in self._leads) or any(ref.field in LEADS for ref in self._nobody)
 
-    def resolve_all(self, asked: Asked[Ref, int | str]) -> Asked[str, int]:
+    def resolve_all(self, asked: Asked) -> Asked:
         """The same for many rows whose leads are not known."""
-        users = {user: self.user_of((user,)) or user.value for user in {*asked.users}}
+        users = {user: self.user_of((user_ref(user),)) or user for user in {*asked.users}}
         codes = {event: self._code(event) for event in dict.fromkeys(asked.events)}
-        is_id = asked.lead is Field.LEAD_ID
-        return Asked(
-            asked.numbers,
-            asked.lead,
-            asked.leads if is_id else [f"{asked.lead} {value}" for value in asked.leads],
-            [users[user] for user in asked.users],
-            asked.access,
-            asked.lasting,
-            [codes[event] for event in asked.events],
-            asked.starts,
-        )
+        if asked.lead is not Field.LEAD_ID:
+            asked = asked._replace(leads=[f"{asked.lead} {value}" for value in asked.leads])
+        if any(user != found for user, found in users.items()):
+            asked = asked._replace(users=[users[user] for user in asked.users])
+        return asked._replace(events=[codes[event] for event in asked.events])
 
     def _code(self, event: int | str) -> int:
         """The code of an activity type, or its stand-in."""
@@ -327,7 +321,7 @@ class Counts:
                 first = self._first.setdefault(key, 4 * row.sheet_row + asked.access)
                 self._compare(first, row.sheet_row, asked.access)
 
-    def add_all(self, asked: Asked[str, int]) -> None:
+    def add_all(self, asked: Asked) -> None:
         """Count the next rows, each of which is to be shared."""
         self.rows += len(asked.numbers)
         self.states[State.PENDING] += len(asked.numbers)
@@ -574,7 +568,7 @@ class Overview(Counts):
         """Every row with what will happen to it. May raise SheetError while it goes."""
         return self.live.decide(self.before.decide(self.plan.rows(self.before.job, self.directory)))
 
-    def foreseen(self) -> Iterator[NewRow | Asked[str, int]]:
+    def foreseen(self) -> Iterator[NewRow | Asked]:
         """The same to be counted: rows to be sent as columns where nothing is known of any lead, far sooner."""
         directory, known = self.directory, self.before.knows_any
         if not isinstance(directory, Unasked) or known or directory.knows_leads or self.live.knows_any():

@@ -42,6 +42,7 @@ from batch_share.sheet.rows import (
     ShareRow,
     read_dates,
     shortened,
+    user_ref,
 )
 from batch_share.sheet.values import Kind, date_meant, parse_access, parse_event, parse_note
 
@@ -172,10 +173,11 @@ class Plan:
         before = self.corrections.left_out if self.corrections else {}
         return lambda raw: is_chosen(raw) and raw.number not in before
 
-    def judged(self) -> Iterator[Checked | Asked[Ref, int | str]]:
+    def judged(self) -> Iterator[Checked | Asked]:
         """The same, with the chosen rows in which nothing is wrong together, as columns; far sooner.
 
-        In a sheet that says of each row what to do no two are judged apart.
+        A row that is wrong, and asks for nothing, may come a little later than in the sheet. Where a sheet says of
+        each row what to do, no two come together.
         """
         if Field.ACTION in self.sheet.found.fields:
             yield from self.checked()
@@ -185,15 +187,19 @@ class Plan:
         for block in self.sheet.blocks():
             asked, apart = rules.check(block)
             left_out = {at for at, raw in enumerate(block.rows()) if not is_chosen(raw)} if chooses else set()
-            last = 0
+            last, wrong = 0, list[Checked]()
             for at in sorted(apart | left_out):
-                if at > last:
-                    yield asked.between(last, at)
-                last = at + 1
                 raw = block.row(at)
-                yield Checked(raw, self.rules.check(raw), at not in left_out)
-            if last < len(block.cells):
-                yield asked.between(last, len(block.cells)) if last else asked
+                checked = Checked(raw, self.rules.check(raw), at not in left_out)
+                if checked.is_chosen and not isinstance(checked.asked, ShareRow):
+                    wrong.append(checked)
+                    continue
+                yield asked.some(last, at, apart)
+                yield from wrong
+                yield checked
+                last, wrong = at + 1, []
+            yield asked.some(last, len(block.cells), apart) if apart or last else asked
+            yield from wrong
 
     def check_rows(self) -> None:
         """Raises SheetError if there is no row, or if the selection chooses none, as one with a slip in it does.
@@ -227,7 +233,7 @@ class Plan:
                     seen.may_do = True
                     for lead, user in zip(each.leads, each.users, strict=True):
                         yield Ref(each.lead, lead)
-                        yield user
+                        yield user_ref(user)
                     continue
                 if not each.is_chosen:
                     continue
@@ -271,7 +277,7 @@ class Plan:
         for each in self.checked():
             yield replace(self._row(job, each, directory, seen), edit=each.raw.edit)
 
-    def foreseen(self, directory: Unasked) -> Iterator[NewRow | Asked[str, int]]:
+    def foreseen(self, directory: Unasked) -> Iterator[NewRow | Asked]:
         """Every row as it would stand in a ledger that is new, without its key; those to be sent as columns.
 
         For a plan, of a directory that knows no lead: equal rows are told by 64 bits of what they ask for. That two
@@ -289,15 +295,10 @@ class Plan:
             asked = directory.resolve_all(each)
             identities = zip(asked.leads, repeat(""), asked.users, asked.access, asked.events, strict=False)
             apart = {} if self.allow_duplicates else again.add_all(identities, asked.numbers)
-            last = 0
+            yield asked.some(0, len(asked.numbers), apart) if apart else asked
             for at, first in apart.items():
-                if at > last:
-                    yield asked.between(last, at)
-                last = at + 1
                 why = Why(Cause.REPEAT, {"row": first})
                 yield NewRow("", asked.numbers[at], (), State.SKIPPED, None, why)
-            if last < len(asked.numbers):
-                yield asked.between(last, len(asked.numbers)) if last else asked
 
     def _row(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         raw = each.raw

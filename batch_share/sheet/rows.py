@@ -12,7 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, cast
+from itertools import compress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from batch_share.common import MAX_DURATION_MINUTES, Action, Cause, Order, Wrong, parse_duration
 from batch_share.errors import SettingsError, SheetError
@@ -40,9 +41,8 @@ from batch_share.sheet.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
-    from typing import Self
     from zoneinfo import ZoneInfo
 
     from batch_share.sheet.reader import Sheet
@@ -183,6 +183,11 @@ class Problem:
             return self.text
         shown = f" {shortened(self.value)!r}:" if self.value else ":"
         return f"{self.column}{shown} {self.text}"
+
+
+def user_ref(value: str) -> Ref:
+    """Whom a user's canonical value names."""
+    return Ref(Field.USER_EMAIL if "@" in value else Field.USER_ID, value)
 
 
 def parse_user(text: str) -> Ref:
@@ -379,34 +384,37 @@ class _Reading:
         self.problems.append(Problem(self._row.number, self._cell(each)[0], value, wrong, cause))
 
 
-User = TypeVar("User")
-Type = TypeVar("Type")
-
 _DOUBT: Final = object()
 """In place of the value of a cell that is wrong, or may be."""
 
 
-class Asked(NamedTuple, Generic[User, Type]):
+class Asked(NamedTuple):
     """What rows below each other ask for in which nothing is wrong, as columns. All of them share.
 
-    `leads` are named by the field `lead`, the surest of the sheet, and so are the `users`. `lasting` are minutes,
-    or when a share ends (UTC), `starts` when it begins, if not at once.
+    `leads` are named by the field `lead`, the surest of the sheet, `users` by Id or e-mail address. `lasting` are
+    minutes, or when a share ends (UTC), `starts` when it begins, if not at once.
     """
 
     numbers: Sequence[int]
     lead: Field
     leads: Sequence[str]
-    users: Sequence[User]
+    users: Sequence[str]
     access: Sequence[int]
     lasting: Sequence[int | dt.datetime]
-    events: Sequence[Type]
+    events: Sequence[Any]
     starts: Sequence[dt.datetime | None]
 
-    def between(self, start: int, end: int) -> Self:
-        """The rows from one place to another."""
-        return self._replace(**{
-            name: column[start:end] for name, column in self._asdict().items() if name != "lead"
-        })  # fmt: skip
+    def some(self, start: int, end: int, apart: Iterable[int] = ()) -> Asked:
+        """The rows from one place to another, without those at the places `apart`."""
+        columns: list[Any] = [column[start:end] for column in (self.numbers, *self[2:])]
+        wanted = bytearray(b"\1") * (end - start)
+        for at in apart:
+            if start <= at < end:
+                wanted[at - start] = 0
+        if not all(wanted):
+            columns = [[*compress(column, wanted)] for column in columns]
+        numbers, *others = columns
+        return Asked(numbers, self.lead, *others)
 
 
 class ColumnRules:
@@ -427,7 +435,7 @@ class ColumnRules:
         self._length = next((of_all[each] for each in LASTING if each in of_all), _DOUBT)
         self._blank |= dict.fromkeys(LASTING)
 
-    def check(self, block: Block) -> tuple[Asked[Ref, int | str], set[int]]:
+    def check(self, block: Block) -> tuple[Asked, set[int]]:
         """What the rows ask for, and the places of those that the rules for rows are to check."""
         rules, count = self._rules, len(block.cells)
         columns = block.columns(rules.found.used)
@@ -494,8 +502,8 @@ class ColumnRules:
             value = self._rules.parse(each, text) if isinstance(each, Field) else parse_custom(text)
         except ValueError:
             return _DOUBT
-        if each in (Field.USER_ID, Field.USER_EMAIL):
-            return Ref(Field(each), value)
+        if isinstance(value, Ref):
+            return value.value
         return _DOUBT if isinstance(each, Field) and self._rules.is_over(each, value) else value
 
 
