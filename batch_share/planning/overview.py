@@ -322,7 +322,7 @@ class Counts:
                 self._compare(first, row.sheet_row, asked.access)
 
     def add_all(self, asked: Asked) -> None:
-        """Count the next rows, each of which is to be shared."""
+        """Count the next rows, each of which is to be shared with somebody of whom no earlier one has said so."""
         self.rows += len(asked.numbers)
         self.states[State.PENDING] += len(asked.numbers)
         self._alike.update(zip(asked.users, asked.access, asked.lasting, asked.events, asked.starts, strict=True))
@@ -330,10 +330,6 @@ class Counts:
             self.count_alike()
         if long := {each for each in {*asked.lasting} if _is_long(each)}:
             self.long += [n for n, lasting in zip(asked.numbers, asked.lasting, strict=True) if lasting in long]
-        places = (4 * number + access for number, access in zip(asked.numbers, asked.access, strict=True))
-        keys = zip(asked.leads, asked.users, asked.events, strict=True)
-        for at, first in self._first.add_all(keys, places).items():
-            self._compare(first, asked.numbers[at], asked.access[at])
 
     def _compare(self, known: int, number: int, access: int) -> None:
         first, before = divmod(known, 4)
@@ -570,10 +566,11 @@ class Overview(Counts):
 
     def foreseen(self) -> Iterator[NewRow | Asked]:
         """The same to be counted: rows to be sent as columns where nothing is known of any lead, far sooner."""
-        directory, known = self.directory, self.before.knows_any
-        if not isinstance(directory, Unasked) or known or directory.knows_leads or self.live.knows_any():
+        directory, plan, known = self.directory, self.plan, self.before.knows_any
+        is_part = bool(plan.selection or plan.corrections)
+        if not isinstance(directory, Unasked) or is_part or known or directory.knows_leads or self.live.knows_any():
             return self.planned()
-        return self.plan.foreseen(directory)
+        return plan.foreseen(directory, self._first)
 
     @property
     def mapping(self) -> str:

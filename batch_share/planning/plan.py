@@ -14,7 +14,6 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
@@ -25,7 +24,7 @@ from batch_share.errors import PlanChanged, SettingsError, SheetError
 from batch_share.ledger.queries import Reasons
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord, Why
 from batch_share.ledger.states import State
-from batch_share.planning.directory import Hashes, Names, Numbers
+from batch_share.planning.directory import Names, Numbers
 from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
 from batch_share.sheet.mapping import read_mapping
 from batch_share.sheet.reader import ReadOptions
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
 
     from batch_share.outputs import Named
     from batch_share.planning.corrections import Corrections
-    from batch_share.planning.directory import Directory
+    from batch_share.planning.directory import Directory, Hashes
     from batch_share.planning.overview import Unasked
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
@@ -268,7 +267,7 @@ class Plan:
 
     def rows(self, job: str, directory: Directory) -> Iterator[NewRow]:
         """Every row as it will stand in the ledger `job`. May raise SheetError while it goes."""
-        seen = _Seen(Numbers())
+        seen = _Seen()
         if Field.ACTION in self.sheet.found.fields:  # else no two rows can contradict each other
             seen.contradictions = _Contradictions()
             for each in self.checked():
@@ -277,28 +276,58 @@ class Plan:
         for each in self.checked():
             yield replace(self._row(job, each, directory, seen), edit=each.raw.edit)
 
-    def foreseen(self, directory: Unasked) -> Iterator[NewRow | Asked]:
+    def foreseen(self, directory: Unasked, first: Hashes) -> Iterator[NewRow | Asked]:
         """Every row as it would stand in a ledger that is new, without its key; those to be sent as columns.
 
-        For a plan, of a directory that knows no lead: equal rows are told by 64 bits of what they ask for. That two
-        others have the same is as likely as 1 in 30 million where there are a million; nothing is sent by it.
+        For a plan of the whole sheet, and of a directory that knows no lead. `first` learns of each lead, user and
+        type the first row, with its access in two bits: they are told by 64 bits, so that two others are taken for
+        equal once in 30 million sheets of a million rows. Nothing is sent by it.
         """
         if Field.ACTION in self.sheet.found.fields:  # where one row can contradict another
             yield from self.rows("", directory)
             return
-        again = Hashes()
-        seen = _Seen(again)
+        seen, repeats = _SeenByHash(first), list[NewRow]()
         for each in self.judged():
             if isinstance(each, Checked):
+                while repeats and repeats[0].sheet_row < each.raw.number:
+                    yield repeats.pop(0)
                 yield self._row("", each, directory, seen)
                 continue
+            yield from repeats
             asked = directory.resolve_all(each)
-            identities = zip(asked.leads, repeat(""), asked.users, asked.access, asked.events, strict=False)
-            apart = {} if self.allow_duplicates else again.add_all(identities, asked.numbers)
-            yield asked.some(0, len(asked.numbers), apart) if apart else asked
-            for at, first in apart.items():
-                why = Why(Cause.REPEAT, {"row": first})
-                yield NewRow("", asked.numbers[at], (), State.SKIPPED, None, why)
+            places = (4 * number + access for number, access in zip(asked.numbers, asked.access, strict=True))
+            again = first.add_all(zip(asked.leads, asked.users, asked.events, strict=True), places)
+            last, repeats = 0, []
+            for at in again:
+                row = self._again(asked, at, seen)
+                if row.state is State.SKIPPED:
+                    repeats.append(row)
+                    continue
+                yield asked.some(last, at, again)
+                yield row
+                last = at + 1
+            yield asked.some(last, len(asked.numbers), again) if again else asked
+        yield from repeats
+
+    def _again(self, asked: Asked, at: int, seen: _Seen) -> NewRow:
+        """A row that asks for the lead, user and type of an earlier one."""
+        lasting, number = asked.lasting[at], asked.numbers[at]
+        until, start = lasting if isinstance(lasting, dt.datetime) else None, asked.starts[at]
+        instruction = Instruction(
+            asked.leads[at],
+            "",
+            asked.users[at],
+            asked.access[at],
+            None if isinstance(lasting, dt.datetime) else lasting,
+            asked.events[at],
+            "",
+            until=until and until.replace(tzinfo=None),
+            start=start and start.replace(tzinfo=None),
+        )
+        _, first = seen.add(_identity(instruction), number)
+        if first != number and not self.allow_duplicates:
+            return NewRow("", number, (), State.SKIPPED, instruction, Why(Cause.REPEAT, {"row": first}))
+        return NewRow("", number, (), State.PENDING, instruction)
 
     def _row(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         raw = each.raw
@@ -461,8 +490,8 @@ def _nowhere(path: Path, columns: str, example: str, instead: str, meant: str = 
 class _Seen:
     """How often a sheet asks for the same, and where first; by digests, for a sheet may have a million rows."""
 
-    def __init__(self, first: Numbers | Hashes) -> None:
-        self._first = first
+    def __init__(self) -> None:
+        self._first = Numbers()
         self._more: Counter[int] = Counter()
         self.contradictions: _Contradictions | None = None
         self.standing: Numbers | None = None
@@ -473,6 +502,21 @@ class _Seen:
         if first != number:
             self._more[first] += 1
         return 1 + self._more.get(first, 0), first
+
+
+class _SeenByHash(_Seen):
+    """The same for a plan: by what `Plan.foreseen` learns, and so without the occurrence."""
+
+    def __init__(self, first: Hashes) -> None:
+        super().__init__()
+        self._by_hash, self._others = first, dict[tuple[Any, ...], int]()
+
+    def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
+        if identity[0] == "invalid":
+            return 1, number
+        lead, _, user, access, event = identity
+        first, before = divmod(self._by_hash.setdefault((lead, user, event), 4 * number + access), 4)
+        return 1, first if before == access else self._others.setdefault(identity, number)
 
 
 class _Contradictions:

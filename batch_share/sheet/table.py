@@ -14,7 +14,7 @@ from batch_share.common import Cause, plural
 from batch_share.errors import SheetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 FAULTS: Final = {
     Cause.NEVER_STORED: (
@@ -80,10 +80,10 @@ class Block:
         """Each by itself."""
         return map(self.row, range(len(self.cells)))
 
-    def columns(self, places: Iterable[int]) -> dict[int, list[str]]:
+    def columns(self, places: Collection[int]) -> dict[int, list[str]]:
         """The cells of some columns, without blanks around. Rows that are `odd`, and may be narrower, have none."""
         cells = [*self.cells]
-        blank = [""] * max(map(len, cells), default=0)
+        blank = [""] * (1 + max(places))
         for at in self.odd:
             cells[at] = blank
         return {at: [*map(str.strip, map(itemgetter(at), cells))] for at in places}

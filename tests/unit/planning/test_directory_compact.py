@@ -113,7 +113,7 @@ def test_a_name_that_is_to_be_looked_up_takes_little_memory() -> None:
 
 def test_a_row_that_is_looked_for_repeats_takes_little_memory() -> None:
     with measured() as bytes_of_one:
-        seen = plan._Seen(Numbers())
+        seen = plan._Seen()
         for number in range(MANY):
             seen.add((guid(number), str(number), guid(7), 1, 201), number)
     assert bytes_of_one["kept"] < 90

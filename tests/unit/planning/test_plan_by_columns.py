@@ -13,6 +13,7 @@ from plans import check_columns, make_plan
 
 from batch_share.errors import SheetError
 from batch_share.ledger.records import Lookup
+from batch_share.planning.directory import Hashes
 from batch_share.planning.overview import Overview, Unasked, overview
 from batch_share.planning.plan import Plan, SheetOptions
 from batch_share.settings import Settings
@@ -140,5 +141,13 @@ def test_plain_rows_are_judged_together(tmp_path: Path) -> None:
         "Lead Number,User Email\n" + "".join(f"{n},a@x.example\n" for n in range(9)) + "x,a@x.example\n"
     )
     plan = make_plan(path, SheetOptions(), Settings.model_construct(event="201", duration="7d"))
-    together = [len(each.numbers) for each in plan.foreseen(Unasked()) if isinstance(each, Asked)]
+    together = [len(each.numbers) for each in plan.foreseen(Unasked(), Hashes()) if isinstance(each, Asked)]
     assert together == [9]
+
+
+def test_a_block_of_nothing_but_rows_that_are_too_short_is_left_to_the_rules_for_rows(tmp_path: Path) -> None:
+    path = tmp_path / "leads.csv"
+    path.write_text("Lead Number,User Email,City\n1\n")
+    options = Settings.model_construct(event="201", duration="7d")
+    seen = overview(make_plan(path, SheetOptions(), options), options, Unasked())
+    assert seen.invalid == ["Row 2: only 1 of 3 cells: something may be under a wrong header"]
