@@ -191,7 +191,9 @@ class Unasked(Directory):
             asked = asked._replace(leads=[f"{asked.lead} {value}" for value in asked.leads])
         if any(user != found for user, found in users.items()):
             asked = asked._replace(users=[users[user] for user in asked.users])
-        return asked._replace(events=[codes[event] for event in asked.events])
+        if any(event != code for event, code in codes.items()):
+            asked = asked._replace(events=[codes[event] for event in asked.events])
+        return asked
 
     def _code(self, event: int | str) -> int:
         """The code of an activity type, or its stand-in."""

@@ -617,11 +617,14 @@ def _blocks(path: Path, encoding: Encoding, delimiter: str, limits: SheetLimits)
     # Twice as long as the longest cell: whether it is too long is for the caller to say, with its row.
     csv.field_size_limit(2 * limits.cell_characters)
     try:
+        with path.open("rb") as end:
+            end.seek(-min(_WIDEST, path.stat().st_size), os.SEEK_END)
+            ends_as_in_dos = b"\x1a" in end.read()
         with path.open(encoding=encoding.codec, errors=MARKING, newline="") as file:
             if file.read(1) != "\ufeff":  # the mark at its beginning
                 file.seek(0)
             # DOS ends a text with Ctrl-Z: what ends with it is the last line, and no line end follows.
-            lines = (line.rstrip("\x1a") for line in file) if _ends_as_in_dos(path) else file
+            lines = (line.rstrip("\x1a") for line in file) if ends_as_in_dos else file
             source = csv.reader(filter(None, lines), strict=True, delimiter=delimiter)
             broken: csv.Error | None = None
             while broken is None:
@@ -651,12 +654,6 @@ def _blocks(path: Path, encoding: Encoding, delimiter: str, limits: SheetLimits)
                 raise SheetError(path, problem, row=number + 1)
     except OSError as error:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
-
-
-def _ends_as_in_dos(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-min(_WIDEST, path.stat().st_size), os.SEEK_END)
-        return b"\x1a" in file.read()
 
 
 def _no_text(path: Path, encoding: Encoding, number: int, cells: list[str]) -> SheetError:
