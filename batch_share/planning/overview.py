@@ -284,7 +284,8 @@ class Counts:
     to_look_up: Counter[Field] = field(default_factory=Counter)
     unknown_users: set[str] = field(default_factory=set)
     refusal: str = ""
-    _first: Hashes = field(default_factory=Hashes)  # by what is shared: the first row, its access in two bits
+    # By what is shared: the first row, its access in two bits.
+    _first: Numbers | Hashes = field(default_factory=Numbers)
     _other: dict[int, dict[int, int]] = field(default_factory=dict)
     _alike: Counter[tuple[Any, ...]] = field(default_factory=Counter)  # users and more of rows told together
 
@@ -572,7 +573,8 @@ class Overview(Counts):
         is_part = bool(plan.selection or plan.corrections)
         if not isinstance(directory, Unasked) or is_part or known or directory.knows_leads or self.live.knows_any():
             return self.planned()
-        return plan.foreseen(directory, self._first)
+        self._first = first = Hashes()  # of 100 bytes for each, where `Numbers` take 25
+        return plan.foreseen(directory, first)
 
     @property
     def mapping(self) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 GUIDS: Final = [f"0f8fad5b-d9cb-469f-a165-7086772895{number:02x}" for number in range(6)]
 NOW: Final = dt.datetime.now(dt.UTC)
-DAYS: Final = [f"{NOW + dt.timedelta(days):%Y-%m-%d}" for days in (-9, 3, 30, 200, 5000)]
+DAYS: Final = [f"{NOW + dt.timedelta(days):%Y-%m-%d}" for days in (3, 30, 200, -9, 5000)]
 MAILS: Final = ["a@x.example", "B@x.example", "b@x.example", "c@x.example"]
 USERS: Final = [*MAILS, *MAILS, *GUIDS[:2], GUIDS[0].upper(), "Asha Rao", "", " a@x.example "]
 POOLS: Final[dict[str, list[str]]] = {
@@ -41,10 +41,10 @@ POOLS: Final[dict[str, list[str]]] = {
     "Duration": ["7d", "90", "2 weeks", "120d", "0", "soon", "", "12h"],
     "Days": ["7", "0.5", "100", "x", "", ""],
     "Until": [*DAYS, "", "not a day", "Err:502"],
-    "Start": [*DAYS, "", "", ""],
-    "Note": ["Call him", "<b>", "x" * 1800, "", "[bs-abcdefghijklmnop] x", "'=1+1", "two\nlines", "#NAME?"],
+    "Start": ["", "", DAYS[0], *DAYS],
+    "Note": ["Call him", "", "two\nlines", "<b>", "x" * 1800, "", "[bs-abcdefghijklmnop] x", "'=1+1", "#NAME?"],
     "Activity Event": ["201", "202", "Phone Call", "phone  call", "0", "", "???"],
-    "mx_Custom_1": ["", "a", "x" * 201, "<!--", "#N/A"],
+    "mx_Custom_1": ["", "a", "b", "x" * 201, "<!--", "#N/A"],
     "City": ["Pune", "", "O'Neil", "'quoted", "#N/A", "a,b", 'say "hi"'],
 }
 NEEDED: Final = [name for name in POOLS if name.startswith(("Lead", "User", "Sales"))]
@@ -71,9 +71,11 @@ def sheet_of(chance: Random, folder: Path) -> tuple[Path, dict[str, Any], Select
     leads = [name for name in NEEDED if name.startswith("Lead")]
     header += [chance.choice(leads)] if not {*leads} & {*header} else []
     header += [chance.choice(["User Email", "Sales User"])] if not {*header} & {*NEEDED[len(leads) :]} else []
+    lengths = [name for name in header if name in {"Duration", "Days", "Until"}]
+    header = [name for name in header if name not in lengths[1:] or chance.random() < 0.2]  # two of them are wrong
     chance.shuffle(header)
     rows: list[list[str]] = []
-    tame = chance.random()
+    tame = chance.choice([0.5, 0.9, 0.98, 1])
     for _ in range(chance.randint(1, 14)):
         draws = [POOLS[name][: 3 if chance.random() < tame else None] for name in header]
         cells = [chance.choice(draw) for draw in draws]
