@@ -229,7 +229,7 @@ class Plan:
             for each in self.judged():
                 if isinstance(each, Asked):
                     seen.rows += len(each.numbers)
-                    seen.may_do = True
+                    seen.may_do = seen.may_do or bool(each.numbers)
                     for lead, user in zip(each.leads, each.users, strict=True):
                         yield Ref(each.lead, lead)
                         yield user_ref(user)

@@ -107,8 +107,9 @@ def test_both_ways_say_the_same(tmp_path: Path, chance: Random, size: int, knows
         except SheetError:
             return
         found = []
-        for way in (Overview.foreseen, Overview.planned):
+        for way, judged in ((Overview.foreseen, Plan.judged), (Overview.planned, Plan.checked)):
             patch.setattr(Overview, "foreseen", way)
+            patch.setattr(Plan, "judged", judged)
             directory = Unasked()
             if knows:  # a user, but no lead
                 asha = {"id": GUIDS[5], "email": MAILS[0], "name": "Asha Rao", "active": True}
