@@ -154,3 +154,18 @@ def test_a_block_of_nothing_but_rows_that_are_too_short_is_left_to_the_rules_for
     options = Settings.model_construct(event="201", duration="7d")
     seen = overview(make_plan(path, SheetOptions(), options), options, Unasked())
     assert seen.invalid == ["Row 2: only 1 of 3 cells: something may be under a wrong header"]
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_lead_that_its_user_gets_with_another_access_is_no_repeat_and_odd(tmp_path: Path, twice: bool) -> None:
+    rows = ["1,a@x.example,read", "1,a@x.example,write", "2,a@x.example,read", *["1,a@x.example,write"] * 2]
+    path = tmp_path / "leads.csv"
+    path.write_text("\n".join(["Lead Number,User Email,Access", *rows, "1,a@x.example,read\n"]))
+    options = Settings.model_construct(event="201", duration="7d", allow_duplicates=twice)
+    plan = make_plan(path, SheetOptions(), options)
+    by_columns = counted(overview(plan, options, Unasked()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Overview, "foreseen", Overview.planned)
+        assert counted(overview(plan, options, Unasked())) == by_columns
+    assert by_columns["to_send"] == (6 if twice else 3)
+    assert "row 2 says read and row 3 says write" in by_columns["oddities"][0]
