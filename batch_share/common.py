@@ -168,7 +168,7 @@ class Rate:
 
 def ascii_lower(text: str) -> str:
     """`text` with A to Z in lower case and all else as it is: `casefold` makes weiss@ of weiß@, another person."""
-    return text.translate(_ASCII_LOWER)
+    return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

@@ -26,6 +26,7 @@ def plan(sheet: Sheet, given: Given) -> int:
     Example: batch-share plan leads.csv --event 201 --duration 7d
     """
     import asyncio
+    import gc
 
     from batch_share.cli.plan import show_plan
     from batch_share.cli.work import TerminalWatcher
@@ -36,6 +37,7 @@ def plan(sheet: Sheet, given: Given) -> int:
     options = sheet_options(given, settings)
     files = PlanFiles(given["output"], given["save"], given["save_map"])
     library = BatchShare(settings, watcher=TerminalWatcher(json=given["json"]))
+    gc.freeze()  # what was imported stays: it is not looked through again with every few thousand rows
     seen = asyncio.run(library.plan(sheet, options, ledger=given["ledger"], online=online, files=files))
     written = [file for file in (files.output, files.save, files.save_map) if file is not None]
     words = ["batch-share", "run", str(sheet), *given.typed(*_SHEET, *_PART)]

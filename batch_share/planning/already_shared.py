@@ -87,19 +87,24 @@ class AlreadyShared:
             whys.append(why)
         return whys
 
+    def knows_any(self) -> bool:
+        """Whether there is any share of another ledger."""
+        if self.folder is None:
+            return False
+        with _index(self.folder, self.remarks.append) as history, _remarking(self.remarks.append):
+            return history is not None and bool(
+                history.live_among(self.accounts, None, self.after, not_in=self.job, most=1)
+            )
+        return False  # it could not be asked, which is among the remarks
+
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those skipped that earlier runs have shared; those failed whose activity stands."""
-        if self.folder is None:
+        if self.folder is None or not self.knows_any():
             yield from rows
             return
         left = iter(rows)
         with _index(self.folder, self.remarks.append) as history:
-            any_live = False
-            with _remarking(self.remarks.append):
-                any_live = history is not None and bool(
-                    history.live_among(self.accounts, None, self.after, not_in=self.job, most=1)
-                )
-            if history is None or not any_live:
+            if history is None:
                 yield from left
                 return
             while page := list(islice(left, _PAGE)):

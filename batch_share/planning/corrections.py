@@ -26,7 +26,7 @@ from batch_share.results.wording import spell_corrected
 from batch_share.sheet.columns import IGNORE, match_columns
 from batch_share.sheet.mapping import SheetMapping
 from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, Sheet, open_sheet
-from batch_share.sheet.table import FAULTS, RawRow
+from batch_share.sheet.table import FAULTS, RawRow, blocks_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -138,7 +138,7 @@ def as_corrected(sheet: Sheet, edits: Mapping[str, Edit]) -> Sheet:
     def notes() -> Sequence[str]:
         return [*sheet.notes(), *(spell_corrected(source, rows) for source, rows in used.items())]
 
-    return replace(sheet, rows=rows, notes=notes)
+    return replace(sheet, blocks=lambda: blocks_of(rows()), notes=notes)
 
 
 def _key(mapping: Mapping[str, str], columns: Sequence[str], cells: Sequence[str], alike: Counter[str]) -> str:
@@ -206,7 +206,7 @@ async def read_corrections(
     notes = [*_notes(rows, {**before, **{edit.key: edit for edit in edits}}, sent, gone)]
     words = SheetMapping(words=(await ledger.facts()).words)
     sheet = Sheet(
-        path, record.worksheet, 1, record.columns, found, lambda: iter(rows), lambda: notes, mapping=words
+        path, record.worksheet, 1, record.columns, found, lambda: blocks_of(rows), lambda: notes, mapping=words
     )
     return sheet, corrections
 

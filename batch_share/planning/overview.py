@@ -29,7 +29,7 @@ from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import NEVER_SENT, PROCESSING, TO_DO, State
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, choose_renewals, what_is_behind
-from batch_share.planning.directory import Directory, Numbers, calls_by_number, calls_for, is_plain, type_key
+from batch_share.planning.directory import Directory, Hashes, Numbers, calls_by_number, calls_for, is_plain, type_key
 from batch_share.planning.plan import Approval, defaults_of, plan_of
 from batch_share.results.answers import write_table
 from batch_share.results.wording import spell_guards, spell_row
@@ -39,7 +39,7 @@ from batch_share.sending.onlookers import NO_NUMBERS, ByNumber, Pace
 from batch_share.sheet.columns import LEADS, Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
 from batch_share.sheet.mapping import SheetMapping, write_mapping
 from batch_share.sheet.reader import open_sheet
-from batch_share.sheet.rows import Problem
+from batch_share.sheet.rows import Asked, Problem, user_ref
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -88,6 +88,11 @@ class KnownRows:
             after = 0 if renewed_after is None else ceil(renewed_after.replace(tzinfo=dt.UTC).timestamp())
             self._known.put(key, after * len(_STATES) + _STATES.index(state))
             self.any_sent = self.any_sent or state not in NEVER_SENT
+
+    @property
+    def knows_any(self) -> bool:
+        """Whether it knows of any row."""
+        return bool(self._known)
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those that were sent with the state that they are in."""
@@ -154,12 +159,9 @@ class Unasked(Directory):
         header: Callable[[Field], str],
     ) -> Instruction | list[Problem]:
         """The instruction; with a name in place of an Id that is not known: enough to see what is there twice."""
-        event, lead = self.code_of(row.event), self._answer(row.leads[0])
-        if event is not None and self.is_found(row.leads[0]) and self.is_found(row.users[0]):
+        event, lead = self._code(row.event), self._answer(row.leads[0])
+        if event >= 0 and self.is_found(row.leads[0]) and self.is_found(row.users[0]):
             return super().resolve(row, raw, header)
-        if event is None:
-            event = self._stand_ins.setdefault(type_key(str(row.event)), -1 - len(self._stand_ins))
-            self._names_meant.setdefault(event, str(row.event))
         named, value = row.leads[0]
         lead_id, number = value if named is Field.LEAD_ID else f"{named} {value}", ""
         if isinstance(lead, FoundLead):
@@ -177,9 +179,45 @@ class Unasked(Directory):
             action=row.action,
         )
 
+    @property
+    def knows_leads(self) -> bool:
+        """Whether some lead was found, or was not."""
+        return any(True for _ in self._leads) or any(ref.field in LEADS for ref in self._nobody)
+
+    def resolve_all(self, asked: Asked) -> Asked:
+        """The same for many rows whose leads are not known."""
+        users = {user: self.user_of((user_ref(user),)) or user for user in {*asked.users}}
+        codes = {event: self._code(event) for event in dict.fromkeys(asked.events)}
+        if asked.lead is not Field.LEAD_ID:
+            asked = asked._replace(leads=[f"{asked.lead} {value}" for value in asked.leads])
+        if any(user != found for user, found in users.items()):
+            asked = asked._replace(users=[users[user] for user in asked.users])
+        if any(event != code for event, code in codes.items()):
+            asked = asked._replace(events=[codes[event] for event in asked.events])
+        return asked
+
+    def _code(self, event: int | str) -> int:
+        """The code of an activity type, or its stand-in."""
+        code = self.code_of(event)
+        if code is None:
+            code = self._stand_ins.setdefault(type_key(str(event)), -1 - len(self._stand_ins))
+            self._names_meant.setdefault(code, str(event))
+        return code
+
     def type_name(self, code: int) -> str:
         """As of every Directory; of a stand-in the name that the sheet says."""
         return self._names_meant.get(code) or super().type_name(code)
+
+
+_MOST_ALIKE: Final = 1 << 16
+"""Different things that rows told together ask for, of which it is kept how many: 20 MB."""
+
+
+def _is_long(lasting: int | dt.datetime | None) -> bool:
+    """Whether so many minutes, or a share that ends then (UTC), are worth a second look."""
+    if isinstance(lasting, dt.datetime):
+        return (lasting.replace(tzinfo=None) - utc_now()).total_seconds() / 60 > ODD_MINUTES
+    return (lasting or 0) > ODD_MINUTES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -249,8 +287,10 @@ class Counts:
     by_number: ByNumber = NO_NUMBERS
     unknown_users: set[str] = field(default_factory=set)
     refusal: str = ""
-    _first: Numbers = field(default_factory=Numbers)  # by what is shared: the first row, its access in two bits
+    # By what is shared: the first row, its access in two bits.
+    _first: Numbers | Hashes = field(default_factory=Numbers)
     _other: dict[int, dict[int, int]] = field(default_factory=dict)
+    _alike: Counter[tuple[Any, ...]] = field(default_factory=Counter)  # users and more of rows told together
 
     def add(self, row: NewRow) -> None:
         """Count the next row."""
@@ -273,34 +313,60 @@ class Counts:
         elif row.state is State.INVALID:
             self.problems += problems_of(row)
         elif row.state in TO_DO and row.instruction is not None:
-            self._add_to_do(row, row.instruction)
+            self.count_alike()
+            asked = row.instruction
+            is_due = self._add_to_do(row.state, asked, 1)
+            if asked.action.revokes and row.state is State.PENDING:
+                (self.reassigning if asked.action.shares else self.revoking).append(row.sheet_row)
+                if is_due:
+                    self.claims.append(asked)
+            if asked.action.shares:
+                if _is_long(asked.until or asked.duration):
+                    self.long.append(row.sheet_row)
+                key = asked.lead_id, asked.user_id, asked.event
+                first = self._first.setdefault(key, 4 * row.sheet_row + asked.access)
+                self._compare(first, row.sheet_row, asked.access)
 
-    def _add_to_do(self, row: NewRow, asked: Instruction) -> None:
+    def add_all(self, asked: Asked) -> None:
+        """Count the next rows, each of which is to be shared with somebody of whom no earlier one has said so."""
+        self.rows += len(asked.numbers)
+        self.states[State.PENDING] += len(asked.numbers)
+        self._alike.update(zip(asked.users, asked.access, asked.lasting, asked.events, asked.starts, strict=True))
+        if len(self._alike) > _MOST_ALIKE:
+            self.count_alike()
+        if long := {each for each in {*asked.lasting} if _is_long(each)}:
+            self.long += [n for n, lasting in zip(asked.numbers, asked.lasting, strict=True) if lasting in long]
+
+    def _compare(self, known: int, number: int, access: int) -> None:
+        first, before = divmod(known, 4)
+        if access != before:
+            self._other.setdefault(first, {before: first}).setdefault(access, number)
+
+    def count_alike(self) -> None:
+        """Count what was told together up to now. Whoever told any calls it at the end."""
+        for (user, access, lasting, event, start), rows in self._alike.items():
+            until = lasting.replace(tzinfo=None) if isinstance(lasting, dt.datetime) else None
+            begins = start.replace(tzinfo=None) if start else None
+            duration = None if until else lasting
+            asked = Instruction("", "", user, access, duration, event, "", until, start=begins)
+            self._add_to_do(State.PENDING, asked, rows)
+        self._alike.clear()
+
+    def _add_to_do(self, state: State, asked: Instruction, rows: int) -> bool:
+        """Count rows that ask for the same, be it of several leads. Whether their time has come."""
         # What was begun goes on, whatever the sheet says of its start by now.
-        is_due = row.state is not State.PENDING or asked.start is None or asked.start <= utc_now()
+        is_due = state is not State.PENDING or asked.start is None or asked.start <= utc_now()
         if not is_due and asked.start is not None:
-            self.waiting = Waiting(self.waiting.rows + 1, min(asked.start, self.waiting.first or asked.start))
-        if asked.action.revokes and row.state is State.PENDING:
-            (self.reassigning if asked.action.shares else self.revoking).append(row.sheet_row)
+            first = min(asked.start, self.waiting.first or asked.start)
+            self.waiting = Waiting(self.waiting.rows + rows, first)
+        if asked.action.shares:
+            self.leads[asked.user_id] += rows
+            self.access[_ACCESS[asked.access]] += rows
+            self.lasting[spell_length(asked.duration, asked.until, self.zone or dt.UTC)] += rows
             if is_due:
-                self.claims.append(asked)
-        if not asked.action.shares:
-            return
-        self.leads[asked.user_id] += 1
-        self.access[_ACCESS[asked.access]] += 1
-        self.lasting[spell_length(asked.duration, asked.until, self.zone or dt.UTC)] += 1
-        if is_due:
-            self.due[asked.user_id] += 1
-            self.events[asked.event] = None
-        minutes = asked.duration or 0.0
-        if asked.until is not None:
-            minutes = (asked.until - utc_now()).total_seconds() / 60
-        if minutes > ODD_MINUTES:
-            self.long.append(row.sheet_row)
-        key = repr((asked.lead_id, asked.user_id, asked.event))
-        first, access = divmod(self._first.setdefault(key, 4 * row.sheet_row + asked.access), 4)
-        if access != asked.access:
-            self._other.setdefault(first, {access: first}).setdefault(asked.access, row.sheet_row)
+                self.due[asked.user_id] += rows
+                self.events[asked.event] = None
+        return is_due
 
     @property
     def invalid(self) -> list[str]:
@@ -425,7 +491,7 @@ class Counts:
             if 2 * count > sent > 4:
                 odd.append(f"{user} gets {count:,} of {sent:,} leads")
         if self.long:
-            shown = ", ".join(map(str, self.long[:5])) + ("…" if len(self.long) > 5 else "")
+            shown = ", ".join(map(str, sorted(self.long)[:5])) + ("…" if len(self.long) > 5 else "")
             share, row = ("share lasts", "row") if len(self.long) == 1 else ("shares last", "rows")
             odd.append(f"{len(self.long):,} {share} longer than 90 days: {row} {shown}")
         return odd
@@ -504,6 +570,15 @@ class Overview(Counts):
         """Every row with what will happen to it. May raise SheetError while it goes."""
         return self.live.decide(self.before.decide(self.plan.rows(self.before.job, self.directory)))
 
+    def foreseen(self) -> Iterator[NewRow | Asked]:
+        """The same to be counted: rows to be sent as columns where nothing is known of any lead, far sooner."""
+        directory, plan, known = self.directory, self.plan, self.before.knows_any
+        is_part = bool(plan.selection or plan.corrections)
+        if not isinstance(directory, Unasked) or is_part or known or directory.knows_leads or self.live.knows_any():
+            return self.planned()
+        self._first = first = Hashes()  # of 100 bytes for each, where `Numbers` take 25
+        return plan.foreseen(directory, first)
+
     @property
     def mapping(self) -> str:
         """The options that a run needs where a person has to say which column holds the user, else ""."""
@@ -564,7 +639,14 @@ def overview(
         directory=directory,
     )
     numbers = array("Q")  # little memory, of which there may be a million
-    for row in seen.planned():
+    for row in seen.foreseen():
+        if isinstance(row, Asked):
+            seen.add_all(row)
+            seen.to_look_up[row.lead] += len(row.numbers)
+            if row.lead is Field.LEAD_NUMBER:
+                numbers.extend(int(lead) for lead in row.leads if is_plain(lead))
+            seen.unknown_users |= {user for user in {*row.users} if directory.user_name(user) == user}
+            continue
         seen.add(row)
         asked = row.instruction
         if seen.is_asked or not row.chosen or row.state not in TO_DO or asked is None:
@@ -577,6 +659,7 @@ def overview(
         if directory.user_name(asked.user_id) == asked.user_id:
             seen.unknown_users.add(asked.user_id)
     seen.by_number = calls_by_number(seen.to_look_up[Field.LEAD_NUMBER], numbers)
+    seen.count_alike()
     seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end
     # Where names are in place of Ids, nobody knows what is shared with whom; nor where there is no account.
     known = [asked for asked in seen.claims if " " not in asked.lead_id and "@" not in asked.user_id]

@@ -31,13 +31,17 @@ from batch_share.sheet.reader import ReadOptions
 from batch_share.sheet.rows import (
     DATED,
     DEFAULT_NOTE,
+    Asked,
+    ColumnRules,
     Dates,
     Problem,
+    Ref,
     RowRules,
     Selection,
     ShareRow,
     read_dates,
     shortened,
+    user_ref,
 )
 from batch_share.sheet.values import Kind, date_meant, parse_access, parse_event, parse_note
 
@@ -47,10 +51,10 @@ if TYPE_CHECKING:
 
     from batch_share.outputs import Named
     from batch_share.planning.corrections import Corrections
-    from batch_share.planning.directory import Directory
+    from batch_share.planning.directory import Directory, Hashes
+    from batch_share.planning.overview import Unasked
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
-    from batch_share.sheet.rows import Ref
     from batch_share.sheet.table import RawRow
 
 _OPTIONS: Final[dict[Field, Callable[[str], object]]] = {
@@ -158,10 +162,43 @@ class Plan:
 
     def checked(self) -> Iterator[Checked]:
         """Every row, judged by itself. May raise SheetError while it goes."""
+        is_chosen = self._chooser()
+        for raw in self.sheet.rows():
+            yield Checked(raw, self.rules.check(raw), is_chosen(raw))
+
+    def _chooser(self) -> Callable[[RawRow], bool]:
+        """Says of each row, in order, whether this run is for it."""
         is_chosen = self.selection.chooser(self.sheet.path, self.sheet.columns)
         before = self.corrections.left_out if self.corrections else {}
-        for raw in self.sheet.rows():
-            yield Checked(raw, self.rules.check(raw), is_chosen(raw) and raw.number not in before)
+        return lambda raw: is_chosen(raw) and raw.number not in before
+
+    def judged(self) -> Iterator[Checked | Asked]:
+        """The same, with the chosen rows in which nothing is wrong together, as columns; far sooner.
+
+        A row that is wrong, and asks for nothing, may come a little later than in the sheet. Where a sheet says of
+        each row what to do, no two come together.
+        """
+        if Field.ACTION in self.sheet.found.fields:
+            yield from self.checked()
+            return
+        rules, is_chosen = ColumnRules(self.rules), self._chooser()
+        chooses = bool(self.selection or self.corrections)
+        for block in self.sheet.blocks():
+            asked, apart = rules.check(block)
+            left_out = {at for at, raw in enumerate(block.rows()) if not is_chosen(raw)} if chooses else set()
+            last, wrong = 0, list[Checked]()
+            for at in sorted(apart | left_out):
+                raw = block.row(at)
+                checked = Checked(raw, self.rules.check(raw), at not in left_out)
+                if checked.is_chosen and not isinstance(checked.asked, ShareRow):
+                    wrong.append(checked)
+                    continue
+                yield asked.some(last, at, apart)
+                yield from wrong
+                yield checked
+                last, wrong = at + 1, []
+            yield asked.some(last, len(block.cells), apart) if apart or last else asked
+            yield from wrong
 
     def check_rows(self) -> None:
         """Raises SheetError if there is no row, or if the selection chooses none, as one with a slip in it does.
@@ -189,7 +226,14 @@ class Plan:
         seen = FirstLook()
 
         def named() -> Iterator[Ref]:
-            for each in self.checked():
+            for each in self.judged():
+                if isinstance(each, Asked):
+                    seen.rows += len(each.numbers)
+                    seen.may_do = seen.may_do or bool(each.numbers)
+                    for lead, user in zip(each.leads, each.users, strict=True):
+                        yield Ref(each.lead, lead)
+                        yield user_ref(user)
+                    continue
                 if not each.is_chosen:
                     continue
                 seen.rows += 1
@@ -231,6 +275,59 @@ class Plan:
                     seen.contradictions.learn(asked, each.raw.number)
         for each in self.checked():
             yield replace(self._row(job, each, directory, seen), edit=each.raw.edit)
+
+    def foreseen(self, directory: Unasked, first: Hashes) -> Iterator[NewRow | Asked]:
+        """Every row as it would stand in a ledger that is new, without its key; those to be sent as columns.
+
+        For a plan of the whole sheet, and of a directory that knows no lead. `first` learns of each lead, user and
+        type the first row, with its access in two bits: they are told by 64 bits, so that two others are taken for
+        equal once in 30 million sheets of a million rows. Nothing is sent by it.
+        """
+        if Field.ACTION in self.sheet.found.fields:  # where one row can contradict another
+            yield from self.rows("", directory)
+            return
+        seen, repeats = _SeenByHash(first), list[NewRow]()
+        for each in self.judged():
+            if isinstance(each, Checked):
+                while repeats and repeats[0].sheet_row < each.raw.number:
+                    yield repeats.pop(0)
+                yield self._row("", each, directory, seen)
+                continue
+            yield from repeats
+            asked = directory.resolve_all(each)
+            places = (4 * number + access for number, access in zip(asked.numbers, asked.access, strict=True))
+            again = first.add_all(zip(asked.leads, asked.users, asked.events, strict=True), places)
+            last, repeats = 0, []
+            for at in again:
+                row = self._again(asked, at, seen)
+                if row.state is State.SKIPPED:
+                    repeats.append(row)
+                    continue
+                yield asked.some(last, at, again)
+                yield row
+                last = at + 1
+            yield asked.some(last, len(asked.numbers), again) if again else asked
+        yield from repeats
+
+    def _again(self, asked: Asked, at: int, seen: _Seen) -> NewRow:
+        """A row that asks for the lead, user and type of an earlier one."""
+        lasting, number = asked.lasting[at], asked.numbers[at]
+        until, start = lasting if isinstance(lasting, dt.datetime) else None, asked.starts[at]
+        instruction = Instruction(
+            asked.leads[at],
+            "",
+            asked.users[at],
+            asked.access[at],
+            None if isinstance(lasting, dt.datetime) else lasting,
+            asked.events[at],
+            "",
+            until=until and until.replace(tzinfo=None),
+            start=start and start.replace(tzinfo=None),
+        )
+        _, first = seen.add(_identity(instruction), number)
+        if first != number and not self.allow_duplicates:
+            return NewRow("", number, (), State.SKIPPED, instruction, Why(Cause.REPEAT, {"row": first}))
+        return NewRow("", number, (), State.PENDING, instruction)
 
     def _row(self, job: str, each: Checked, directory: Directory, seen: _Seen) -> NewRow:
         raw = each.raw
@@ -282,8 +379,8 @@ class Plan:
             for other in self.checked():
                 is_over = isinstance(other.asked, ShareRow) and other.asked.over is not None
                 if not is_over and isinstance(stands := self._resolved(other, directory, seen), Instruction):
-                    seen.standing.put(repr(_identity(stands)), other.raw.number)
-        return asked if seen.standing.get(repr(_identity(asked))) is None else [row.over]
+                    seen.standing.put(_identity(stands), other.raw.number)
+        return asked if seen.standing.get(_identity(asked)) is None else [row.over]
 
 
 def plan_of(
@@ -401,10 +498,25 @@ class _Seen:
 
     def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
         """Which occurrence row `number` is, from 1, and the row of the first."""
-        first = self._first.setdefault(repr(identity), number)
+        first = self._first.setdefault(identity, number)
         if first != number:
             self._more[first] += 1
         return 1 + self._more.get(first, 0), first
+
+
+class _SeenByHash(_Seen):
+    """The same for a plan: by what `Plan.foreseen` learns, and so without the occurrence."""
+
+    def __init__(self, first: Hashes) -> None:
+        super().__init__()
+        self._by_hash, self._others = first, dict[tuple[Any, ...], int]()
+
+    def add(self, identity: tuple[Any, ...], number: int) -> tuple[int, int]:
+        if identity[0] == "invalid":
+            return 1, number
+        lead, _, user, access, event = identity
+        first, before = divmod(self._by_hash.setdefault((lead, user, event), 4 * number + access), 4)
+        return 1, first if before == access else self._others.setdefault(identity, number)
 
 
 class _Contradictions:
@@ -420,22 +532,22 @@ class _Contradictions:
     def learn(self, asked: Instruction, number: int) -> None:
         """Take in what row `number` asks for, before any is judged."""
         if asked.action is Action.SHARE:
-            self._first.setdefault(repr((asked.lead_id, asked.action)), number)
+            self._first.setdefault((asked.lead_id, asked.action), number)
         if asked.action is Action.REASSIGN:
             self._reassigned.setdefault(asked.lead_id, {}).setdefault(asked.user_id, number)
-        self._first.setdefault(repr((asked.lead_id, asked.user_id, asked.action)), number)
+        self._first.setdefault((asked.lead_id, asked.user_id, asked.action), number)
 
     def of(self, asked: Instruction) -> Why | None:
         """Which other row contradicts one that asks for this, and how; None if none does."""
         reassigned = self._reassigned.get(asked.lead_id, {})
         elsewhere = next((number for user, number in reassigned.items() if user != asked.user_id), None)
-        of_pair = {each: self._first.get(repr((asked.lead_id, asked.user_id, each))) for each in Action}
+        of_pair = {each: self._first.get((asked.lead_id, asked.user_id, each)) for each in Action}
         if asked.action is Action.SHARE:
             found = {Action.REASSIGN: of_pair[Action.REASSIGN] or elsewhere, Action.REVOKE: of_pair[Action.REVOKE]}
         elif asked.action is Action.REVOKE:
             found = {Action.SHARE: of_pair[Action.SHARE], Action.REASSIGN: of_pair[Action.REASSIGN]}
         else:
-            shared = self._first.get(repr((asked.lead_id, Action.SHARE)))
+            shared = self._first.get((asked.lead_id, Action.SHARE))
             found = {Action.REASSIGN: elsewhere, Action.SHARE: shared, Action.REVOKE: of_pair[Action.REVOKE]}
         for action, number in found.items():
             if number is not None:

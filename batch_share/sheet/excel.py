@@ -53,6 +53,9 @@ _OVERLAP: Final = 1024
 _WORTH_PARSING: Final = re.compile(
     rb"<(?:[^<>\s/:]{1,99}:)?(?:f|mergeCell)[\s/>]|hidden\s{0,99}=|=\s{0,99}[\"'](?:e[\"']|&)|<\0|\0<"  # UTF-16
 )
+_SIGNS: Final = (b"<f", b":f", b"mergeCell", b"hidden", b'"e', b"'e", b'"&', b"'&", b"\0")
+"""One of them is in whatever that finds."""
+
 _ADDRESS: Final = re.compile(r"([A-Za-z]{1,3})([0-9]{1,7})")
 _TRUE: Final = frozenset({"1", "true"})
 _WIDE: Final = 1000
@@ -168,7 +171,10 @@ def _read(path: Path, book: Callable[[], Any], listed: Listed) -> tuple[Iterator
 def _rows(values: Iterable[Sequence[object]], faults: Faults) -> Iterator[RawRow]:
     for number, cells in enumerate(values, start=1):
         wrong = faults.pop(number, NO_FAULTS)
-        texts = ["" if column in wrong else cell_text(cell) for column, cell in enumerate(cells)]
+        texts = [cell if isinstance(cell, str) else cell_text(cell) for cell in cells]
+        for column in wrong:
+            if column < len(texts):
+                texts[column] = ""
         yield RawRow(number, texts, faults=wrong)
     # Below the last value there is no row to calamine, whatever errors stand there.
     for number in sorted(faults):
@@ -277,7 +283,9 @@ def read_markings(path: Path, part: str) -> tuple[Markings, Faults]:
         tail, is_worth_it = b"", False
         with package.open(part) as source:
             while not is_worth_it and (chunk := source.read(_STEP)):
-                is_worth_it = _WORTH_PARSING.search(tail + chunk) is not None
+                text = tail + chunk
+                is_likely = any(sign in text for sign in _SIGNS)  # found many times as fast
+                is_worth_it = is_likely and _WORTH_PARSING.search(text) is not None
                 tail = chunk[-_OVERLAP:]
         scan = _Scan()
         if is_worth_it:

@@ -16,10 +16,13 @@ import re
 import sys
 import warnings
 import zipfile
+import zlib
 from contextlib import suppress
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from queue import SimpleQueue
+from string import ascii_letters, digits
 from threading import Thread
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -68,6 +71,14 @@ _BINARY: Final = re.compile(r"[\x00-\x08\x0e-\x19\x1c-\x1f]")
 _CELL: Final = re.compile(
     rb"<(?:\w{1,20}:)?c\s(?:[^<>]{0,400}?\s)?r\s{0,9}=\s{0,9}[\"']([A-Za-z]{1,9})(\d{1,20})[\"'][^<>]{0,400}(?<!/)>"
 )
+
+# As nearly every program writes them, empty ones too.
+_PLAIN: Final = b'<c r="'
+_PLAIN_CELL: Final = re.compile(rb'<c r="([A-Za-z]{1,9}\d{1,20})"')
+_LETTERS, _DIGITS = ascii_letters.encode(), digits.encode()
+
+_NO_MEMORY: Final = "Error -4 "
+"""How zlib says that there is none left, which says nothing of the workbook."""
 
 Answer = list[Any] | dict[str, Any]
 """A row as a list: its number, its cells and its faults, if it has any. What comes once is a mapping."""
@@ -204,9 +215,10 @@ def check_package(path: Path, limits: Any) -> None:
                 if entry.filename.lower().endswith((".xml", ".rels")):
                     with package.open(entry) as part:
                         _check_prologue(path, part)
-                    with package.open(entry) as part:
-                        _check_extent(path, part)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zipfile.zlib.error):  # type: ignore[attr-defined]
+                    _check_extent(path, package, entry)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        if str(error).startswith(_NO_MEMORY):
+            raise MemoryError from None
         raise SheetError(path, DAMAGED) from None
 
 
@@ -235,17 +247,27 @@ def _check_prologue(path: Path, part: IO[bytes]) -> None:
             raise SheetError(path, reported) from None
 
 
-def _check_extent(path: Path, part: IO[bytes]) -> None:
+def _check_extent(path: Path, package: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
     """Refuse filled cells so far apart that the rectangle around them would not fit into memory."""
-    rows: set[int] = set()
-    columns: set[int] = set()
-    tail = b""
-    while chunk := part.read(_EXTENT_STEP):
-        found = _CELL.findall(tail + chunk)
-        tail = chunk[-_TAG:]
-        if found:
-            rows |= {int(row) for row in {row for _, row in found}}
-            columns |= {column_named(letters.decode()) for letters in {letters for letters, _ in found}}
-            rows, columns = {min(rows), max(rows)}, {min(columns), max(columns)}
-    if rows and (max(rows) - min(rows) + 1) * (max(columns) - min(columns) + 1) > AREA:
-        raise SheetError(path, TOO_FAR)
+    for counts_empty in (True, False):  # those are told three times as fast as filled ones
+        rows: set[int] = set()
+        columns: set[int] = set()
+        tail = b""
+        with package.open(entry) as part:
+            while chunk := part.read(_EXTENT_STEP):
+                text = tail + chunk
+                tail = chunk[-_TAG:]
+                if counts_empty and text.count(b"<c") == text.count(_PLAIN) and b":c" not in text:
+                    found = _PLAIN_CELL.findall(text)
+                    numbers = {*map(methodcaller("lstrip", _LETTERS), found)}
+                    letters = {*map(methodcaller("rstrip", _DIGITS), found)}
+                else:
+                    cells = _CELL.findall(text)
+                    numbers, letters = {row for _, row in cells}, {column for column, _ in cells}
+                if numbers:
+                    rows |= {*map(int, numbers)}
+                    columns |= {column_named(each.decode()) for each in letters}
+                    rows, columns = {min(rows), max(rows)}, {min(columns), max(columns)}
+        if not rows or (max(rows) - min(rows) + 1) * (max(columns) - min(columns) + 1) <= AREA:
+            return
+    raise SheetError(path, TOO_FAR)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
 import re
 import shlex
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import ROWS_NAMED, plural, spell_rows
 from batch_share.errors import SettingsError, SheetError, check_not_empty
@@ -33,11 +35,11 @@ from batch_share.sheet.columns import (
     suggest,
 )
 from batch_share.sheet.mapping import Remembered, SheetMapping
-from batch_share.sheet.table import OLE_MAGIC, ZIP_MAGIC, RawRow, Table, archive
+from batch_share.sheet.table import IN_BLOCK, OLE_MAGIC, ZIP_MAGIC, Block, RawRow, Table, archive
 from batch_share.sheet.workbook import workbook_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Set
 
 
 def likeliest_header(
@@ -105,12 +107,13 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A sheet's header and, on demand, its rows. `rows()` may raise SheetError while it goes.
+    """A sheet's header and, on demand, its rows. `blocks()` may raise SheetError while it goes.
 
-    `rows()` leaves out what holds no lead: rows with nothing in any column that is read. `found` is where each
-    field stands. `notes()` is what a person should know of how the sheet was read, and of what was left out once
-    that was to its end, `of_people` what of the columns that name the user, or may be meant to. `worksheets` are
-    all that there are to choose from. `mapping` is what was said of the sheet, or of one with the same headers.
+    It leaves out what holds no lead: rows with nothing in any column that is read. All cells are under headers, but
+    for those of rows with a problem. `found` is where each field stands. `notes()` is what a person should know of
+    how the sheet was read, and of what was left out once that was to its end, `of_people` what of the columns that
+    name the user, or may be meant to. `worksheets` are all that there are to choose from. `mapping` is what was
+    said of the sheet, or of one with the same headers.
     """
 
     path: Path
@@ -118,11 +121,16 @@ class Sheet:
     header_row: int
     columns: Sequence[str]
     found: Columns
-    rows: Callable[[], Iterator[RawRow]]
+    blocks: Callable[[], Iterator[Block]]
     notes: Callable[[], Sequence[str]]
     of_people: Sequence[str] = ()
     worksheets: Sequence[str] = ()
     mapping: SheetMapping = field(default_factory=SheetMapping)
+
+    def rows(self) -> Iterator[RawRow]:
+        """Row by row."""
+        for block in self.blocks():
+            yield from block.rows()
 
 
 def read_sheet(path: Path, options: ReadOptions | None = None) -> Sheet:
@@ -294,35 +302,14 @@ def _readable(rows: Iterator[RawRow]) -> Iterator[RawRow]:
 
 def _sheet(path: Path, table: Table, header: RawRow, found: Columns, said: _Said) -> Sheet:
     columns, limits = [cell.strip() for cell in _trim(header.cells)], said.limits
-    first: list[int] = []  # of the rows that say something to people alone: titles of sections, totals
+    first: list[int] = []
     without = 0
 
-    def rows() -> Iterator[RawRow]:
+    def blocks() -> Iterator[Block]:
         nonlocal first, without
-        count, others, first_of, used = 0, 0, list[int](), found.used
-        for row in table.rows():
-            if row.number <= header.number or (row.is_blank and used.isdisjoint(row.faults)):
-                continue
-            fitted = _fitted(row, len(columns), ragged=table.ragged)
-            read = (at for at in used if at < len(fitted.cells) and fitted.cells[at].strip())
-            is_read = not used or not used.isdisjoint(row.faults) or next(read, None) is not None
-            # Where cells may be under wrong headers, one alone still holds no lead and its user.
-            is_read = is_read or bool(fitted.problem and sum(bool(cell.strip()) for cell in fitted.cells) > 1)
-            count += is_read
-            if count > limits.rows:
-                raise SheetError(path, f"more than {limits.rows:,} rows, the limit (sheet.rows)", row=row.number)
-            if len(row.cells) > limits.columns:
-                wrong = f"more than {limits.columns:,} columns, the limit (sheet.columns)"
-                raise SheetError(path, wrong, row=row.number)
-            if (longest := max(map(len, row.cells), default=0)) > limits.cell_characters:
-                limit = f"the limit is {limits.cell_characters:,} (sheet.cell_characters)"
-                raise SheetError(path, f"a cell of {longest:,} characters; {limit}", row=row.number)
-            if is_read:
-                yield fitted
-                continue
-            others += 1
-            first_of += [row.number] if others <= ROWS_NAMED else []
-        first, without = first_of, others
+        below = _Below(path, table, header.number, len(columns), found.used, limits)
+        yield from below.blocks()
+        first, without = below.first, below.others
 
     def notes() -> Sequence[str]:
         start = [f"headers in row {header.number}"] if header.number > 1 else []
@@ -335,8 +322,96 @@ def _sheet(path: Path, table: Table, header: RawRow, found: Columns, said: _Said
         words, options = doubt_of(columns, found)
         people.insert(0, f"{words}: read as the user only once you said so, with {options} or when `run` asks")
     return Sheet(
-        path, table.worksheet, header.number, columns, found, rows, notes, people, table.worksheets, said.mapping
+        path, table.worksheet, header.number, columns, found, blocks, notes, people, table.worksheets, said.mapping
     )
+
+
+class _Below:
+    """Reads what stands below the headers of a table, once.
+
+    `first` are the first of the `others`: rows that say something to people alone, such as titles and totals.
+    """
+
+    def __init__(
+        self, path: Path, table: Table, header: int, width: int, used: Set[int], limits: SheetLimits
+    ) -> None:
+        self._path, self._table, self._header, self._width = path, table, header, width
+        self._used, self._limits = used, limits
+        self._count = self.others = 0
+        self.first: list[int] = []
+
+    def blocks(self) -> Iterator[Block]:
+        for block in self._table.blocks():
+            suspects, last, error = sorted(self._suspects(block)), 0, None
+            numbers: list[int] = []
+            cells: list[Sequence[str]] = []
+            odd: dict[int, RawRow] = {}
+            for at in suspects:
+                numbers += block.numbers[last:at]
+                cells += block.cells[last:at]
+                self._count += at - last
+                last = at + 1
+                try:
+                    row = self._fit(block.row(at))
+                except SheetError as raised:
+                    error = raised
+                    break
+                if row is not None:
+                    if row.problem or row.faults:
+                        odd[len(cells)] = row
+                    numbers.append(row.number)
+                    cells.append(row.cells)
+            if error is None:
+                numbers += block.numbers[last:]
+                cells += block.cells[last:]
+                self._count += len(block.cells) - last
+            if cells:
+                yield Block(numbers, cells, odd) if suspects else block
+            if error is not None:
+                raise error
+
+    def _suspects(self, block: Block) -> set[int]:
+        """The places of rows that may not be read as they are: all others are as wide as the headers."""
+        limits, count = self._limits, len(block.cells)
+        if self._count + count > limits.rows or self._width > limits.columns:
+            return {*range(count)}
+        if max(map(len, map("".join, block.cells)), default=0) > limits.cell_characters:
+            return {*range(count)}
+        found = {*block.odd}
+        if count and block.numbers[0] <= self._header:
+            found |= {at for at, number in enumerate(block.numbers) if number <= self._header}
+        if {*map(len, block.cells)} != {self._width}:
+            found |= {at for at, cells in enumerate(block.cells) if len(cells) != self._width}
+        others = [cells for at, cells in enumerate(block.cells) if at not in found] if found else block.cells
+        if not any(all(map(str.strip, map(itemgetter(at), others))) for at in self._used):  # else each is read
+            places = (at for at in range(count) if at not in found)
+            found |= {at for at in places if not any(block.cells[at][each].strip() for each in self._used)}
+        return found
+
+    def _fit(self, row: RawRow) -> RawRow | None:
+        """The row as it is read, None where that is nothing. Raises SheetError for what is over the limits."""
+        used, limits = self._used, self._limits
+        if row.number <= self._header or (row.is_blank and used.isdisjoint(row.faults)):
+            return None
+        fitted = _fitted(row, self._width, ragged=self._table.ragged)
+        read = (at for at in used if at < len(fitted.cells) and fitted.cells[at].strip())
+        is_read = not used or not used.isdisjoint(row.faults) or next(read, None) is not None
+        # Where cells may be under wrong headers, one alone still holds no lead and its user.
+        is_read = is_read or bool(fitted.problem and sum(bool(cell.strip()) for cell in fitted.cells) > 1)
+        self._count += is_read
+        if self._count > limits.rows:
+            raise SheetError(self._path, f"more than {limits.rows:,} rows, the limit (sheet.rows)", row=row.number)
+        if len(row.cells) > limits.columns:
+            wrong = f"more than {limits.columns:,} columns, the limit (sheet.columns)"
+            raise SheetError(self._path, wrong, row=row.number)
+        if (longest := max(map(len, row.cells), default=0)) > limits.cell_characters:
+            limit = f"the limit is {limits.cell_characters:,} (sheet.cell_characters)"
+            raise SheetError(self._path, f"a cell of {longest:,} characters; {limit}", row=row.number)
+        if is_read:
+            return fitted
+        self.others += 1
+        self.first += [row.number] if self.others <= ROWS_NAMED else []
+        return None
 
 
 def _fitted(row: RawRow, width: int, *, ragged: bool) -> RawRow:
@@ -376,6 +451,7 @@ MARKING: Final = "batch_share.marking"
 """The error handler that turns each byte which can't be decoded into a lone surrogate: no text has one."""
 
 MARKED: Final = re.compile("[\udc00-\udcff]")
+_HELD_BY_NO_TEXT: Final = re.compile("[\0\udc00-\udcff]")
 
 _STEP: Final = 1 << 20
 """Bytes that are decoded at a time: fast, and little memory."""
@@ -397,6 +473,9 @@ _WORD: Final = re.compile(r'[^\s,;|"]*[^\x00-\x7f][^\s,;|"]*')
 _WORDS: Final = 3  # as many as a person looks at, and enough to see that the encoding is wrong
 _LINES: Final = 1000
 """Of a sample: in a sheet where it is always the same word, no more are looked through."""
+
+_WIDEST: Final = 4
+"""Bytes of a character in the widest encoding."""
 
 _LONGEST_WORD: Final = 30  # three of them are a line of a terminal
 
@@ -527,40 +606,54 @@ def text_tables(path: Path, limits: SheetLimits, named: str | None = None) -> li
         notes = [f"read as {encoding.name}{': ' if words else ''}{words}"]
     tables = []
     for delimiter, name in DELIMITERS.items():
-        rows = partial(_rows, path, encoding, delimiter, limits)
+        blocks = partial(_blocks, path, encoding, delimiter, limits)
         divided = [f"cells divided by {name}"] if delimiter != "," else []
-        tables.append(Table(None, True, rows, notes + divided))
+        tables.append(Table(None, True, blocks, notes + divided))
     return tables
 
 
-def _rows(path: Path, encoding: Encoding, delimiter: str, limits: SheetLimits) -> Iterator[RawRow]:
+def _blocks(path: Path, encoding: Encoding, delimiter: str, limits: SheetLimits) -> Iterator[Block]:
     number = 0
     # Twice as long as the longest cell: whether it is too long is for the caller to say, with its row.
     csv.field_size_limit(2 * limits.cell_characters)
     try:
+        with path.open("rb") as end:
+            end.seek(-min(_WIDEST, path.stat().st_size), os.SEEK_END)
+            ends_as_in_dos = b"\x1a" in end.read()
         with path.open(encoding=encoding.codec, errors=MARKING, newline="") as file:
-            source = csv.reader(_lines(file), strict=True, delimiter=delimiter)
-            for number, cells in enumerate(source, start=1):
-                text = "".join(cells)
+            if file.read(1) != "\ufeff":  # the mark at its beginning
+                file.seek(0)
+            # DOS ends a text with Ctrl-Z: what ends with it is the last line, and no line end follows.
+            lines = (line.rstrip("\x1a") for line in file) if ends_as_in_dos else file
+            source = csv.reader(filter(None, lines), strict=True, delimiter=delimiter)
+            broken: csv.Error | None = None
+            while broken is None:
+                block: list[list[str]] = []
+                try:
+                    block.extend(islice(source, IN_BLOCK))  # which keeps what came before an error
+                except csv.Error as error:
+                    broken = error
+                if not block:
+                    break
+                numbers = range(number + 1, number + 1 + len(block))
+                text = "\n".join(map("\n".join, ([""], *block)))
                 if "\0" in text or not (text.isascii() or MARKED.search(text) is None):
-                    raise _no_text(path, encoding, number, cells)
-                # Our own results may come back as a sheet: without the apostrophes that they have for spreadsheets.
-                unguarded = [cell[1:] if cell.startswith("'") and guarded(cell) != cell else cell for cell in cells]
-                yield RawRow(number, unguarded)
-    except csv.Error as error:
-        problem = f"can't be read from here on ({error}): look for a quotation mark that is not closed"
-        raise SheetError(path, problem, row=number + 1) from None
+                    wrong = next(at for at, cells in enumerate(block) if _HELD_BY_NO_TEXT.search("".join(cells)))
+                    yield Block(numbers[:wrong], block[:wrong])
+                    raise _no_text(path, encoding, numbers[wrong], block[wrong])
+                if "\n'" in text:
+                    # Our own results may come back: without the apostrophes that they have for spreadsheets.
+                    for cells in block:
+                        for at, cell in enumerate(cells):
+                            if cell.startswith("'") and guarded(cell) != cell:
+                                cells[at] = cell[1:]
+                yield Block(numbers, block)
+                number += len(block)
+            if broken is not None:
+                problem = f"can't be read from here on ({broken}): look for a quotation mark that is not closed"
+                raise SheetError(path, problem, row=number + 1)
     except OSError as error:
         raise SheetError(path, f"can't be read ({error.strerror})") from None
-
-
-def _lines(file: TextIO) -> Iterator[str]:
-    """The file's lines without the mark at its beginning, and without the Ctrl-Z with which DOS ends a text."""
-    mark = "\ufeff"
-    for line in file:
-        if text := line.removeprefix(mark).rstrip("\x1a"):  # what ends with it is the last: no line end follows
-            yield text
-        mark = ""
 
 
 def _no_text(path: Path, encoding: Encoding, number: int, cells: list[str]) -> SheetError:

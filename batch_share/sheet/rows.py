@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from itertools import compress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from batch_share.common import MAX_DURATION_MINUTES, Action, Cause, Order, Wrong, parse_duration
 from batch_share.errors import SettingsError, SheetError
@@ -38,12 +41,12 @@ from batch_share.sheet.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
     from batch_share.sheet.reader import Sheet
-    from batch_share.sheet.table import RawRow
+    from batch_share.sheet.table import Block, RawRow
 
 _RANGE: Final = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
@@ -182,6 +185,11 @@ class Problem:
         return f"{self.column}{shown} {self.text}"
 
 
+def user_ref(value: str) -> Ref:
+    """Whom a user's canonical value names."""
+    return Ref(Field.USER_EMAIL if "@" in value else Field.USER_ID, value)
+
+
 def parse_user(text: str) -> Ref:
     """A user by GUID or e-mail address, whichever it is. Raises ValueError."""
     check_seen(text)
@@ -244,6 +252,23 @@ class RowRules:
     def users(self, row: RawRow) -> tuple[Ref, ...]:
         """Everything that the row says of its user, whatever else is wrong with it; nothing if it can't be told."""
         return () if row.problem is not None else _Reading(self, row).refs(USERS)
+
+    def parse(self, each: Field, text: str) -> Any:
+        """The value of a cell that is not blank. Raises ValueError."""
+        if each in DATED:
+            moment = parse_moment(text, self.zone, self.orders.get(each), is_end=each is Field.UNTIL)
+            if self.now is not None and moment - self.now > _LONGEST:
+                raise ValueError("is more than ten years away")
+            return moment
+        if self.words and each in _IN_WORDS:
+            # The words of its own language as they are read here: the whole, else each by itself.
+            meant = self.words.get(word_key(text))
+            text = meant or _WORD.sub(lambda word: self.words.get(word_key(word[0]), word[0]), text)
+        return _PARSERS[each](text)
+
+    def is_over(self, each: Field, value: Any) -> bool:
+        """Whether this is the end of a share that is over."""
+        return each is Field.UNTIL and self.now is not None and value is not None and value <= self.now
 
 
 class _Reading:
@@ -327,29 +352,13 @@ class _Reading:
             text = self._rules.defaults.get(each, "")
             if needed and not text:
                 self._wrong(each, "", "blank")
-        parse = partial(self._moment, each) if each in DATED else _PARSERS[each]
-        if each in _IN_WORDS and (words := self._rules.words):
-            # The words of its own language as they are read here: the whole, else each by itself.
-            meant = words.get(word_key(text))
-            meant = meant or _WORD.sub(lambda word: words.get(word_key(word[0]), word[0]), text)
-            return self._parsed(parse, text, header, index, meant)
-        return self._parsed(parse, text, header, index)
-
-    def _moment(self, each: Field, text: str) -> dt.datetime:
-        rules = self._rules
-        is_end = each is Field.UNTIL
-        moment = parse_moment(text, rules.zone, rules.orders.get(each), is_end=is_end)
-        if is_end and rules.now is not None and moment <= rules.now:
-            header = self._cell(each)[0]
+        value = self._parsed(partial(self._rules.parse, each), text, header, index)
+        if self._rules.is_over(each, value):
             self.problems.append(Problem(self._row.number, header, text, "is over already", Cause.OVER))
-        if rules.now is not None and moment - rules.now > _LONGEST:
-            raise ValueError("is more than ten years away")
-        return moment
+        return value
 
-    def _parsed(
-        self, parse: Callable[[str], Any], text: str, header: str, index: int | None, meant: str | None = None
-    ) -> Any:
-        """The value of a cell, which is `meant` so; None if it says nothing, or something wrong."""
+    def _parsed(self, parse: Callable[[str], Any], text: str, header: str, index: int | None) -> Any:
+        """The value of a cell; None if it says nothing, or something wrong."""
         if index is not None and (fault := self._row.faults.get(index) or (is_error(text) and Cause.ERROR_VALUE)):
             cause = Cause(fault)
             self.problems.append(Problem(self._row.number, header, text, FAULTS[cause], cause))
@@ -357,7 +366,7 @@ class _Reading:
         if not text:
             return None
         try:
-            return parse(text if meant is None else meant)
+            return parse(text)
         except ValueError as error:
             cause = error.cause if isinstance(error, Wrong) else Cause.INVALID
             self.problems.append(Problem(self._row.number, header, text, str(error), cause))
@@ -373,6 +382,132 @@ class _Reading:
     def _wrong(self, each: Field, value: str, wrong: str) -> None:
         cause = Cause.NO_TYPE if each is Field.EVENT else Cause.INVALID
         self.problems.append(Problem(self._row.number, self._cell(each)[0], value, wrong, cause))
+
+
+_DOUBT: Final = object()
+"""In place of the value of a cell that is wrong, or may be."""
+
+
+class Asked(NamedTuple):
+    """What rows below each other ask for in which nothing is wrong, as columns. All of them share.
+
+    `leads` are named by the field `lead`, the surest of the sheet, `users` by Id or e-mail address. `lasting` are
+    minutes, or when a share ends (UTC), `starts` when it begins, if not at once.
+    """
+
+    numbers: Sequence[int]
+    lead: Field
+    leads: Sequence[str]
+    users: Sequence[str]
+    access: Sequence[int]
+    lasting: Sequence[int | dt.datetime]
+    events: Sequence[Any]
+    starts: Sequence[dt.datetime | None]
+
+    def some(self, start: int, end: int, apart: Iterable[int] = ()) -> Asked:
+        """The rows from one place to another, without those at the places `apart`."""
+        columns: list[Any] = [column[start:end] for column in (self.numbers, *self[2:])]
+        wanted = bytearray(b"\1") * (end - start)
+        for at in apart:
+            if start <= at < end:
+                wanted[at - start] = 0
+        if not all(wanted):
+            columns = [[*compress(column, wanted)] for column in columns]
+        numbers, *others = columns
+        return Asked(numbers, self.lead, *others)
+
+
+class ColumnRules:
+    """The same rules for whole columns: what a column says again and again is parsed once.
+
+    What is not plain is left to the rules for rows, which have the words for what is wrong.
+    """
+
+    def __init__(self, rules: RowRules) -> None:
+        self._rules = rules
+        self._known: dict[Field | str, dict[str, Any]] = defaultdict(dict)
+        self._lead, self._user = (next(each for each in of if each in rules.found.fields) for of in (LEADS, USERS))
+        of_all: dict[Field | str, Any] = {each: self._parsed(each, text) for each, text in rules.defaults.items()}
+        # What a blank cell says.
+        self._blank: dict[Field | str, Any] = dict.fromkeys((self._lead, self._user), _DOUBT) | of_all
+        for each in (Field.ACCESS, Field.EVENT, Field.NOTE):
+            self._blank.setdefault(each, _DOUBT)
+        self._length = next((of_all[each] for each in LASTING if each in of_all), _DOUBT)
+        self._blank |= dict.fromkeys(LASTING)
+
+    def check(self, block: Block) -> tuple[Asked, set[int]]:
+        """What the rows ask for, and the places of those that the rules for rows are to check."""
+        rules, count = self._rules, len(block.cells)
+        columns = block.columns(rules.found.used)
+        places = (*rules.found.fields.items(), *rules.found.custom.items())
+        values = {each: self._values(each, columns[index]) for each, index in places}
+        for each in (Field.ACCESS, Field.EVENT, Field.NOTE, Field.START):
+            if each not in values:
+                values[each] = [self._blank.get(each)] * count
+        lengths = [values[each] for each in LASTING if each in values]
+        values[_LENGTH] = [self._length] * count
+        if len(lengths) == 1:
+            values[_LENGTH] = [self._length if each is None else each for each in lengths[0]]
+        elif lengths:
+            for at, of_row in enumerate(zip(*lengths, strict=True)):
+                said = [each for each in of_row if each is not None]
+                if said:
+                    values[_LENGTH][at] = said[0] if len(said) == 1 else _DOUBT
+        doubts = {*block.odd}
+        for column in values.values():
+            at = -1
+            with suppress(ValueError):
+                while True:
+                    doubts.add(at := column.index(_DOUBT, at + 1))
+        starts, lasting = values[Field.START], values[_LENGTH]
+        if Field.START in rules.found.fields:
+            doubts |= {
+                at
+                for at, (start, length) in enumerate(zip(starts, lasting, strict=True))
+                if isinstance(start, dt.datetime) and isinstance(length, dt.datetime) and length <= start
+            }
+        access, events = values[Field.ACCESS], values[Field.EVENT]
+        users = values[self._user]
+        return Asked(block.numbers, self._lead, values[self._lead], users, access, lasting, events, starts), doubts
+
+    def _values(self, each: Field | str, texts: Sequence[str]) -> list[Any]:
+        known = self._known[each]
+        try:
+            return [*map(known.__getitem__, texts)]
+        except KeyError:
+            new = {*texts} - known.keys()
+        if 2 * len(new) > len(texts):  # nearly every cell says something else: it is not kept
+            if each not in LEADS:
+                return [self._parsed(each, text) for text in texts]
+            values, parse = list[Any](), _PARSERS[cast("Field", each)]
+            for text in texts:  # in which no error of a spreadsheet is taken for a lead
+                try:
+                    values.append(parse(text) if text else self._blank.get(each))
+                except ValueError:
+                    values.append(_DOUBT)
+            return values
+        if len(known) > KEPT:
+            known.clear()
+            new = {*texts}
+        known.update((text, self._parsed(each, text)) for text in new)
+        return [*map(known.__getitem__, texts)]
+
+    def _parsed(self, each: Field | str, text: str) -> Any:
+        """What a cell says, or that it is to be looked at by itself."""
+        if not text:
+            return self._blank.get(each)
+        if is_error(text):
+            return _DOUBT
+        try:
+            value = self._rules.parse(each, text) if isinstance(each, Field) else parse_custom(text)
+        except ValueError:
+            return _DOUBT
+        if isinstance(value, Ref):
+            return value.value
+        return _DOUBT if isinstance(each, Field) and self._rules.is_over(each, value) else value
+
+
+_LENGTH: Final = "length"
 
 
 def shortened(value: str) -> str:
@@ -420,13 +555,19 @@ def read_dates(sheet: Sheet, said: Order | None, before: Mapping[str, Order]) ->
     """
     places = {each: sheet.found.fields[each] for each in DATED if each in sheet.found.fields}
     seen: dict[Field, dict[Order | _Open, tuple[int, str]]] = {each: {} for each in places}
-    for row in sheet.rows():
-        if row.problem is None:  # else a cell may be of another column
-            for each, index in places.items():
-                text = row.cells[index].strip()
-                # Most begin with the year, and there is nothing to tell.
-                if not (text[4:5] == "-" and text[:4].isdigit()) and (told := _tells(text)) is not None:
-                    seen[each].setdefault(told, (row.number, text))
+    known: dict[Field, set[str]] = {each: set() for each in places}
+    for block in sheet.blocks():
+        # Elsewhere a cell may be of another column.
+        whole = [at for at in range(len(block.cells)) if at not in block.odd or block.odd[at].problem is None]
+        for each, index in places.items():
+            texts = [block.cells[at][index].strip() for at in whole]
+            new = {*texts} - known[each]
+            # Most begin with the year, and there is nothing to tell.
+            telling = {text for text in new if not (text[4:5] == "-" and text[:4].isdigit()) and _tells(text)}
+            for at, text in zip(whole, texts, strict=True) if telling else ():
+                if text in telling:
+                    seen[each].setdefault(cast("Order | _Open", _tells(text)), (block.numbers[at], text))
+            known[each] = new if len(known[each]) > KEPT else known[each] | new
     orders, notes = dict[Field, Order](), list[str]()
     for each, firsts in seen.items():
         header = sheet.columns[places[each]]

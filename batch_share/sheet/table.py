@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 from dataclasses import dataclass, field
+from itertools import islice
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from batch_share.common import Cause, plural
+from batch_share.errors import SheetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 FAULTS: Final = {
     Cause.NEVER_STORED: (
@@ -62,21 +65,71 @@ class RawRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """Rows one below the other: their numbers and cells; by place those of which there is more to say."""
+
+    numbers: Sequence[int]
+    cells: Sequence[Sequence[str]]
+    odd: Mapping[int, RawRow] = field(default_factory=dict)
+
+    def row(self, at: int) -> RawRow:
+        """The row at a place, from 0."""
+        return self.odd.get(at) or RawRow(self.numbers[at], self.cells[at])
+
+    def rows(self) -> Iterator[RawRow]:
+        """Each by itself."""
+        return map(self.row, range(len(self.cells)))
+
+    def columns(self, places: Collection[int]) -> dict[int, list[str]]:
+        """The cells of some columns, without blanks around. Rows that are `odd`, and may be narrower, have none."""
+        cells = [*self.cells]
+        blank = [""] * (1 + max(places))
+        for at in self.odd:
+            cells[at] = blank
+        return {at: [*map(str.strip, map(itemgetter(at), cells))] for at in places}
+
+
+IN_BLOCK: Final = 1024
+"""Rows of a block: fewer cost more calls, and more do not stay in a processor's nearest memory."""
+
+
+def blocks_of(rows: Iterable[RawRow]) -> Iterator[Block]:
+    """The same rows in blocks; where they end with an error, those before it come before it."""
+    source, error = iter(rows), None
+    while error is None:
+        block: list[RawRow] = []
+        try:
+            block.extend(islice(source, IN_BLOCK))  # which keeps what came before an error
+        except SheetError as raised:
+            error = raised
+        if not block and error is None:
+            return
+        odd = {at: row for at, row in enumerate(block) if row.problem or row.faults or row.edit}
+        yield Block([row.number for row in block], [row.cells for row in block], odd)
+    raise error
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A way to read a file: as CSV with one delimiter, or one worksheet of it.
 
-    `rows` reads it, and may raise SheetError while it goes. `ragged`: rows come as long as they are written, so one
-    that is too short is an error and no blank end. `notes` are what a person should know of how it was read,
+    `blocks` reads it, and may raise SheetError while it goes. `ragged`: rows come as long as they are written, so
+    one that is too short is an error and no blank end. `notes` are what a person should know of how it was read,
     `late_notes` what of it matters less than where the headers are. `worksheets` are the names of all that the file
     has, hidden ones too.
     """
 
     worksheet: str | None
     ragged: bool
-    rows: Callable[[], Iterator[RawRow]]
+    blocks: Callable[[], Iterator[Block]]
     notes: Sequence[str] = ()
     late_notes: Sequence[str] = ()
     worksheets: Sequence[str] = ()
+
+    def rows(self) -> Iterator[RawRow]:
+        """Row by row."""
+        for block in self.blocks():
+            yield from block.rows()
 
 
 @dataclass(slots=True)
@@ -114,7 +167,7 @@ class Worksheet:
 
 def is_error(text: str) -> bool:
     """Whether it is what a spreadsheet program shows in place of a value that it could not work out."""
-    return _ERROR.fullmatch(text) is not None
+    return text.startswith(("#", "Err:")) and _ERROR.fullmatch(text) is not None
 
 
 def cell_text(value: object) -> str:

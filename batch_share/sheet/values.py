@@ -37,6 +37,9 @@ WORDS: Final = ("read", "write", "share", "revoke", "reassign", "minutes", "hour
 _ACCESS: Final = {"read": 1, "1": 1, "view": 1, "write": 2, "2": 2, "edit": 2}
 # Stricter than UUID(), which takes underscores, a sign or a 0x for digits.
 _GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?", re.IGNORECASE)
+# As they nearly always are: matched three times as fast.
+_PLAIN_GUID: Final = re.compile("-".join(f"[0-9a-fA-F]{{{digits}}}" for digits in (8, 4, 4, 4, 12)))
+_NO_GUID: Final = "00000000-0000-0000-0000-000000000000"
 _EMAIL: Final = re.compile(r"[^\s@,:;<>\"]+@[^\s@,:;<>\".]+(\.[^\s@,:;<>\".]+)+")
 _PHONE: Final = re.compile(r"\+?[0-9 ().\-/]{5,30}")
 _DATE: Final = re.compile(r"[0-9]{1,4}([-/.])[0-9]{1,2}\1[0-9]{1,4}(?:[ T].*)?")
@@ -57,6 +60,8 @@ _INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 
 def check_seen(text: str) -> None:
     """Raises ValueError for a character that nobody sees, by name and place: two such texts look the same."""
+    if text.isascii() and text.isprintable():  # as nearly all are
+        return
     for at, char in enumerate(text):
         if char != " " and (char in _INVISIBLE or unicodedata.category(char) in _UNSEEN):
             name = unicodedata.name(char, "a control character").lower()
@@ -117,13 +122,16 @@ def parse_action(text: str) -> Action:
 
 def parse_guid(text: str) -> str:
     """A GUID in LeadSquared's spelling: lower case, with dashes. Raises ValueError."""
-    check_seen(text)
-    if not _GUID.fullmatch(text):
-        raise ValueError("not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e")
-    guid = UUID(text)
-    if guid.int == 0:
+    if _PLAIN_GUID.fullmatch(text):
+        guid = text.lower()
+    else:
+        check_seen(text)
+        if not _GUID.fullmatch(text):
+            raise ValueError("not a GUID such as 0f8fad5b-d9cb-469f-a165-70867728950e")
+        guid = str(UUID(text))
+    if guid == _NO_GUID:
         raise ValueError("an empty GUID names nobody")
-    return str(guid)
+    return guid
 
 
 def parse_lead_number(text: str) -> str:

@@ -18,7 +18,7 @@ from threading import Lock, Timer
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from batch_share.errors import SheetError
-from batch_share.sheet.table import NO_FAULTS, SAVE_AS, RawRow, Table
+from batch_share.sheet.table import SAVE_AS, Block, RawRow, Table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -76,7 +76,7 @@ def workbook_tables(path: Path, wanted: str | None, limits: SheetLimits) -> Iter
             yield Table(
                 worksheet=names[index],
                 ragged=False,
-                rows=rows.read,
+                blocks=rows.read,
                 notes=[f"worksheet {names[index]!r}"] if len(names) > 1 else [],
                 late_notes=late_notes,
                 worksheets=names,
@@ -138,7 +138,7 @@ class _Rows:
             raise SheetError(self._path, f"its cells hold more than can be taken in; {limit}")
         self._file.write(line)
 
-    def read(self) -> Iterator[RawRow]:
+    def read(self) -> Iterator[Block]:
         """All of them, and at their end SheetError if it is not the worksheet's."""
         at = 0
         while True:
@@ -148,8 +148,13 @@ class _Rows:
                 at = self._file.tell()
             if not lines:
                 break
-            for number, cells, *faults in json.loads(b"[%s]" % b",".join(lines)):
-                yield RawRow(number, cells, faults=dict(*faults) or NO_FAULTS)
+            numbers, cells, odd = list[int](), list[list[str]](), dict[int, RawRow]()
+            for number, texts, *faults in json.loads(b"[%s]" % b",".join(lines)):
+                if faults:
+                    odd[len(numbers)] = RawRow(number, texts, faults=dict(*faults))
+                numbers.append(number)
+                cells.append(texts)
+            yield Block(numbers, cells, odd)
         if self.problem is not None:
             raise SheetError(self._path, self.problem)
 

@@ -17,7 +17,7 @@ from batch_share.errors import SheetError
 from batch_share.sheet.columns import Columns, Field
 from batch_share.sheet.reader import Sheet
 from batch_share.sheet.rows import read_dates
-from batch_share.sheet.table import RawRow
+from batch_share.sheet.table import RawRow, blocks_of
 from batch_share.sheet.values import date_meant, parse_moment
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def sheet(*columns: Sequence[str], problem: str | None = None) -> Sheet:
     rows = [RawRow(number, cells) for number, cells in enumerate(zip(*columns, strict=True), start=2)]
     rows[-1] = RawRow(rows[-1].number, rows[-1].cells, problem)
     found = Columns(fields, {})
-    return Sheet(Path("a.csv"), None, 1, ["Until", "Start"][: len(columns)], found, lambda: iter(rows), list)
+    return Sheet(Path("a.csv"), None, 1, ["Until", "Start"][: len(columns)], found, lambda: blocks_of(rows), list)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import xlsxwriter
 import xlwt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from plans import check_columns
 
 from batch_share.common import Cause
 from batch_share.errors import SheetError
@@ -39,9 +40,10 @@ NOON = dt.datetime(2026, 1, 2, 12, tzinfo=dt.UTC)
 
 
 def verdicts(path: Path, options: ReadOptions | None = None) -> list[str]:
-    """Of each row `ok 12` or what is wrong with it."""
+    """Of each row `ok 12` or what is wrong with it; where it is judged with its column, it says the same."""
     sheet = read_sheet(path, options)
     rules = RowRules(sheet.columns, sheet.found, DEFAULTS, now=NOON)
+    check_columns(sheet, rules)
     return [word for row in sheet.rows() for word in _verdict(row.number, rules.check(row))]
 
 
