@@ -208,11 +208,11 @@ async def following_up(session: Session, waiting: Iterable[str] | None = None) -
             await pollers
 
 
-async def all_followed_up(session: Session) -> None:
-    """Wait until all that were accepted so far are settled or given up, or one has failed that is shared again."""
+async def all_followed_up(session: Session, unless: Callable[[], object] = lambda: False) -> None:
+    """Wait until all that were accepted so far are settled or given up, or until this is true."""
     session.tally.phase = FOLLOWING_UP
     with session.tally.waits_for(session.polls.awaited):
-        await session.polls.none_left(lambda: session.health.returned)
+        await session.polls.none_left(unless)
 
 
 async def _work(session: Session) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from invariants import check_never_twice
-from trial import BULK, SHARE, Onlooker, options, sheet_rows
+from trial import BULK, REVOKE, SHARE, Onlooker, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
@@ -262,3 +262,28 @@ def test_one_by_one_several_are_shared_in_a_call_once_that_was_seen_to_work(bulk
         bulk.check(it, 120)
 
     run_virtually(in_bulk_and_one_by_one())
+
+
+def test_nothing_is_revoked_while_other_shares_are_processed_though_one_request_failed(bulk: Bulk) -> None:
+    it = bulk.start(120, {5, 60}.__contains__, processing=20.0)
+
+    async def shared_and_revoked() -> None:
+        await it.run(follow_up=False)
+        processed = max(request.due for request in it.sandbox.account.requests.values())
+        ending = await it.revoke()
+        assert ending.error is None
+        assert min(call["at"] for call in it.sent(REVOKE)) >= processed
+
+    run_virtually(shared_and_revoked())
+
+
+def test_rows_are_shared_again_before_a_canary_is_judged_by_them(bulk: Bulk) -> None:
+    it = bulk.start(60, {3, 45}.__contains__, processing=20.0)
+
+    async def begun_and_tried() -> None:
+        await it.run(follow_up=False)
+        ending = await it.run(canary=3)
+        assert ending.error is None
+        bulk.check(it, 60)
+
+    run_virtually(begun_and_tried())
