@@ -287,3 +287,21 @@ def test_rows_are_shared_again_before_a_canary_is_judged_by_them(bulk: Bulk) -> 
         bulk.check(it, 60)
 
     run_virtually(begun_and_tried())
+
+
+def test_a_row_is_not_to_blame_for_a_request_whose_other_rows_were_revoked_meanwhile(bulk: Bulk) -> None:
+    it = bulk.start(60, lambda at: at == 5, processing=50.0)
+
+    async def all_but_one_revoked() -> None:
+        await it.run(follow_up=False)
+        rows = it.query("SELECT sheet_row, request_id, lead_number FROM rows ORDER BY position")
+        (bad,) = (request for _, request, lead in rows if int(lead) in bulk.bad)
+        _, *others = (str(row) for row, request, _ in rows if request == bad)
+        await it.revoke(rows=",".join(others), follow_up=False)
+        await it.follow_up()
+        assert not it.query("SELECT sheet_row FROM rows WHERE stage = 'processing'")
+        assert (await it.resume()).error is None
+        check_never_twice(it)
+        assert it.query("SELECT count(*) FROM rows WHERE state = 'shared'") == [(60 - len(others),)]
+
+    run_virtually(all_but_one_revoked())
