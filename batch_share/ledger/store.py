@@ -91,7 +91,7 @@ _NEW_RUN = insert(runs).returning(runs.c.id)
 _NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
 _REQUESTED = select(rows.c.id, rows.c.doubtful, rows.c.state).where(rows.c.request_id == bindparam("request"))
-_ENDING = select(rows.c.id, rows.c.doubtful).where(
+_ENDING = select(rows.c.id, rows.c.doubtful, rows.c.state).where(
     rows.c.revoke_id == bindparam("request"), rows.c.state == State.ENDING
 )
 _SAME_EDIT = delete(edits).where(edits.c.key == bindparam("key_"))
@@ -521,9 +521,10 @@ class Ledger(LedgerReader):
         """
         before = State.ACCEPTED
         together = connection.execute(_REQUESTED, {"request": request_id}).all()
-        found = [row for row in together if row.state == State.ACCEPTED]
-        if not found and (together := connection.execute(_ENDING, {"request": request_id}).all()):
-            before, found = State.ENDING, [*together]
+        if not any(row.state == before for row in together):
+            ending = connection.execute(_ENDING, {"request": request_id}).all()
+            before, together = (State.ENDING, ending) if ending else (before, together)
+        found = [row for row in together if row.state == before]
         meant = meaning(before, len(together), bool(found) and found[0].doubtful)
         for row in found:
             self._move_or_touch(connection, row.id, before, meant)

@@ -17,6 +17,7 @@ from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
 from batch_share.common import Rate
+from batch_share.ledger.reading import LedgerReader
 from batch_share.sandbox import World
 from batch_share.sandbox.faults import Particulars, strike
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from trial import Step, Trial, Wrapper
 
+    from batch_share.ledger.records import Row
     from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.session import Connection
 
@@ -305,3 +307,25 @@ def test_a_row_is_not_to_blame_for_a_request_whose_other_rows_were_revoked_meanw
         assert it.query("SELECT count(*) FROM rows WHERE state = 'shared'") == [(60 - len(others),)]
 
     run_virtually(all_but_one_revoked())
+
+
+def test_rows_that_are_read_while_their_failed_request_is_noted_are_not_sent_in_two_ways(
+    bulk: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bulk.start(100, lambda at: at % 25 == 7, processing=0.5)
+    failed_together = LedgerReader.failed_together
+
+    async def on_a_slow_disk(ledger: LedgerReader, request_id: str) -> list[Row]:
+        await asyncio.sleep(3.0)
+        return await failed_together(ledger, request_id)
+
+    async def begun_and_run() -> None:
+        it.write(sheet_rows(50, it.sandbox.world))
+        await it.run(follow_up=False)
+        monkeypatch.setattr(LedgerReader, "failed_together", on_a_slow_disk)
+        it.write(sheet_rows(100, it.sandbox.world))
+        ending = await it.run()
+        assert ending.error is None
+        bulk.check(it, 100)
+
+    run_virtually(begun_and_run())

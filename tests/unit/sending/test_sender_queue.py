@@ -58,10 +58,21 @@ def trays(
     *,
     suspects: Collection[int] = (),
     few: int = 0,
+    asked_for: Collection[str] = (),
 ) -> Queue:
-    """Queue over these rows: the `suspects` are shared by themselves, and those of at most `few` failed calls."""
+    """Queue over these rows: the `suspects` are shared by themselves, and those of at most `few` failed calls.
+
+    The requests `asked_for` are those whose answer is just being noted.
+    """
     each = aiter(Rows(rows)) if isinstance(rows, Iterable) else rows
-    return Queue(each, in_bulk, lambda row: row.id in suspects, lambda failed: failed <= few, LINGER)
+    return Queue(
+        each,
+        in_bulk,
+        lambda row: row.id in suspects,
+        lambda failed: failed <= few,
+        asked_for.__contains__,
+        LINGER,
+    )
 
 
 def ids(rows: Iterable[Row]) -> list[int]:
@@ -451,3 +462,13 @@ def test_a_row_that_came_back_before_it_was_read_is_shared_again_but_once() -> N
         return await calls(them)
 
     assert virtually(job) == [[1], [2], [3]]
+
+
+def test_a_row_that_is_read_before_it_comes_back_is_shared_again_but_once() -> None:
+    async def job() -> list[list[int]]:
+        them = trays([*standing([1, 2], "R"), *standing([3], "S")], asked_for={"R"})
+        assert await them.to_post(25) == []
+        them.share_again(standing([1, 2], "R"))
+        return await calls(them)
+
+    assert virtually(job) == [[3], [1], [2]]
