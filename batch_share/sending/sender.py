@@ -456,7 +456,7 @@ class Queue:
         self._is_asking = is_asking
         self._linger = linger
         self._failed_earlier: dict[str, list[Row]] = {}
-        self._came_back: set[int] = set()
+        self._came_back: Counter[int] = Counter()
         self._again: deque[list[Row]] = deque()
         self._parts: deque[list[Row]] = deque()
         self._failed_last = 0  # since nothing else is left to be sent
@@ -628,7 +628,9 @@ class Queue:
             others = [row for row in rows if row not in suspects]
             is_last = self._is_all_posted and not self._posted
             size = math.ceil(len(others) / FEW_TOGETHER)
-            if suspects:
+            if any(self._came_back[row.id] > 2 for row in others):
+                size = 1  # else, as one user after the other becomes suspect, the rest would be shared ever again
+            elif suspects:
                 size = len(others)
             elif is_last and self._is_quicker(self._failed_last):
                 size = 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -472,3 +473,20 @@ def test_a_row_that_is_read_before_it_comes_back_is_shared_again_but_once() -> N
         return await calls(them)
 
     assert virtually(job) == [[3], [1], [2]]
+
+
+def test_no_row_is_shared_ever_again_as_one_user_after_the_other_turns_out_to_fail() -> None:
+    suspects: set[int] = set()
+
+    async def job() -> Counter[int]:
+        them, times = trays(standing([]), suspects=suspects), Counter[int]()
+        assert await them.to_post(25) == []
+        them.share_again(standing(range(25), "R"))
+        while rows := await them.to_share(25):
+            times.update(ids(rows))
+            if len(rows) > 1:
+                them.share_again(rows)
+                suspects.add(rows[0].id)
+        return times
+
+    assert max(virtually(job).values()) == 3
