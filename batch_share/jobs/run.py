@@ -84,6 +84,10 @@ async def send_canary(session: Session, most: int) -> None:
         if not chosen:
             return
         await ledger.note(canary=[*chosen])
+        if any(row.state is State.ACCEPTED for row in chosen.values()):
+            # The request of many may fail for another row of it: then these are shared by themselves as well.
+            await all_followed_up(session)
+            chosen = await ledger.rows_by_id(chosen)
         to_do += [row for row in chosen.values() if row.state in TO_DO]
         if to_do:
             if session.settings.bulk and session.memory.account.ignores_owner:
@@ -458,7 +462,7 @@ async def _send_and_settle(session: Session, reconciler: Reconciler, due: Sequen
         if session.stop.asked or await reconciler.settle():
             continue
         if session.settings.follow_up:
-            await all_followed_up(session)
+            await all_followed_up(session, unless=lambda: session.health.returned)
         # Rows whose request failed with those of others are to be shared by themselves.
         returned, session.health.returned = session.health.returned, 0
         if not returned:

@@ -90,10 +90,8 @@ _MAY_BE_SENT = (
 _NEW_RUN = insert(runs).returning(runs.c.id)
 _NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
-_SHARING = select(rows.c.id, rows.c.doubtful).where(
-    rows.c.request_id == bindparam("request"), rows.c.state == State.ACCEPTED
-)
-_ENDING = select(rows.c.id, rows.c.doubtful).where(
+_REQUESTED = select(rows.c.id, rows.c.doubtful, rows.c.state).where(rows.c.request_id == bindparam("request"))
+_ENDING = select(rows.c.id, rows.c.doubtful, rows.c.state).where(
     rows.c.revoke_id == bindparam("request"), rows.c.state == State.ENDING
 )
 _SAME_EDIT = delete(edits).where(edits.c.key == bindparam("key_"))
@@ -515,20 +513,23 @@ class Ledger(LedgerReader):
     ) -> tuple[int, State, Result]:
         """Commit the status API's answer for every accepted row of `request_id`.
 
-        By its `meaning` for the rows: the state that they are in, how many they are, and whether they are doubtful.
-        Returns how many there are, the state before, and what it means for them.
+        By its `meaning` for the rows: the state that they are in, how many the request was made for, those included
+        that were revoked meanwhile, and whether they are doubtful.
+        Returns how many are accepted, the state before, and what it means for them.
 
         A state of `accepted` or `ending` leaves the rows where they are, with the raw number and text.
         """
         before = State.ACCEPTED
-        found = connection.execute(_SHARING, {"request": request_id}).all()
-        if not found and (found := connection.execute(_ENDING, {"request": request_id}).all()):
-            before = State.ENDING
-        meant = meaning(before, len(found), bool(found) and found[0].doubtful)
-        for row_id, _ in found:
-            self._move_or_touch(connection, row_id, before, meant)
+        together = connection.execute(_REQUESTED, {"request": request_id}).all()
+        if not any(row.state == before for row in together):
+            ending = connection.execute(_ENDING, {"request": request_id}).all()
+            before, together = (State.ENDING, ending) if ending else (before, together)
+        found = [row for row in together if row.state == before]
+        meant = meaning(before, len(together), bool(found) and found[0].doubtful)
+        for row in found:
+            self._move_or_touch(connection, row.id, before, meant)
             answered = {"answered_at": self.now()} | _attempt_values(meant)
-            self._attempt(connection, row_id, "status", sent_at, **answered)
+            self._attempt(connection, row.id, "status", sent_at, **answered)
         return len(found), before, meant
 
     @_writes

@@ -77,7 +77,7 @@ class Polls:
         self._wait = wait
         self._heap: list[Poll] = []
         self._orders = 0
-        self._under_way = 0
+        self._under_way: list[Poll] = []
         self._in_vain = 0  # of those that are waiting or under way, the ones that were asked for already
         self._last_until = self._last_added = 0.0
         self._complete = False
@@ -113,8 +113,8 @@ class Polls:
             while not self._closed and (self._heap or self._under_way or not self._complete):
                 rest = self._rest()
                 if rest is not None and rest <= 0:
-                    self._under_way += 1
-                    return heapq.heappop(self._heap)
+                    self._under_way.append(poll := heapq.heappop(self._heap))
+                    return poll
                 self._changed.clear()
                 await wait_for_event(self._changed, rest)
         return None
@@ -126,7 +126,7 @@ class Polls:
         """
         now = loop_time()
         is_first = poll.until is None
-        self._under_way -= 1
+        self._under_way.remove(poll)
         self._in_vain -= not is_first
         if is_first and poll.accepted_at is not None:
             too_early = max(self.patience, (now - poll.accepted_at) * _TOO_EARLY)
@@ -141,6 +141,10 @@ class Polls:
                 heapq.heappush(self._heap, poll)
         self._changed.set()
 
+    def is_asking(self, request_id: str | None) -> bool:
+        """Whether it is asked for just now: until that is `done`, its rows may still be given to `take_back`."""
+        return any(poll.request_id == request_id for poll in self._under_way)
+
     async def none_left(self, unless: Callable[[], object] = lambda: False) -> None:
         """Wait until all that were added are settled or given up, or this is true; more may be added then."""
         while not (self._closed or unless()) and (self._heap or self._under_way):
@@ -152,7 +156,7 @@ class Polls:
 
         It is asked often, and there may be a hundred thousand: none of them is looked at but the next.
         """
-        waiting, rest, now = len(self._heap) + self._under_way, self._rest(), loop_time()
+        waiting, rest, now = len(self._heap) + len(self._under_way), self._rest(), loop_time()
         if not waiting or not (self._in_vain or (rest is not None and rest > SOON)):
             return None
         until = self._last_until if self._in_vain else 0.0
@@ -208,11 +212,11 @@ async def following_up(session: Session, waiting: Iterable[str] | None = None) -
             await pollers
 
 
-async def all_followed_up(session: Session) -> None:
-    """Wait until all that were accepted so far are settled or given up, or one has failed that is shared again."""
+async def all_followed_up(session: Session, unless: Callable[[], object] = lambda: False) -> None:
+    """Wait until all that were accepted so far are settled or given up, or until this is true."""
     session.tally.phase = FOLLOWING_UP
     with session.tally.waits_for(session.polls.awaited):
-        await session.polls.none_left(lambda: session.health.returned)
+        await session.polls.none_left(unless)
 
 
 async def _work(session: Session) -> None:

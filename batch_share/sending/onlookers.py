@@ -68,8 +68,9 @@ class Outage:
 FEW_TOGETHER: Final = 5
 """A share call of so many rows that could not be processed is repeated row by row, one of more in so many parts.
 
-Of 25 with a bad row, ten calls are made instead of 25, and a good row is shared again at most twice. Halves would
-take five rounds; thirds take about as many calls."""
+Of 25 with a bad row, ten calls are made instead of 25, and a good row is shared again at most twice, thrice where
+users of whom every share fails were taken out in between. Halves would take five rounds; thirds take about as many
+calls."""
 
 
 @dataclass(slots=True)

@@ -126,6 +126,7 @@ class Sender:
             self._can_go_together,
             self._is_suspect,
             self._is_quicker_one_by_one,
+            session.polls.is_asking,
             linger=session.pacer.rate.period,
         )
         session.stop.also(self._queue.close)
@@ -435,7 +436,8 @@ class Queue:
     while some are being posted, but no longer than `linger` seconds.
 
     Rows whose request failed with those of others come back, and are shared again in parts; row by row where that
-    `is_quicker` and nothing else is left to be sent. One that `is_suspect` is shared by itself.
+    `is_quicker` and nothing else is left to be sent. One that `is_suspect` is shared by itself. While one's request
+    `is_asking`, it comes back by the answer alone, though the ledger may say by then that it is to be shared.
     """
 
     def __init__(
@@ -444,15 +446,17 @@ class Queue:
         in_bulk: Callable[[Row], bool],
         is_suspect: Callable[[Row], bool],
         is_quicker: Callable[[int], bool],
+        is_asking: Callable[[str | None], bool],
         linger: float,
     ) -> None:
         self._rows = rows
         self._in_bulk = in_bulk
         self._is_suspect = is_suspect
         self._is_quicker = is_quicker
+        self._is_asking = is_asking
         self._linger = linger
         self._failed_earlier: dict[str, list[Row]] = {}
-        self._came_back: set[int] = set()
+        self._came_back: Counter[int] = Counter()
         self._again: deque[list[Row]] = deque()
         self._parts: deque[list[Row]] = deque()
         self._failed_last = 0  # since nothing else is left to be sent
@@ -594,8 +598,8 @@ class Queue:
                     self._all_read = True
                     self._gather_failed()
                     self._changed.set()
-                elif row.id in self._came_back:  # and is on its way again
-                    continue
+                elif row.id in self._came_back or self._is_asking(row.request_id):
+                    continue  # it is on its way again, or will be in a moment: two ways must not take it
                 elif row.state is State.POSTED:
                     self._put_posted(row)
                 else:
@@ -624,7 +628,9 @@ class Queue:
             others = [row for row in rows if row not in suspects]
             is_last = self._is_all_posted and not self._posted
             size = math.ceil(len(others) / FEW_TOGETHER)
-            if suspects:
+            if any(self._came_back[row.id] > 2 for row in others):
+                size = 1  # else, as one user after the other becomes suspect, the rest would be shared ever again
+            elif suspects:
                 size = len(others)
             elif is_last and self._is_quicker(self._failed_last):
                 size = 1

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from invariants import check_never_twice
-from trial import BULK, SHARE, Onlooker, options, sheet_rows
+from trial import BULK, REVOKE, SHARE, Onlooker, options, sheet_rows
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
 from batch_share.common import Rate
+from batch_share.ledger.reading import LedgerReader
 from batch_share.sandbox import World
 from batch_share.sandbox.faults import Particulars, strike
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from trial import Step, Trial, Wrapper
 
+    from batch_share.ledger.records import Row
     from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sending.session import Connection
 
@@ -262,3 +264,68 @@ def test_one_by_one_several_are_shared_in_a_call_once_that_was_seen_to_work(bulk
         bulk.check(it, 120)
 
     run_virtually(in_bulk_and_one_by_one())
+
+
+def test_nothing_is_revoked_while_other_shares_are_processed_though_one_request_failed(bulk: Bulk) -> None:
+    it = bulk.start(120, {5, 60}.__contains__, processing=20.0)
+
+    async def shared_and_revoked() -> None:
+        await it.run(follow_up=False)
+        processed = max(request.due for request in it.sandbox.account.requests.values())
+        ending = await it.revoke()
+        assert ending.error is None
+        assert min(call["at"] for call in it.sent(REVOKE)) >= processed
+
+    run_virtually(shared_and_revoked())
+
+
+def test_rows_are_shared_again_before_a_canary_is_judged_by_them(bulk: Bulk) -> None:
+    it = bulk.start(60, {3, 45}.__contains__, processing=20.0)
+
+    async def begun_and_tried() -> None:
+        await it.run(follow_up=False)
+        ending = await it.run(canary=3)
+        assert ending.error is None
+        bulk.check(it, 60)
+
+    run_virtually(begun_and_tried())
+
+
+def test_a_row_is_not_to_blame_for_a_request_whose_other_rows_were_revoked_meanwhile(bulk: Bulk) -> None:
+    it = bulk.start(60, lambda at: at == 5, processing=50.0)
+
+    async def all_but_one_revoked() -> None:
+        await it.run(follow_up=False)
+        rows = it.query("SELECT sheet_row, request_id, lead_number FROM rows ORDER BY position")
+        (bad,) = (request for _, request, lead in rows if int(lead) in bulk.bad)
+        _, *others = (str(row) for row, request, _ in rows if request == bad)
+        await it.revoke(rows=",".join(others), follow_up=False)
+        await it.follow_up()
+        assert not it.query("SELECT sheet_row FROM rows WHERE stage = 'processing'")
+        assert (await it.resume()).error is None
+        check_never_twice(it)
+        assert it.query("SELECT count(*) FROM rows WHERE state = 'shared'") == [(60 - len(others),)]
+
+    run_virtually(all_but_one_revoked())
+
+
+def test_rows_that_are_read_while_their_failed_request_is_noted_are_not_sent_in_two_ways(
+    bulk: Bulk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = bulk.start(100, lambda at: at % 25 == 7, processing=0.5)
+    failed_together = LedgerReader.failed_together
+
+    async def on_a_slow_disk(ledger: LedgerReader, request_id: str) -> list[Row]:
+        await asyncio.sleep(3.0)
+        return await failed_together(ledger, request_id)
+
+    async def begun_and_run() -> None:
+        it.write(sheet_rows(50, it.sandbox.world))
+        await it.run(follow_up=False)
+        monkeypatch.setattr(LedgerReader, "failed_together", on_a_slow_disk)
+        it.write(sheet_rows(100, it.sandbox.world))
+        ending = await it.run()
+        assert ending.error is None
+        bulk.check(it, 100)
+
+    run_virtually(begun_and_run())

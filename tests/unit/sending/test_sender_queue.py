@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -58,10 +59,21 @@ def trays(
     *,
     suspects: Collection[int] = (),
     few: int = 0,
+    asked_for: Collection[str] = (),
 ) -> Queue:
-    """Queue over these rows: the `suspects` are shared by themselves, and those of at most `few` failed calls."""
+    """Queue over these rows: the `suspects` are shared by themselves, and those of at most `few` failed calls.
+
+    The requests `asked_for` are those whose answer is just being noted.
+    """
     each = aiter(Rows(rows)) if isinstance(rows, Iterable) else rows
-    return Queue(each, in_bulk, lambda row: row.id in suspects, lambda failed: failed <= few, LINGER)
+    return Queue(
+        each,
+        in_bulk,
+        lambda row: row.id in suspects,
+        lambda failed: failed <= few,
+        asked_for.__contains__,
+        LINGER,
+    )
 
 
 def ids(rows: Iterable[Row]) -> list[int]:
@@ -451,3 +463,30 @@ def test_a_row_that_came_back_before_it_was_read_is_shared_again_but_once() -> N
         return await calls(them)
 
     assert virtually(job) == [[1], [2], [3]]
+
+
+def test_a_row_that_is_read_before_it_comes_back_is_shared_again_but_once() -> None:
+    async def job() -> list[list[int]]:
+        them = trays([*standing([1, 2], "R"), *standing([3], "S")], asked_for={"R"})
+        assert await them.to_post(25) == []
+        them.share_again(standing([1, 2], "R"))
+        return await calls(them)
+
+    assert virtually(job) == [[3], [1], [2]]
+
+
+def test_no_row_is_shared_ever_again_as_one_user_after_the_other_turns_out_to_fail() -> None:
+    suspects: set[int] = set()
+
+    async def job() -> Counter[int]:
+        them, times = trays(standing([]), suspects=suspects), Counter[int]()
+        assert await them.to_post(25) == []
+        them.share_again(standing(range(25), "R"))
+        while rows := await them.to_share(25):
+            times.update(ids(rows))
+            if len(rows) > 1:
+                them.share_again(rows)
+                suspects.add(rows[0].id)
+        return times
+
+    assert max(virtually(job).values()) == 3
