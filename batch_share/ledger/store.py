@@ -8,7 +8,7 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
@@ -36,7 +36,6 @@ from batch_share.ledger.records import (
     Row,
     SheetRecord,
     Why,
-    why_of,
 )
 from batch_share.ledger.schema import about, attempts, edits, lookups, owner_checks, rows, runs, sheets
 from batch_share.ledger.states import (
@@ -56,7 +55,7 @@ from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Update
+    from sqlalchemy import ColumnElement, Connection, RowMapping, Update
 
     from batch_share.ledger.database import Database
     from batch_share.ledger.files import LedgerName
@@ -74,6 +73,21 @@ _NOTHING_ASKED = dict.fromkeys(INSTRUCTION) | {"action": Action.SHARE}
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 _MAY_STAND = frozenset(state for state, _ in MAY_STAND)
 _OTHERS = (Cause.LEFT_OUT, Cause.ALREADY_SHARED, Cause.HELD)
+_TAKEN = tuple(
+    rows.c[name]
+    for name in (
+        *("id", "key", "state", "stage", "cause", "details", *_NOTICE),
+        *("position", "sheet_row", "cells", "chosen", "edit", *INSTRUCTION),
+    )
+)
+"""The columns that a row of the sheet may change, and those by which it is known whether it does."""
+
+_IN_SUMMARY = frozenset({"unchecked", "zone"})
+"""The facts that results show and that may be others without any row being so."""
+
+_UNSEEN = frozenset({"note", "custom", "changed_at"})
+"""What no results show of a row."""
+
 _MAY_BE_SENT = (
     rows.c.position.is_not(None)
     & rows.c.lead_id.is_not(None)
@@ -94,6 +108,7 @@ _REQUESTED = select(rows.c.id, rows.c.doubtful, rows.c.state).where(rows.c.reque
 _ENDING = select(rows.c.id, rows.c.doubtful, rows.c.state).where(
     rows.c.revoke_id == bindparam("request"), rows.c.state == State.ENDING
 )
+_BY_ID = update(rows).where(rows.c.id == bindparam("row_id"))
 _SAME_EDIT = delete(edits).where(edits.c.key == bindparam("key_"))
 _SAME_LOOKUP = delete(lookups).where(lookups.c.kind == bindparam("kind_"), lookups.c.value == bindparam("value_"))
 
@@ -103,15 +118,6 @@ def _row_in(states: frozenset[State]) -> Update:
     """Change the row `row_id` if it is in one of these states."""
     here = or_(false(), *(rows.c.state == state for state in sorted(states)))
     return update(rows).where(rows.c.id == bindparam("row_id"), here)
-
-
-class _Known(NamedTuple):
-    """A row that the ledger has already."""
-
-    id: int
-    state: State
-    stage: str | None
-    cause: str | None
 
 
 def _writes(
@@ -253,6 +259,8 @@ class Ledger(LedgerReader):
         """Commit some of the Facts, by name, if they are others than they were."""
         known = await self.facts()
         changed = Facts.stored({name: value for name, value in facts.items() if value != getattr(known, name)})
+        if not _IN_SUMMARY.isdisjoint(changed):
+            self.results = None
         if changed:
             await self._database.write(lambda connection: _put_facts(connection, changed))
 
@@ -275,20 +283,26 @@ class Ledger(LedgerReader):
         """
 
         def take(connection: Connection) -> Changes:
-            self.results = None
+            before = connection.execute(select(sheets).order_by(sheets.c.id.desc()).limit(1)).mappings().first()
+            # The digest is of how its rows are read too: of that the results show what comes of it.
+            as_before = {name: before[name] for name in SheetRecord.__slots__} if before else {}
+            if new_edits or as_before | {"digest": ""} != _fields(sheet) | {"digest": ""}:
+                self.results = None
             kept = 0
-            connection.execute(update(rows).values(position=None))
+            lost = set(connection.scalars(select(rows.c.id).where(rows.c.position.is_not(None))))
             for chunk in chunks(enumerate(new_rows), PAGE):
-                kept += self._take_chunk(connection, chunk)
+                kept += self._take_chunk(connection, chunk, lost)
+            for page in chunks(lost, PAGE):
+                connection.execute(update(rows).where(rows.c.id.in_(page)).values(position=None))
             # Rows that the sheet had lost when they were posted, and has again: they go on.
             again = (rows.c.cause == Cause.GONE) & rows.c.position.is_not(None) & rows.c.chosen
             self._move_all(connection, again, State.FAILED, Result(State.POSTED, ""))
             gone = self._drop_gone(connection)
-            before = connection.scalar(select(sheets.c.name).order_by(sheets.c.id.desc()).limit(1))
-            if not kept and before not in {None, sheet.name}:
+            self.results = None if lost or gone else self.results
+            if not kept and before is not None and before["name"] != sheet.name:
                 was_sent = select(rows.c.id).where(rows.c.position.is_(None)).limit(1)
                 if connection.scalar(was_sent) is not None:
-                    raise OfAnotherSheet(self.name, before, sheet.name)
+                    raise OfAnotherSheet(self.name, before["name"], sheet.name)
             connection.execute(insert(sheets).values(taken_at=self.now(), **_fields(sheet)))
             if new_edits:
                 values = [{**_fields(edit), "made_at": self.now()} for edit in new_edits]
@@ -299,68 +313,60 @@ class Ledger(LedgerReader):
 
         return await self._database.write(take, alone=True)
 
-    def _take_chunk(self, connection: Connection, chunk: Sequence[tuple[int, NewRow]]) -> int:
-        columns = rows.c.key, rows.c.id, rows.c.state, rows.c.stage, rows.c.cause
-        there_already = select(*columns).where(rows.c.key.in_([row.key for _, row in chunk]))
-        known = {  # each in the state that it had before the sheet lost it
-            key: _Known(row_id, state_in_sheet(state, cause), stage, cause)
-            for key, row_id, state, stage, cause in connection.execute(there_already)
-        }
-        fresh = [self._values(position, row, None) for position, row in chunk if row.key not in known]
+    def _take_chunk(self, connection: Connection, chunk: Sequence[tuple[int, NewRow]], lost: set[int]) -> int:
+        """Add the rows that are new, and of the others, which are not `lost`, write only what is other than it was.
+
+        Most of a sheet that was run already is as it was, and a statement for each row takes longer than the rest.
+        """
+        there_already = select(*_TAKEN).where(rows.c.key.in_([row.key for _, row in chunk]))
+        known = {found["key"]: found for found in connection.execute(there_already).mappings()}
+        fresh, now = list[dict[str, Any]](), self.now()
+        changed: dict[tuple[str, ...], list[dict[str, Any]]] = {}  # by which columns are
+        for position, row in chunk:
+            there = known.get(row.key)
+            values = self._values(position, row, there)
+            if there is None:
+                fresh.append(values | {"key": row.key, "changed_at": now})
+                continue
+            lost.discard(there["id"])
+            other = {name: value for name, value in values.items() if there[name] != value}
+            if other:
+                if "state" in values:
+                    other["changed_at"] = now
+                changed.setdefault(tuple(other), []).append(other | {"row_id": there["id"]})
         if fresh:
             connection.execute(insert(rows), fresh)
-        for position, row in chunk:
-            if row.key in known:
-                there = known[row.key]
-                values = self._values(position, row, there)
-                if there.cause == Cause.REVOKING_EARLIER and row.state is State.PENDING:
-                    for name in ("cause", "details"):  # else nobody would know what was revoked for it
-                        values.pop(name, None)
-                connection.execute(update(rows).where(rows.c.id == there.id).values(values))
-        self._compare_lengths(connection, {known[row.key].id: row for _, row in chunk if row.key in known})
+        for same in changed.values():
+            connection.execute(_BY_ID, same)
+        if fresh or any(not _UNSEEN.issuperset(names) for names in changed):
+            self.results = None
         return len(chunk) - len(fresh)
 
-    def _compare_lengths(self, connection: Connection, by_id: Mapping[int, NewRow]) -> None:
-        """No share that was sent is changed: its row says so where the sheet asks for another length now."""
-        columns = rows.c.id, rows.c.duration, rows.c.until, rows.c.notice_kind, rows.c.notice_details
-        are_shared = rows.c.state.in_(ARE_SHARED)
-        sent = connection.execute(select(*columns).where(rows.c.id.in_(by_id), are_shared))
-        for row_id, duration, until, kind, details in sent.all():
-            asked = by_id[row_id].instruction
-            if asked is None or not by_id[row_id].chosen:
-                continue
-            lengths = {"before": (duration, until), "now": (asked.duration, asked.until)}
-            other: dict[str, Any] = {}
-            if lengths["before"] != lengths["now"]:
-                for name, (minutes, end) in lengths.items():
-                    other[name] = [minutes, end.isoformat() if end else None]
-            notice = Why(Cause.SENT_BEFORE, other) if other else None
-            if kind is not None and kind != Cause.SENT_BEFORE:
-                # What it tells matters more; should it be renewed, its next share lasts as the sheet says, too.
-                told = {name: each for name, each in (details or {}).items() if name not in {"before", "now"}}
-                notice = Why(Cause(kind), told | other)
-            if notice != why_of(kind, details):
-                connection.execute(update(rows).where(rows.c.id == row_id).values(_why_values(notice, _NOTICE)))
-
-    def _values(self, position: int, row: NewRow, there: _Known | None) -> dict[str, Any]:
+    def _values(self, position: int, row: NewRow, there: RowMapping | None) -> dict[str, Any]:
         """What a row takes from the sheet: everything that was not sent yet, as far as the ledger knows it."""
-        place = {"position": position, "sheet_row": row.sheet_row, "cells": list(row.cells)}
-        place |= {"chosen": row.chosen, "edit": row.edit}
-        asked = _fields(row.instruction) if row.instruction else _NOTHING_ASKED | {"user_id": row.user_id}
-        if there is None or there.state in NEVER_SENT:
-            state = {"key": row.key, "state": row.state, "changed_at": self.now()}
-            return place | asked | state | _why_values(row.why)
-        if row.instruction is None or not row.chosen:
-            return place
+        values: dict[str, Any] = {"position": position, "sheet_row": row.sheet_row, "cells": list(row.cells)}
+        values |= {"chosen": row.chosen, "edit": row.edit}
+        # In the state that it had before the sheet lost it.
+        state = state_in_sheet(there["state"], there["cause"]) if there is not None else None
+        if there is None or state in NEVER_SENT:
+            nothing = _NOTHING_ASKED | {"user_id": row.user_id}
+            values |= (_fields(row.instruction) if row.instruction else nothing) | {"state": row.state}
+            if there is None or there["cause"] != Cause.REVOKING_EARLIER or row.state is not State.PENDING:
+                values |= _why_values(row.why)  # else nobody would know what was revoked for it
+            return values
+        asked = row.instruction
+        if asked is None or not row.chosen:
+            return values
         # Whatever is sent for it again is as the sheet says now; a share that may stand ends when it was to end.
-        names: Sequence[str] = ()
-        if there.state is State.UNKNOWN and there.stage != Stage.REVOKE:
-            names = ("duration", "until", "note", "custom")
-        elif there.state is State.POSTED:
-            names = ("duration", "until")
-        elif there.state is State.SHARED:  # for its next share, should it be renewed
-            names = ("note", "custom")
-        return place | {name: asked[name] for name in names}
+        if state is State.UNKNOWN and there["stage"] != Stage.REVOKE:
+            values |= {"duration": asked.duration, "until": asked.until, "note": asked.note, "custom": asked.custom}
+        elif state is State.POSTED:
+            values |= {"duration": asked.duration, "until": asked.until}
+        elif state is State.SHARED:  # for its next share, should it be renewed
+            values |= {"note": asked.note, "custom": asked.custom}
+        if state in ARE_SHARED:
+            values |= _why_values(_length_notice(there, asked), _NOTICE)
+        return values
 
     def _drop_gone(self, connection: Connection) -> int:
         """Rows without a place: forget those nothing was ever tried for, end those that still would be sent."""
@@ -616,6 +622,21 @@ def _put_facts(connection: Connection, facts: Mapping[str, str]) -> None:
     """Each in the place of what was noted by its name before."""
     connection.execute(delete(about).where(about.c.name.in_(facts)))
     connection.execute(insert(about), [{"name": name, "value": value} for name, value in facts.items()])
+
+
+def _length_notice(there: RowMapping, asked: Instruction) -> Why | None:
+    """No share that was sent is changed: its row says so where the sheet asks for another length now."""
+    other: dict[str, Any] = {}
+    lengths = {"before": (there["duration"], there["until"]), "now": (asked.duration, asked.until)}
+    if lengths["before"] != lengths["now"]:
+        for name, (minutes, end) in lengths.items():
+            other[name] = [minutes, end.isoformat() if end else None]
+    kind, details = there["notice_kind"], there["notice_details"]
+    if kind is not None and kind != Cause.SENT_BEFORE:
+        # What it tells matters more; should it be renewed, its next share lasts as the sheet says, too.
+        told = {name: each for name, each in (details or {}).items() if name not in {"before", "now"}}
+        return Why(Cause(kind), told | other)
+    return Why(Cause.SENT_BEFORE, other) if other else None
 
 
 def _row_values(result: Result) -> dict[str, Any]:

@@ -551,9 +551,13 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
 async def fingerprint(ledger: LedgerReader, target: Path) -> str:
     """What a file of results is known by.
 
-    It is another if anybody else wrote it, or another version of this program, or if more shares have ended.
+    It is another if anybody else wrote it, or another version of this program, if more shares have ended, or if it
+    is a workbook and the sheet, as which it looks, is another file.
     """
-    return json.dumps([__version__, digest_of(target), (await ledger.counts()).get(State.ENDED, 0)])
+    sheet, look = await ledger.sheet(), ""
+    if sheet is not None and target.suffix.lower() in WORKBOOK_SUFFIXES:
+        look = digest_of(beside(ledger.name, sheet))
+    return json.dumps([__version__, digest_of(target), (await ledger.counts()).get(State.ENDED, 0), look])
 
 
 async def write_beside(ledger: Ledger, remark: Callable[[str], None]) -> Path | None:

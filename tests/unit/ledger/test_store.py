@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batch_share.ledger.records import NewRow, Row
+    from batch_share.ledger.records import NewRow, Row, SheetRecord
     from batch_share.ledger.store import Ledger
 
 ATTEMPTS = "select step, sent_at, answered_at, outcome, http_status, answer_id, words from attempts order by id"
@@ -390,11 +390,25 @@ async def test_the_results_that_were_noted_hold_only_while_no_row_changes(file: 
         assert ledger.results is None
 
 
-async def test_the_results_that_were_noted_are_not_those_of_another_sheet(file: Path) -> None:
+@pytest.mark.parametrize(
+    ("sheet", "taken", "stay"),
+    [
+        (sheet_record(digest="other"), [new_row(1)], True),
+        (sheet_record(digest="other"), [new_row(1, note="which no results show")], True),
+        (replace(sheet_record(), worksheet="Other"), [new_row(1)], False),
+        (sheet_record(["Lead", "Other"]), [new_row(1)], False),
+        (sheet_record(), [new_row(1, ["1", "Other"])], False),
+        (sheet_record(), [new_row(1), new_row(2)], False),
+        (sheet_record(), [], False),
+    ],
+)
+async def test_the_results_that_were_noted_are_those_of_another_sheet_only_if_they_say_the_same(
+    file: Path, sheet: SheetRecord, taken: list[NewRow], *, stay: bool
+) -> None:
     async with working(file, new_row(1)) as ledger:
         await ledger.note_results("these")
-        await ledger.take_in(sheet_record(digest="other"), [new_row(1)])
-        assert ledger.results is None
+        await ledger.take_in(sheet, taken)
+        assert ledger.results == ("these" if stay else None)
 
 
 async def test_each_run_is_noted_from_beginning_to_end(file: Path) -> None:
