@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from benchmarks import growth, overhead, pace, reading, start_up, throughput
+from benchmarks import again, bad_rows, growth, overhead, pace, reading, start_up, throughput
 from benchmarks.report import save, show
 from benchmarks.sizes import SIZES
 
@@ -25,6 +25,8 @@ BENCHMARKS: Final[dict[str, Callable[[ShareBatch], Part]]] = {
     "d": reading.measure,
     "e": start_up.measure,
     "f": growth.measure,
+    "g": bad_rows.measure,
+    "h": again.measure,
 }
 
 
