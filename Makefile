@@ -75,11 +75,12 @@ $(VENV)/.measurable: $(VENV)/.tested
 	@$(PIP) install --constraint requirements.lock --editable '.[bench]'
 	@touch $@
 
-# ONLY=ac measures those alone.
+# ONLY=ac measures those alone; PAGE=1 puts what was measured into the manual.
 bench: BENCH ?= long
 bench: $(VENV)/.measurable  ## Measure it beside what else could be used: half an hour, or two minutes with BENCH=short
 	@$(PYTEST) --quiet tests/benchmarks
-	@PYTHONPATH=tests $(BIN)/python -m benchmarks --size $(BENCH) --only '$(ONLY)'
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks --size $(BENCH) --only '$(ONLY)' \
+		$(if $(PAGE),--page batch_share/manual/speed.md)
 
 figures: $(VENV)/.tested  ## Count how the code is cut, what imports what, and what one row enters
 	@$(BIN)/python tests/figures.py

@@ -15,7 +15,7 @@ from batch_share.errors import SettingsError
 
 TOPICS: Final = (
     "sheets", "results", "shares", "safety", "bulk", "schedules", "accounts", "practice", "settings", "programs",
-    "json", "reference",
+    "json", "speed", "reference",
 )  # fmt: skip
 """In the order in which they are wanted. Each page is headed `# Topic: what it is about`."""
 

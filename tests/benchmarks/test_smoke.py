@@ -17,7 +17,7 @@ from benchmarks import again, bad_rows, growth, overhead, pace, reading, script,
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.bare import keys_of, make_calls
 from benchmarks.children import measured
-from benchmarks.report import Line, Part, paired, save, show, those
+from benchmarks.report import Line, Part, paired, save, show, those, write_page
 from benchmarks.sheets import rows_of, write_csv
 from benchmarks.sizes import SIZES
 
@@ -217,3 +217,19 @@ def test_table_and_json_hold_every_line_and_every_run(tmp_path: Path) -> None:
     assert saved["machine"]["cpus"] > 0
     assert saved["parts"][0]["runs"] == [{"seconds": 1}]
     assert saved["parts"][0]["lines"][0]["met"] is False
+
+
+def test_a_page_takes_the_parts_that_were_measured_and_keeps_the_others(tmp_path: Path) -> None:
+    page = tmp_path / "speed.md"
+    page.write_text(
+        "# Speed\n\n<!-- x: begin -->\nold\n<!-- x: end -->\n<!-- y: begin -->\nkept\n<!-- y: end -->\n"
+    )
+    lines = [Line("what", "1 s", "2 s", 0.5, "at most 0.4", met=False)]
+    write_page(page, [Part("x", "title", "How.", lines, [])], "smoke")
+    text = page.read_text()
+    assert "old" not in text
+    assert "kept" in text
+    assert "### Title\n\n| what | measured | beside it | ratio | goal |" in text
+    assert "| what | 1 s | 2 s | 0.5 | at most 0.4 (missed) |\n\nHow. Measured " in text
+    with pytest.raises(ValueError, match="no place for part z"):
+        write_page(page, [Part("z", "title", "How.", lines, [])], "smoke")
