@@ -49,7 +49,7 @@ from batch_share.sending.calls import (
 )
 from batch_share.sending.guards import TOO_LATE
 from batch_share.sending.onlookers import FEW_TOGETHER
-from batch_share.sending.session import ending_early, in_parallel
+from batch_share.sending.session import MOST_AT_ONCE, ending_early, in_parallel
 from batch_share.sending.steps import Form, Owners, asked, find_owner_emails, texts_of
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class Sender:
             await in_parallel(session, self._post_and_share, self._workers)
             return
         # As many as its limit: more could not be under way at once.
-        together = session.bulk_pacer.rate.limit if self._owner_emails else 0
+        together = min(session.bulk_pacer.rate.limit, MOST_AT_ONCE) if self._owner_emails else 0
         session.polls.take_back, session.tally.repeats.waiting = self._queue.share_again, self._queue.to_share_again
         try:
             async with asyncio.TaskGroup() as group:

@@ -143,10 +143,16 @@ def ending_early(stop: Stop) -> Iterator[None]:
         stop.ask(error)
 
 
+MOST_AT_ONCE: Final = 100
+"""Rows or bulk calls under way at once, unless a setting says more: a change wakes all of them that wait.
+
+It fills 500 calls in 5 seconds at a round trip of one."""
+
+
 async def in_parallel(session: Connection, worker: Callable[[], Awaitable[None]], times: int | None = None) -> None:
     """Run `worker` as often as rows are under way at once, or `times`. One that fails ends all work, in order."""
     if times is None:  # enough to fill the limit at a round trip of one second
-        times = session.settings.workers or max(2, round(session.pacer.rate.per_second) + 1)
+        times = session.settings.workers or min(max(2, round(session.pacer.rate.per_second) + 1), MOST_AT_ONCE)
 
     async def guarded() -> None:
         with ending_early(session.stop):

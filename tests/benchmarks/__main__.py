@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from benchmarks import growth, overhead, pace, reading, start_up, throughput
-from benchmarks.report import save, show
+from benchmarks import again, bad_rows, growth, overhead, pace, reading, start_up, throughput
+from benchmarks.report import save, show, write_page
 from benchmarks.sizes import SIZES
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ BENCHMARKS: Final[dict[str, Callable[[ShareBatch], Part]]] = {
     "d": reading.measure,
     "e": start_up.measure,
     "f": growth.measure,
+    "g": bad_rows.measure,
+    "h": again.measure,
 }
 
 
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument("--size", choices=SIZES, default="long")
     parser.add_argument("--only", default="", help="letters of the benchmarks, such as bc")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"))
+    parser.add_argument("--page", type=Path, help="a page of the manual to write the table to")
     asked = parser.parse_args()
     reported, parts = Console(stderr=True), []
     for letter, measure in BENCHMARKS.items():
@@ -44,6 +47,8 @@ def main() -> None:
             reported.print(f"measuring ({letter}) ...", highlight=False)
             parts.append(measure(SIZES[asked.size]))
             save(asked.json, asked.size, parts)  # after each: the next may take long, and break off
+            if asked.page:
+                write_page(asked.page, parts[-1:], asked.size)
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)

@@ -97,6 +97,28 @@ def _verdict(line: Line) -> str:
     return {None: "", True: "[green]yes[/green]", False: "[red]no[/red]"}[line.met]
 
 
+def write_page(file: Path, parts: Iterable[Part], size: str) -> None:
+    """Put the table into a page of the manual: in place of those parts that were measured, the others stay.
+
+    Each is headed by when and on what it was measured.
+    """
+    text, machine = file.read_text(encoding="utf-8"), about(size)["machine"]
+    on = f"{datetime.now(UTC):%Y-%m-%d}, {machine['cpus']} cores, Python {machine['python']}, {machine['system']}"
+    for part in parts:
+        before, begin, rest = text.partition(f"<!-- {part.letter}: begin -->\n")
+        _, end, after = rest.partition(f"<!-- {part.letter}: end -->")
+        if not end:
+            raise ValueError(f"{file} has no place for part {part.letter}")
+        rows = ["| what | measured | beside it | ratio | goal |", "|---|---|---|---|---|"]
+        for line in part.lines:
+            ratio = "" if line.ratio is None else f"{line.ratio:.3g}"
+            missed = " (missed)" if line.met is False else ""
+            rows.append(f"| {line.what} | {line.measured} | {line.beside} | {ratio} | {line.goal}{missed} |")
+        head = f"### {part.title[0].upper()}{part.title[1:]}"
+        text = "\n".join([f"{before}{begin}{head}", "", *rows, "", f"{part.how} Measured {on}.", f"{end}{after}"])
+    file.write_text(text, encoding="utf-8")
+
+
 def save(file: Path, size: str, parts: Iterable[Part]) -> None:
     """Write everything to `file`, with what it was measured on and when."""
     text = json.dumps(about(size) | {"parts": [asdict(part) for part in parts]}, indent=1, default=str)

@@ -25,13 +25,16 @@ class ShareBatch:
     job_seeds: tuple[int, ...]
     engine_rows: int
     engine_runs: int
-    read_rows: int
+    read_rows: tuple[int, ...]
     read_runs: int
     starts: int
     growth: tuple[int, ...]
     growth_runs: tuple[int, ...]
     most_rows: int
     resumes: int
+    bad_rows: int
+    bad_shares: tuple[float, ...]
+    processing: tuple[float, ...]
 
 
 SIZES: Final = {
@@ -48,13 +51,16 @@ SIZES: Final = {
             job_seeds=(1, 2, 3),
             engine_rows=3000,
             engine_runs=5,
-            read_rows=100_000,
+            read_rows=(100_000, 1_000_000),
             read_runs=3,
             starts=15,
             growth=(1000, 10_000, 100_000),
             growth_runs=(5, 3, 1),
             most_rows=1_000_000,
             resumes=3,
+            bad_rows=1000,
+            bad_shares=(0.0, 0.001, 0.01, 0.05, 0.2),
+            processing=(1.0, 10.0, 60.0),
         ),
         ShareBatch(
             "short",
@@ -67,13 +73,16 @@ SIZES: Final = {
             job_seeds=(1,),
             engine_rows=500,
             engine_runs=3,
-            read_rows=10_000,
+            read_rows=(10_000,),
             read_runs=1,
             starts=5,
             growth=(200, 600, 2000),
             growth_runs=(1, 1, 1),
             most_rows=20_000,
             resumes=1,
+            bad_rows=400,
+            bad_shares=(0.0, 0.01, 0.05),
+            processing=(1.0,),
         ),
         ShareBatch(
             "smoke",
@@ -86,13 +95,16 @@ SIZES: Final = {
             job_seeds=(1,),
             engine_rows=20,
             engine_runs=1,
-            read_rows=50,
+            read_rows=(50,),
             read_runs=1,
             starts=1,
             growth=(10, 20),
             growth_runs=(1, 1),
             most_rows=40,
             resumes=1,
+            bad_rows=30,
+            bad_shares=(0.0, 0.05),
+            processing=(1.0,),
         ),
     )
 }

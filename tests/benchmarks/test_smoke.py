@@ -13,11 +13,11 @@ from trial import CREATE, SHARE, STATUS, options, sheet_rows
 
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.settings import Settings
-from benchmarks import growth, overhead, pace, reading, script, start_up, throughput
+from benchmarks import again, bad_rows, growth, overhead, pace, reading, script, start_up, throughput
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.bare import keys_of, make_calls
 from benchmarks.children import measured
-from benchmarks.report import Line, Part, paired, save, show, those
+from benchmarks.report import Line, Part, paired, save, show, those, write_page
 from benchmarks.sheets import rows_of, write_csv
 from benchmarks.sizes import SIZES
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 SMOKE = SIZES["smoke"]
 
 
-def test_all_six_are_asked_for() -> None:
-    assert "".join(BENCHMARKS) == "abcdef"
+def test_all_eight_are_asked_for() -> None:
+    assert "".join(BENCHMARKS) == "abcdefgh"
 
 
 def test_pacing_measures_every_limiter_and_ours_is_never_refused() -> None:
@@ -118,12 +118,46 @@ def test_overhead_compares_the_same_calls() -> None:
         assert line.met == (line.ratio >= overhead.GOAL)
 
 
-def test_reading_reads_every_row_of_both_sheets() -> None:
+def test_reading_reads_every_row_of_both_sheets_by_all_that_are_there() -> None:
     part = reading.measure(SMOKE)
-    assert [line.what for line in part.lines] == ["leads.csv", "leads.xlsx"]
-    assert [(run["sheet"], run["job"], run["rows"]) for run in part.runs] == [
-        (sheet, job, SMOKE.read_rows) for sheet in reading.SHEETS for job in ("pandas_alone", "plan")
+    assert [line.what for line in part.lines] == ["50 rows, .csv", "50 rows, .xlsx"]
+    assert [(run["sheet"], run["reader"], run["rows"]) for run in part.runs] == [
+        (sheet, reader, 50)
+        for sheet, readers in (("50.csv", reading.PEERS[".csv"]), ("50.xlsx", reading.PEERS[".xlsx"]))
+        for reader in (*filter(reading.is_there, readers), "plan")
     ]
+    for line, sheet in zip(part.lines, ("50.csv", "50.xlsx"), strict=True):
+        ours, pandas = (those(part.runs, sheet=sheet, reader=each)[0] for each in ("plan", "pandas"))
+        assert line.ratio == pytest.approx(ours["whole_cpu"] / pandas["whole_cpu"])
+
+
+def test_a_reader_that_is_not_installed_is_reported_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "is_there", lambda reader: reader == "pandas")
+    part = reading.measure(SMOKE)
+    assert {run["reader"] for run in part.runs} == {"pandas", "plan"}
+    assert "polars: not installed; duckdb: not installed" in part.lines[0].beside
+
+
+def test_bad_rows_fail_and_no_others_and_no_run_beats_the_bound() -> None:
+    part = bad_rows.measure(SMOKE)
+    assert [(run["bad"], run["processing"]) for run in part.runs] == [(0.0, 1.0), (0.05, 1.0)]
+    for run, line in zip(part.runs, part.lines, strict=True):
+        assert (run["refusals"], run["duplicates"]) == (0, 0)
+        assert line.ratio == pytest.approx(run["a_minute"] / run["bound"])
+        assert run["a_minute"] < run["bound"]
+
+
+def test_the_bound_is_that_of_information_and_of_time() -> None:
+    assert bad_rows.bound(100_000, 1 / 97, 1.0) == pytest.approx(1460, abs=1)
+    assert bad_rows.bound(100_000, 0.0, 1.0) == pytest.approx(2505, abs=1)
+    assert bad_rows.bound(100, 0.0, 60.0) == pytest.approx(100)
+
+
+def test_a_finished_ledger_is_run_again_in_every_way() -> None:
+    part = again.measure(SMOKE)
+    assert [line.what for line in part.lines] == [*again.AGAIN]
+    assert all(run["cpu_seconds"] > 0 for run in part.runs)
+    assert all(line.met is None for line in part.lines), "the goals are for a hundred thousand rows"
 
 
 def test_start_up_starts_both(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,3 +217,19 @@ def test_table_and_json_hold_every_line_and_every_run(tmp_path: Path) -> None:
     assert saved["machine"]["cpus"] > 0
     assert saved["parts"][0]["runs"] == [{"seconds": 1}]
     assert saved["parts"][0]["lines"][0]["met"] is False
+
+
+def test_a_page_takes_the_parts_that_were_measured_and_keeps_the_others(tmp_path: Path) -> None:
+    page = tmp_path / "speed.md"
+    page.write_text(
+        "# Speed\n\n<!-- x: begin -->\nold\n<!-- x: end -->\n<!-- y: begin -->\nkept\n<!-- y: end -->\n"
+    )
+    lines = [Line("what", "1 s", "2 s", 0.5, "at most 0.4", met=False)]
+    write_page(page, [Part("x", "title", "How.", lines, [])], "smoke")
+    text = page.read_text()
+    assert "old" not in text
+    assert "kept" in text
+    assert "### Title\n\n| what | measured | beside it | ratio | goal |" in text
+    assert "| what | 1 s | 2 s | 0.5 | at most 0.4 (missed) |\n\nHow. Measured " in text
+    with pytest.raises(ValueError, match="no place for part z"):
+        write_page(page, [Part("z", "title", "How.", lines, [])], "smoke")

@@ -51,7 +51,7 @@ BULK_GOAL: Final = 10.0
 BULK_LIMITS: Final = (Rate(1, 5.0), Rate(5, 5.0), Rate(10, 5.0))
 SCRIPT: Final = "the script"
 ONE_BY_ONE: Final = "ours, one by one"
-_IN_MEMORY: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None
+IN_MEMORY: Final = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def the_script(rows: int, seed: int) -> Run:
 
 def ours(mode: Mode, rows: int, seed: int) -> Run:
     """A whole run of ours, over as many rows."""
-    with tempfile.TemporaryDirectory(dir=_IN_MEMORY) as folder, pytest.MonkeyPatch.context() as patch:
+    with tempfile.TemporaryDirectory(dir=IN_MEMORY) as folder, pytest.MonkeyPatch.context() as patch:
         pace = {"rate": LIMIT, "workers": None, "grace": 60.0, "wait": 600.0}
         it = in_virtual_time(
             Path(folder), patch, _reported(rows, seed, **mode.reported), rows=rows, **pace, **mode.changes
