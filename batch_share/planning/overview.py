@@ -29,7 +29,15 @@ from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import NEVER_SENT, PROCESSING, TO_DO, State
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, choose_renewals, what_is_behind
-from batch_share.planning.directory import Directory, Hashes, Numbers, calls_by_number, calls_for, is_plain, type_key
+from batch_share.planning.directory import (
+    Directory,
+    Hashes,
+    Numbers,
+    calls_by_number,
+    calls_for,
+    is_plain,
+    type_key,
+)
 from batch_share.planning.plan import Approval, defaults_of, plan_of
 from batch_share.results.answers import write_table
 from batch_share.results.wording import spell_guards, spell_row
