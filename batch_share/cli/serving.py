@@ -44,12 +44,24 @@ def serve(
     settings = given.settings()
     place = folder if folder is not None else settings.data_folder / "page"
     if user_header is not None and behind_proxy is None:
-        raise SettingsError("--user-header", "it is the proxy that says who it is: give --behind-proxy too")
+        raise SettingsError(
+            "--user-header",
+            "it is the proxy that says who it is: give --behind-proxy too",
+            problem="Who a user is, only a proxy says, and none was named.",
+        )
     if settings.two_people and user_header is None:
-        raise SettingsError("two_people", "nobody can be told from another: give --behind-proxy and --user-header")
+        raise SettingsError(
+            "two_people",
+            "nobody can be told from another: give --behind-proxy and --user-header",
+            problem="Two people are wanted, and nobody can be told from another without a proxy that names users.",
+        )
     if link:
         if not (port_ := server_of(place).get("port")):
-            raise SettingsError("--link", "nobody serves this folder: start `batch-share serve` first")
+            raise SettingsError(
+                "--link",
+                "nobody serves this folder: start `batch-share serve` first",
+                problem="Nobody serves this folder.",
+            )
         typer.echo(f"http://127.0.0.1:{port_}/enter?token={new_link(place)}")
         return 0
     origin = origin_of(behind_proxy) if behind_proxy is not None else None

@@ -652,7 +652,8 @@ def overview(
             seen.add_all(row)
             seen.to_look_up[row.lead] += len(row.numbers)
             if row.lead is Field.LEAD_NUMBER:
-                numbers.extend(int(lead) for lead in row.leads if is_plain(lead))
+                texts = (lead.removeprefix(f"{Field.LEAD_NUMBER} ") for lead in row.leads)
+                numbers.extend(int(text) for text in texts if is_plain(text))
             seen.unknown_users |= {user for user in {*row.users} if directory.user_name(user) == user}
             continue
         seen.add(row)
