@@ -62,7 +62,11 @@ def origin_of(given: str) -> str:
     """The origin of a proxy as browsers write it. Raises SettingsError."""
     parts = urlsplit(given.strip().rstrip("/"))
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
-        raise SettingsError("--behind-proxy", "write the address that people open, as in https://share.example.com")
+        raise SettingsError(
+            "--behind-proxy",
+            "write the address that people open, as in https://share.example.com",
+            problem="The proxy's address is not one that a browser opens.",
+        )
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 

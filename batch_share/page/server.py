@@ -553,7 +553,11 @@ async def listening(server: Server, port: int) -> AsyncIterator[str]:
     except Timeout:
         who = server_of(folder).get("process", "unknown")
         instead = "use that one (`batch-share serve --link`), or name another folder"
-        raise SettingsError("--folder", f"another server has {folder} (process {who}): {instead}") from None
+        raise SettingsError(
+            "--folder",
+            f"another server has {folder} (process {who}): {instead}",
+            problem="Another server has this folder.",
+        ) from None
     runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=0.1)
     try:
         await runner.setup()
@@ -561,7 +565,7 @@ async def listening(server: Server, port: int) -> AsyncIterator[str]:
             await web.TCPSite(runner, "127.0.0.1", port).start()
         except OSError as error:
             wrong = f"{port} can't be listened on ({error.strerror}): name another"
-            raise SettingsError("--port", wrong) from None
+            raise SettingsError("--port", wrong, problem="The server can't listen on this port.") from None
         server.door.port = runner.addresses[0][1]
         note_server(folder, {"port": server.door.port, "process": os.getpid()})
         link = f"enter?token={new_link(folder)}" if server.door.lets_in_by_link else ""
