@@ -63,6 +63,10 @@ _SAID: Final = ("event", "duration", "access", "note", "dates")
 _DOWNLOADS: Final = {"results.xlsx": "xlsx", "results.csv": "csv", "failed.xlsx": "failed", "report.html": "report"}
 
 
+class _TooLarge(SheetError):
+    """A sheet is larger than sheets may be: HTTP has a status of its own for that."""
+
+
 class Server:
     """The page of a `folder`, behind a `door`. `settings` makes those in force, with what is said for a sheet.
 
@@ -111,6 +115,7 @@ class Server:
 
     async def drain(self) -> None:
         """Stop all that goes on, in good order, and wait for that; whoever cancels this cuts it off."""
+        self._is_closing = True
         for desk in self._desks.values():
             desk.stop()
         try:
@@ -246,14 +251,14 @@ class Server:
             async with self._uploading:
                 return await self._upload(request)
         except SheetError as error:
-            return await self._runs(request, error, 413 if "larger" in error.problem else 400)
+            return await self._runs(request, error, 413 if isinstance(error, _TooLarge) else 400)
         except OSError as error:
             why = error.strerror or "the disk is full"
             return await self._runs(request, BatchShareError(f"The sheet can't be kept here ({why})."), 507)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         most = self._settings().sheet.file_mb
-        too_large = SheetError(Path("sheet"), f"it is larger than {most} MB", hint="Split it into smaller sheets.")
+        too_large = _TooLarge(Path("sheet"), f"it is larger than {most} MB", hint="Split it into smaller sheets.")
         if (request.content_length or 0) > (most << 20) + (1 << 16):
             raise too_large
         said, once = dict[str, str](), ""
@@ -435,9 +440,7 @@ class Server:
         number, before, spoke = 0, "", time.monotonic()
         with suppress(ConnectionError):  # whoever looked on has gone: what goes on goes on
             await stream.write(b"retry: 2000\n\n")
-            while (
-                (desk.is_running or desk.is_planning) and (progress := desk.progress) is not None
-            ) or desk.is_planning:
+            while desk.is_running or desk.is_planning:
                 if (progress := desk.progress) is not None:
                     html = self._templates.get_template("live.html").render(desk=desk, progress=progress)
                     told = {

@@ -295,6 +295,17 @@ async def test_progress_comes_as_a_stream_of_whole_snapshots(trial: Trial) -> No
         assert "All 30 rows are shared." in visitor.text
 
 
+async def test_a_server_that_closes_sends_nobody_to_a_page_that_is_gone(trial: Trial) -> None:
+    trial.changes |= {"rate": Rate(20, 1.0)}
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(40))
+        await visitor.approve()
+        async with visitor.http.get(f"{visitor.origin}{visitor.sheet}/live") as stream:
+            await stream.content.readuntil(b"snapshot")
+            await visitor.server.drain()
+            assert "event: end" not in await stream.text()
+
+
 async def test_a_run_is_stopped_and_gone_on_with(trial: Trial) -> None:
     trial.changes |= {"rate": Rate(20, 1.0)}
     async with visiting(trial) as visitor:
