@@ -60,6 +60,9 @@ PASSES: Final = 3
 
 _PAGE: Final = 500
 
+_LOST: Final = (State.UNKNOWN, State.POSTED)
+"""Where a row stands whose share may have been made, its answer lost: unknown, or to be shared again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Undone:
@@ -179,11 +182,19 @@ def _losing(losing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]
 async def revoke_rows(session: Session, undone: Undone) -> None:
     """Revoke the shares, those first of an earlier run that did not end; what is not answered once more.
 
-    What is still being processed as a share is waited for: a share may not overtake its revocation.
+    What is still being processed as a share is waited for: a share may not overtake its revocation. So is the grace
+    of one whose answer was lost just now, since its call may still be on its way.
     """
     ledger, follows_up = session.ledger, session.settings.follow_up
     if follows_up:
         await all_followed_up(session)
+    chosen, _ = undone.of(await ledger.shared_rows(), utc_now())
+    grace = session.settings.grace
+    lost = [each.changed_at for each in chosen if each.state in _LOST and each.request_id is None]
+    if (since := max(filter(None, lost), default=None)) is not None:
+        session.tally.phase = "waiting for shares whose answer was lost"
+        # A clock that was set back makes the loss look later than now.
+        await session.stop.sleep(min(grace - (utc_now() - since).total_seconds(), grace))
     session.tally.phase = "revoking"
 
     async def work() -> None:
@@ -207,7 +218,6 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
                 session.polls.add(outcome.id)
 
     turn = asyncio.Lock()
-    chosen, _ = undone.of(await ledger.shared_rows(), utc_now())
     for _ in range(PASSES):
         with ending_early(session.stop):
             fresh = [row for row in chosen if row.state is not State.TO_REVOKE]

@@ -53,7 +53,7 @@ from batch_share.leadsquared.protocol import (
 )
 from batch_share.leadsquared.wire_log import Replacing
 from batch_share.ledger.files import LedgerName, read_ledger
-from batch_share.ledger.states import ARE_SHARED
+from batch_share.ledger.states import ARE_SHARED, State
 from batch_share.outputs import write_private
 from batch_share.planning.intake import SheetJob
 from batch_share.sending.calls import ask_key_user, read
@@ -560,9 +560,11 @@ class Verification:
         return left
 
     async def _standing(self, ledger: LedgerName) -> int:
+        """How many of its shares may stand, those with it that were just being made or revoked when it was cut."""
         async with read_ledger(ledger) as reader:
-            shares = await reader.shared_rows()
-        return sum(each.ends_at is None or each.ends_at > utc_now() for each in shares)
+            shares = [each async for each in reader.shares()]
+            being_made = (await reader.counts()).get(State.SHARING, 0)
+        return sum(each.ends_at is None or each.ends_at > utc_now() for each in shares) + being_made
 
     def _tell_revoked(self, since: int, standing: int) -> None:
         calls = self._wire.of(_REVOKE, since)

@@ -292,6 +292,7 @@ def share_of(found: RowMapping, *, at_latest: bool = False) -> Share:
         request_id=found["request_id"],
         run=found["run_id"],
         held=bool(found["held"]),
+        changed_at=found["changed_at"],
     )
 
 

@@ -301,7 +301,7 @@ class Share:
 
     `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for; None if unknown.
     `access` is 0 where nobody knows whether it stands: it may have been made, or it is being revoked. It is `held`
-    where its row is under way, so that it may still be to come.
+    where its row is under way, so that it may still be to come. `changed_at` is since when its row is in its state.
     """
 
     row_id: int
@@ -316,6 +316,7 @@ class Share:
     request_id: str | None
     run: int | None
     held: bool = False
+    changed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

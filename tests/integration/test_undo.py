@@ -18,9 +18,12 @@ from trial import (
     answer,
     ask_to_stop,
     envelope,
+    options,
     sheet_rows,
     trial,
 )
+from virtual_time import run_virtually
+from virtual_trial import in_virtual_time
 
 from batch_share.errors import AccessDenied, SettingsError
 from batch_share.ledger.states import State
@@ -31,6 +34,9 @@ from batch_share.sandbox.sheets import active_users
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from trial import Step
+
+    from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sandbox.world import World
 
 WHOLE = {State.REVOKED: 12}
@@ -218,6 +224,38 @@ async def test_a_share_of_which_nobody_knows_is_revoked_to_be_sure(tmp_path: Pat
         assert (await it.revoke(onlooker)).summary.states == WHOLE
         assert it.live() == 0
         assert any("to be sure" in line for line in onlooker.previews[0].reported)
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_a_share_whose_answer_was_lost_does_not_overtake_its_revocation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settled: bool
+) -> None:
+    """It was cut off on its way, and gets there twenty seconds later: unknown, or to be shared again."""
+    late: list[asyncio.Task[Reply]] = []
+
+    async def hold(step: Step, call: SandboxCall) -> Reply:
+        if call.endpoint != SHARE or late:
+            return await step(call)
+
+        async def arrive() -> Reply:
+            await asyncio.sleep(20)
+            return await step(call)
+
+        late.append(asyncio.create_task(arrive()))
+        return DROPPED
+
+    it = in_virtual_time(tmp_path, monkeypatch, options(), hold, rows=1)
+
+    async def main() -> None:
+        await it.run(on_unknown="park", grace=30.0)
+        if settled:
+            it.change("UPDATE rows SET state = 'posted', stage = 'share'")
+        assert (await it.revoke(grace=30.0)).summary.states == {State.REVOKED: 1}
+        await late[0]
+        await asyncio.sleep(60)
+        assert it.live() == 0
+
+    run_virtually(main())
 
 
 async def test_a_share_that_was_to_be_repeated_is_revoked_to_be_sure(tmp_path: Path) -> None:

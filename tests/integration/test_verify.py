@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import CREATE, Onlooker, trial
+from trial import CREATE, REVOKE, SHARE, STATUS, Onlooker, trial
 
 from batch_share.errors import SettingsError
 from batch_share.jobs.verify import Verification
@@ -140,14 +140,27 @@ async def test_a_kill_in_the_middle_leaves_what_the_same_command_revokes(
         assert (found.standing, it.live()) == (0, 0)
 
 
-async def test_whoever_stops_it_has_its_shares_revoked_at_once(tmp_path: Path) -> None:
-    async with trial(tmp_path) as it:
+@pytest.mark.parametrize("endpoint", [SHARE, STATUS, REVOKE])
+async def test_whoever_stops_it_has_its_shares_revoked_at_once(tmp_path: Path, endpoint: str) -> None:
+    """Also where it is stopped when a share was made, or a revocation, and its answer is still on the way."""
+    held, stopped = asyncio.Event(), asyncio.Event()
+
+    async def hold(step: Step, call: SandboxCall) -> Reply:
+        reply = await step(call)
+        if call.endpoint == endpoint and not held.is_set():
+            held.set()
+            await stopped.wait()
+        return reply
+
+    async with trial(tmp_path, hold) as it:
         task = asyncio.create_task(verified(it))
-        while not it.live():  # noqa: ASYNC110 - the sandbox tells nobody of its shares
-            await asyncio.sleep(0.01)
+        await held.wait()
         task.cancel()
+        stopped.set()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        if endpoint == REVOKE:  # what cuts off the revoking itself is made good by the same command
+            await verified(it)
         assert it.live() == 0
 
 
