@@ -37,6 +37,9 @@ from batch_share.sheet.values import (
     parse_moment,
     parse_note,
     parse_phone,
+    plain_emails,
+    plain_guids,
+    plain_numbers,
     spelled_day,
 )
 
@@ -432,15 +435,18 @@ class ColumnRules:
         self._blank: dict[Field | str, Any] = dict.fromkeys((self._lead, self._user), _DOUBT) | of_all
         for each in (Field.ACCESS, Field.EVENT, Field.NOTE):
             self._blank.setdefault(each, _DOUBT)
+        # Where some value is in doubt, or may be; the other columns need no search.
+        self._doubtful: set[Field | str] = {_LENGTH, Field.ACCESS, Field.EVENT, Field.NOTE}
         self._length = next((of_all[each] for each in LASTING if each in of_all), _DOUBT)
         self._blank |= dict.fromkeys(LASTING)
 
     def check(self, block: Block) -> tuple[Asked, set[int]]:
         """What the rows ask for, and the places of those that the rules for rows are to check."""
         rules, count = self._rules, len(block.cells)
-        columns = block.columns(rules.found.used)
         places = (*rules.found.fields.items(), *rules.found.custom.items())
-        values = {each: self._values(each, columns[index]) for each, index in places}
+        values: dict[Field | str, list[Any]] = {
+            each: self._values(each, block.column(index)) for each, index in places
+        }
         for each in (Field.ACCESS, Field.EVENT, Field.NOTE, Field.START):
             if each not in values:
                 values[each] = [self._blank.get(each)] * count
@@ -454,7 +460,7 @@ class ColumnRules:
                 if said:
                     values[_LENGTH][at] = said[0] if len(said) == 1 else _DOUBT
         doubts = {*block.odd}
-        for column in values.values():
+        for column in (values[each] for each in self._doubtful & values.keys()):
             at = -1
             with suppress(ValueError):
                 while True:
@@ -471,41 +477,42 @@ class ColumnRules:
         return Asked(block.numbers, self._lead, values[self._lead], users, access, lasting, events, starts), doubts
 
     def _values(self, each: Field | str, texts: Sequence[str]) -> list[Any]:
+        if each in _WHOLE and (plain := _WHOLE[each](texts)):
+            return plain
         known = self._known[each]
         try:
             return [*map(known.__getitem__, texts)]
         except KeyError:
             new = {*texts} - known.keys()
         if 2 * len(new) > len(texts):  # nearly every cell says something else: it is not kept
-            if each not in LEADS:
-                return [self._parsed(each, text) for text in texts]
-            values, parse = list[Any](), _PARSERS[cast("Field", each)]
-            for text in texts:  # in which no error of a spreadsheet is taken for a lead
-                try:
-                    values.append(parse(text) if text else self._blank.get(each))
-                except ValueError:
-                    values.append(_DOUBT)
-            return values
+            return [self._parsed(each, text.strip()) for text in texts]
         if len(known) > KEPT:
             known.clear()
             new = {*texts}
-        known.update((text, self._parsed(each, text)) for text in new)
+        known.update((text, self._parsed(each, text.strip())) for text in new)
         return [*map(known.__getitem__, texts)]
 
     def _parsed(self, each: Field | str, text: str) -> Any:
         """What a cell says, or that it is to be looked at by itself."""
+        value: Any = _DOUBT
         if not text:
-            return self._blank.get(each)
-        if is_error(text):
-            return _DOUBT
-        try:
-            value = self._rules.parse(each, text) if isinstance(each, Field) else parse_custom(text)
-        except ValueError:
-            return _DOUBT
-        if isinstance(value, Ref):
-            return value.value
-        return _DOUBT if isinstance(each, Field) and self._rules.is_over(each, value) else value
+            value = self._blank.get(each)
+        elif not is_error(text):
+            with suppress(ValueError):
+                value = self._rules.parse(each, text) if isinstance(each, Field) else parse_custom(text)
+        if isinstance(each, Field) and isinstance(value, dt.datetime) and self._rules.is_over(each, value):
+            value = _DOUBT
+        if value is _DOUBT:
+            self._doubtful.add(each)
+        return value.value if isinstance(value, Ref) else value
 
+
+_WHOLE: Final[Mapping[Field | str, Callable[[Sequence[str]], list[str] | None]]] = {
+    Field.LEAD_ID: plain_guids,
+    Field.LEAD_NUMBER: plain_numbers,
+    Field.LEAD_EMAIL: plain_emails,
+}
+"""What reads a whole column of leads in one go, where all its cells are plain: a fifth of the time."""
 
 _LENGTH: Final = "length"
 

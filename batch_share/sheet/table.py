@@ -14,7 +14,7 @@ from batch_share.common import Cause, plural
 from batch_share.errors import SheetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 FAULTS: Final = {
     Cause.NEVER_STORED: (
@@ -80,13 +80,11 @@ class Block:
         """Each by itself."""
         return map(self.row, range(len(self.cells)))
 
-    def columns(self, places: Collection[int]) -> dict[int, list[str]]:
-        """The cells of some columns, without blanks around. Rows that are `odd`, and may be narrower, have none."""
-        cells = [*self.cells]
-        blank = [""] * (1 + max(places))
-        for at in self.odd:
-            cells[at] = blank
-        return {at: [*map(str.strip, map(itemgetter(at), cells))] for at in places}
+    def column(self, place: int) -> list[str]:
+        """The cells of a column as they are. Rows that are `odd`, and may be narrower, have none."""
+        if not self.odd:
+            return [*map(itemgetter(place), self.cells)]
+        return ["" if at in self.odd else cells[place] for at, cells in enumerate(self.cells)]
 
 
 IN_BLOCK: Final = 1024

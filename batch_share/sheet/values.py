@@ -20,6 +20,7 @@ from uuid import UUID
 from batch_share.common import Action, Cause, Order, Wrong, ascii_lower, parse_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from zoneinfo import ZoneInfo
 
 NOTE_LIMIT: Final = 1755
@@ -40,7 +41,17 @@ _GUID: Final = re.compile(r"\{?[0-9a-f]{8}(-?)([0-9a-f]{4}\1){3}[0-9a-f]{12}\}?"
 # As they nearly always are: matched three times as fast.
 _PLAIN_GUID: Final = re.compile("-".join(f"[0-9a-fA-F]{{{digits}}}" for digits in (8, 4, 4, 4, 12)))
 _NO_GUID: Final = "00000000-0000-0000-0000-000000000000"
+_HEX_AS_ZERO: Final = bytes.maketrans(b"0123456789abcdefABCDEF", b"0" * 22)
+_MOST_DIGITS: Final = 20
+"""Of a lead number: more than any integer of 64 bits has."""
+
 _EMAIL: Final = re.compile(r"[^\s@,:;<>\"]+@[^\s@,:;<>\".]+(\.[^\s@,:;<>\".]+)+")
+_EMAILS: Final = re.compile(f"(?:{_EMAIL.pattern}\n)*+{_EMAIL.pattern}")
+"""Many, each in a line."""
+
+_LONGEST_EMAIL: Final = 254
+"""Characters: the longest that mail can be sent to (RFC 5321)."""
+
 _PHONE: Final = re.compile(r"\+?[0-9 ().\-/]{5,30}")
 _DATE: Final = re.compile(r"[0-9]{1,4}([-/.])[0-9]{1,2}\1[0-9]{1,4}(?:[ T].*)?")
 """As dates look that could be taken for phone numbers."""
@@ -139,9 +150,37 @@ def parse_lead_number(text: str) -> str:
     check_seen(text)
     if _LONG_NUMBER.fullmatch(text):
         raise ValueError("too long for a number in Excel, its last digits are lost: keep the column as text")
-    if not re.fullmatch(r"[0-9]{1,20}", text):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise ValueError("not a lead number: digits only")
     return text
+
+
+def plain_guids(texts: Sequence[str]) -> list[str] | None:
+    """A column of GUIDs as `parse_guid` reads each, all at once; None if not all are written as they mostly are.
+
+    Its digits are made zeros and the whole is compared, which takes a fifth of the time of one after the other.
+    """
+    lines = "\n".join(texts)
+    plain = "\n".join([_NO_GUID] * len(texts)).encode()
+    if not texts or not lines.isascii() or lines.encode().translate(_HEX_AS_ZERO) != plain:
+        return None
+    guids = lines.lower().split("\n")
+    return None if _NO_GUID in guids else guids
+
+
+def plain_numbers(texts: Sequence[str]) -> list[str] | None:
+    """A column of lead numbers as `parse_lead_number` reads each, all at once; None if one of them is none."""
+    line = "".join(texts)
+    is_plain = line.isascii() and line.isdigit() and all(texts) and max(map(len, texts)) <= _MOST_DIGITS
+    return [*texts] if is_plain else None
+
+
+def plain_emails(texts: Sequence[str]) -> list[str] | None:
+    """A column of e-mail addresses as `parse_email` reads each, all at once; None if one of them is none."""
+    lines = "\n".join(texts)
+    if not (lines.isascii() and "".join(texts).isprintable() and _EMAILS.fullmatch(lines)):
+        return None
+    return lines.lower().split("\n") if max(map(len, texts)) <= _LONGEST_EMAIL else None
 
 
 def parse_email(text: str) -> str:
@@ -150,7 +189,7 @@ def parse_email(text: str) -> str:
     lower = ascii_lower(text)
     if lower.startswith("mailto:"):
         raise ValueError("begins with “mailto:”, which is no part of an address: remove it")
-    if not _EMAIL.fullmatch(lower) or len(lower) > 254:  # the longest that mail can be sent to (RFC 5321)
+    if not _EMAIL.fullmatch(lower) or len(lower) > _LONGEST_EMAIL:
         raise ValueError("not an e-mail address such as asha@example.com")
     return lower
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -26,6 +27,9 @@ from batch_share.sheet.values import (
     parse_moment,
     parse_note,
     parse_phone,
+    plain_emails,
+    plain_guids,
+    plain_numbers,
 )
 
 if TYPE_CHECKING:
@@ -202,3 +206,46 @@ def test_whatever_a_cell_says_the_only_error_is_one_sentence(text: str) -> None:
         except ValueError as error:
             assert str(error)  # noqa: PT017 - either ending is right
             assert "\n" not in str(error)  # noqa: PT017
+
+
+_CELLS = (
+    st.uuids().map(str)
+    | st.uuids().map(lambda guid: str(guid).upper())
+    | st.integers(0, 10**21).map(str)
+    | st.emails()
+    | st.sampled_from(
+        ["", " 7", "7 ", "٣", "²", "a@b.c\nd@e.f", "7\n8", "0" * 8, "1" * 21, "mailto:a@b.c", "a@b", "\x1fa@b.c"]
+    )
+    | st.sampled_from(["00000000-0000-0000-0000-000000000000", f"{'a' * 250}@b.in", "Ä@b.c", "A@B.IN", "İ@b.c"])
+)
+
+
+@pytest.mark.parametrize(
+    ("whole", "parse"),
+    [(plain_guids, parse_guid), (plain_numbers, parse_lead_number), (plain_emails, parse_email)],
+)
+@given(st.data())
+def test_a_column_read_at_once_says_what_its_cells_say(
+    whole: Callable[[list[str]], list[str] | None], parse: Callable[[str], str], data: st.DataObject
+) -> None:
+    """Or is left to them: never is a cell taken that alone would be refused, nor one for two."""
+
+    def said(text: str) -> str | None:
+        with contextlib.suppress(ValueError):
+            return parse(text)
+        return None
+
+    plain = _CELLS.filter(lambda text: said(text) is not None)
+    cells = data.draw(st.lists(plain, max_size=6) | st.lists(_CELLS, max_size=6))
+    read = whole(cells)
+    assert read is None or read == [said(cell) for cell in cells]
+    if cells and all(cell.isascii() and said(cell) is not None for cell in cells):
+        assert read is not None
+
+
+def test_guids_run_together_in_one_cell_are_not_read_as_two() -> None:
+    guid = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    assert plain_guids([f"{guid}\n{guid}", ""]) is None
+    assert plain_guids([f"{guid}\n{guid}"]) is None
+    assert plain_guids([guid.upper(), guid]) == [guid, guid]
+    assert plain_guids([]) is None
