@@ -47,7 +47,6 @@ Importing this costs next to nothing: whatever is heavy is imported where it is 
 
 from typing import TYPE_CHECKING, Final
 
-from batch_share.common import __version__
 from batch_share.errors import (
     AccessDenied,
     AccountClosed,
@@ -77,6 +76,7 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
+    from batch_share.common import __version__
     from batch_share.jobs.check_up import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
@@ -237,6 +237,7 @@ _ELSEWHERE: Final = {
     "Verified": "jobs.verify",
     "Waiting": "ledger.records",
     "Watcher": "sending.onlookers",
+    "__version__": "common",
     "check_sheet_file": "sheet.reader",
     "load_settings": "settings",
 }

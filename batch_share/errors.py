@@ -51,6 +51,11 @@ def is_blank(value: object) -> bool:
     return isinstance(value, str) and not value.strip()
 
 
+def spelled(name: str) -> str:
+    """A name as it can be printed and kept: what is not UTF-8 in it is spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def first_of(named: Sequence[str], most: int = 5) -> str:
     """The first five, or `most`, and how many others there are."""
     more = f" and {len(named) - most:,} more" if len(named) > most else ""

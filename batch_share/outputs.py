@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from batch_share.errors import BatchShareError, SettingsError
+from batch_share.errors import BatchShareError, SettingsError, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -51,11 +51,6 @@ def is_database(file: Path) -> bool:
         return False
     with file.open("rb") as source:
         return source.read(len(DATABASE_MAGIC)) == DATABASE_MAGIC
-
-
-def spelled(name: str) -> str:
-    """A name as it can be printed and kept: what is not UTF-8 in it is spelled out."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def is_spelled(name: Path) -> bool:

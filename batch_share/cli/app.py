@@ -8,7 +8,6 @@ from typing import Annotated, Final
 
 import typer
 
-from batch_share import __version__
 from batch_share.cli.entry import CommandLine, standing_streams
 from batch_share.cli.ledgers import access, purge, report, results, runs, status
 from batch_share.cli.manual import manual
@@ -40,6 +39,8 @@ app = CommandLine(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from batch_share import __version__
+
         typer.echo(f"batch-share {__version__}")
         raise typer.Exit
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,14 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
 
-import typer
+import typer.main
 from typer.core import TyperCommand, TyperGroup
 
-from batch_share.cli.options import GROUPS, OPTIONS, OUTPUT, Given, option_of, setting_kinds
-from batch_share.errors import AccessDenied, BatchShareError, LedgerError, SettingsError, SheetError, is_blank
-from batch_share.outputs import spelled
+from batch_share.cli.options import GROUPS, OPTIONS, OUTPUT, Given, option_of, setting_kinds, with_options
+from batch_share.errors import (
+    AccessDenied,
+    BatchShareError,
+    LedgerError,
+    SettingsError,
+    SheetError,
+    is_blank,
+    spelled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,6 +147,8 @@ def in_short(error: BatchShareError, sent: int) -> str:
 
 def answer(error: BatchShareError, asked: Asked, typed: Mapping[str, Any]) -> None:
     """Print the answer that the options ask for, if they do, of a command that ended by an error."""
+    import json
+
     from batch_share.results.wording import ExitCode
 
     code = ExitCode.of(error)
@@ -165,12 +173,44 @@ class CommandLine(typer.Typer):
         super().__init__(cls=_Group, **settings)
 
     def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
-        """As Typer's."""
-        return super().command(name, cls=_Command, **settings)
+        """As Typer's, but that what it takes is built only for who asks: see `_Command`."""
+
+        def register(function: F) -> F:
+            def unbuilt() -> None: ...
+
+            unbuilt.__name__, unbuilt.__doc__ = function.__name__, function.__doc__
+            unbuilt.__dict__[_FUNCTION] = function
+            super(CommandLine, self).command(name, cls=_Command, **settings)(unbuilt)
+            return function
+
+        return register
+
+
+_FUNCTION: Final = "batch_share_function"
 
 
 class _Command(TyperCommand):
-    """A command that returns its exit code. It answers in the form asked for, also where an error ends it."""
+    """A command that returns its exit code. It answers in the form asked for, also where an error ends it.
+
+    What it takes is built once that is asked for: for all of some twenty commands it would take as long as all else
+    that `--help` does, which needs their names and first lines.
+    """
+
+    _built: TyperCommand | None = None
+
+    @property
+    def params(self) -> Any:
+        """Its arguments and options. From the first time on its callback takes them."""
+        if self._built is None:
+            alone = typer.Typer(add_completion=False)
+            alone.command()(with_options(getattr(self.callback, _FUNCTION)))
+            self._built = cast("TyperCommand", typer.main.get_command(alone))
+            self.callback = self._built.callback
+        return self._built.params
+
+    @params.setter
+    def params(self, _none: Any) -> None:
+        """Typer sets those of the function that stands for the command: none."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:  # a shell completes what is half typed

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 from difflib import get_close_matches
-from importlib.resources import files
 from typing import Annotated, Final, Optional
 
 import typer
@@ -22,6 +21,8 @@ TOPICS: Final = (
 
 def page(topic: str) -> str:
     """The page of a topic as Markdown, without the comments that are for its tests."""
+    from importlib.resources import files
+
     text = files("batch_share").joinpath("manual", f"{topic}.md").read_text("utf-8")
     return re.sub(r"^<!-- .* -->\n", "", text, flags=re.MULTILINE)
 

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Optional, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Optional, TypeVar, cast, get_args
 
 import typer
 
@@ -299,31 +299,42 @@ def _setting_named(typed: str) -> tuple[str, str]:
     return name, as_typed
 
 
-Command = Callable[..., int | None]
+Command = TypeVar("Command", bound=Callable[..., int | None])
+
+_TAKES: Final = "batch_share_takes"
 
 
 def takes(*names: str) -> Callable[[Command], Command]:
     """Let a command take these options of the table; it gets what was typed for them as its argument `given`."""
 
-    def with_options(command: Command) -> Command:
-        options = {name: kind for name, kind in OPTIONS.items() if name in names}
+    def taking(command: Command) -> Command:
+        setattr(command, _TAKES, names)
+        return command
 
-        def taking(**typed: Any) -> int | None:
-            return command(given=Given({name: typed.pop(name) for name in options}), **typed)
+    return taking
 
-        own = [each for each in signature(command, eval_str=True).parameters.values() if each.name != "given"]
-        ours = [
-            Parameter(
-                name, Parameter.KEYWORD_ONLY, annotation=kind, default=False if get_args(kind)[0] is bool else None
-            )
-            for name, kind in options.items()
-        ]
-        made: Any = wraps(command)(taking)  # for the type checker: a function has no signature that can be set
-        made.__signature__ = Signature([*own, *ours])
-        made.__annotations__ = {each.name: each.annotation for each in (*own, *ours)}
-        return cast("Command", made)
 
-    return with_options
+def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """A command as Typer wants it, with an argument for each option of the table that it takes."""
+    names = getattr(command, _TAKES, None)
+    if names is None:
+        return command
+    options = {name: kind for name, kind in OPTIONS.items() if name in names}
+
+    def taking(**typed: Any) -> Any:
+        return command(given=Given({name: typed.pop(name) for name in options}), **typed)
+
+    own = [each for each in signature(command, eval_str=True).parameters.values() if each.name != "given"]
+    ours = [
+        Parameter(
+            name, Parameter.KEYWORD_ONLY, annotation=kind, default=False if get_args(kind)[0] is bool else None
+        )
+        for name, kind in options.items()
+    ]
+    made: Any = wraps(command)(taking)  # for the type checker: a function has no signature that can be set
+    made.__signature__ = Signature([*own, *ours])
+    made.__annotations__ = {each.name: each.annotation for each in (*own, *ours)}
+    return cast("Callable[..., Any]", made)
 
 
 def sheet_options(given: Given, settings: Settings) -> SheetOptions:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import shutil
 import sys
@@ -136,6 +135,8 @@ def sandbox(
             "seed": 1 if seed is None else seed,
         }
         if seed is None:
+            import secrets
+
             # This machine remembers what an earlier practice shared, and by its key of which account that was.
             start, plain = 1 + secrets.randbelow(10**9), SandboxOptions().access_key
             given |= {"start": start, "access_key": f"{plain}-{start}", "other_access_keys": (plain,)}

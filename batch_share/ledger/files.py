@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Final
 from filelock import FileLock, Timeout
 
 from batch_share.common import spell_time, utc_now
-from batch_share.errors import LedgerError, LedgerLocked
+from batch_share.errors import LedgerError, LedgerLocked, spelled
 from batch_share.ledger import schema
 from batch_share.ledger.database import Database, connect, create_private
 from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.store import Ledger
-from batch_share.outputs import check_apart, is_database, is_spelled, spelled
+from batch_share.outputs import check_apart, is_database, is_spelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import ROWS_NAMED, plural, spell_rows
-from batch_share.errors import SettingsError, SheetError, check_not_empty
-from batch_share.outputs import is_spelled, spelled
+from batch_share.errors import SettingsError, SheetError, check_not_empty, spelled
+from batch_share.outputs import is_spelled
 from batch_share.settings import SheetLimits
 from batch_share.sheet.columns import (
     Columns,

@@ -13,7 +13,7 @@ from readme_reference import commands
 from typer.testing import CliRunner
 
 from batch_share.cli.app import app
-from batch_share.cli.options import GROUPS
+from batch_share.cli.options import GROUPS, with_options
 from batch_share.errors import LedgerError, SheetError
 
 if TYPE_CHECKING:
@@ -49,6 +49,20 @@ def test_who_types_what_a_command_was_called_is_told_its_name() -> None:
     assert (done.exit_code, done.stdout) == (2, "")
     now = "batch-share resume 'my leads.db' --on-unknown settle --only-unknown"
     assert done.stderr == f"batch-share: reconcile is now called: {now}\n"
+
+
+def test_help_builds_what_no_command_takes_and_a_command_only_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+
+    def building(command: Any) -> Any:
+        built.append(command.__name__)
+        return with_options(command)
+
+    monkeypatch.setattr("batch_share.cli.entry.with_options", building)
+    assert "Share every lead of SHEET" in CliRunner().invoke(app, ["--help"]).stdout
+    assert built == []
+    assert "--older-than" in CliRunner().invoke(app, ["purge", "--help"]).stdout
+    assert built == ["purge"]
 
 
 @pytest.mark.parametrize("command", ["plan", "run", "resume", "retry", "revoke", "follow-up", "watch"])
