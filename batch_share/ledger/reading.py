@@ -112,6 +112,9 @@ PAGE: Final = 500
 
 SHARES_PAGE: Final = 2000
 
+SHOWN: Final = "shown"
+"""The fact that is the number of the last sheet that changed anything that results and shares show."""
+
 _EVENT: Final = "Activity Event"
 """The kind of what LeadSquared was asked about activity types."""
 
@@ -501,7 +504,9 @@ class LedgerReader:
     async def share_mark(self) -> str:
         """Other whenever a share may be another one than it was, or be in another row of the sheet."""
         called = await self._all(select(func.max(attempts.c.id).label("n")))
-        taken = await self._all(select(func.max(sheets.c.id).label("n")))
+        taken = await self._all(select(about.c.value.label("n")).where(about.c.name == SHOWN))
+        if not taken:  # nobody noted it in an older ledger
+            taken = await self._all(select(func.max(sheets.c.id).label("n")))
         counts = await self.counts()
         states = (*(state for state, _ in UNTIL_ENDED), State.POSTING, State.SHARING)
         return f"{called[0]['n']} {taken[0]['n']} {[counts.get(state, 0) for state in states]}"

@@ -24,7 +24,7 @@ from batch_share.ledger.queries import (
     row_of,
     state_in_sheet,
 )
-from batch_share.ledger.reading import PAGE, LedgerReader
+from batch_share.ledger.reading import PAGE, SHOWN, LedgerReader
 from batch_share.ledger.records import (
     Changes,
     Edit,
@@ -86,7 +86,7 @@ _IN_SUMMARY = frozenset({"unchecked", "zone"})
 """The facts that results show and that may be others without any row being so."""
 
 _UNSEEN = frozenset({"note", "custom", "changed_at"})
-"""What no results show of a row."""
+"""What neither results nor shares show of a row."""
 
 _MAY_BE_SENT = (
     rows.c.position.is_not(None)
@@ -102,6 +102,7 @@ _MAY_BE_SENT = (
 
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
+_NEW_SHEET = insert(sheets).returning(sheets.c.id)
 _NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
 _REQUESTED = select(rows.c.id, rows.c.doubtful, rows.c.state).where(rows.c.request_id == bindparam("request"))
@@ -286,24 +287,27 @@ class Ledger(LedgerReader):
             before = connection.execute(select(sheets).order_by(sheets.c.id.desc()).limit(1)).mappings().first()
             # The digest is of how its rows are read too: of that the results show what comes of it.
             as_before = {name: before[name] for name in SheetRecord.__slots__} if before else {}
-            if new_edits or as_before | {"digest": ""} != _fields(sheet) | {"digest": ""}:
-                self.results = None
+            is_other = bool(new_edits) or as_before | {"digest": ""} != _fields(sheet) | {"digest": ""}
             kept = 0
             lost = set(connection.scalars(select(rows.c.id).where(rows.c.position.is_not(None))))
             for chunk in chunks(enumerate(new_rows), PAGE):
-                kept += self._take_chunk(connection, chunk, lost)
+                kept_here, other_here = self._take_chunk(connection, chunk, lost)
+                kept, is_other = kept + kept_here, is_other or other_here
             for page in chunks(lost, PAGE):
                 connection.execute(update(rows).where(rows.c.id.in_(page)).values(position=None))
             # Rows that the sheet had lost when they were posted, and has again: they go on.
             again = (rows.c.cause == Cause.GONE) & rows.c.position.is_not(None) & rows.c.chosen
             self._move_all(connection, again, State.FAILED, Result(State.POSTED, ""))
             gone = self._drop_gone(connection)
-            self.results = None if lost or gone else self.results
+            is_other = is_other or bool(lost or gone)
             if not kept and before is not None and before["name"] != sheet.name:
                 was_sent = select(rows.c.id).where(rows.c.position.is_(None)).limit(1)
                 if connection.scalar(was_sent) is not None:
                     raise OfAnotherSheet(self.name, before["name"], sheet.name)
-            connection.execute(insert(sheets).values(taken_at=self.now(), **_fields(sheet)))
+            number = connection.scalar(_NEW_SHEET, {"taken_at": self.now(), **_fields(sheet)})
+            if is_other:
+                self.results = None
+                _put_facts(connection, {SHOWN: str(number)})
             if new_edits:
                 values = [{**_fields(edit), "made_at": self.now()} for edit in new_edits]
                 connection.execute(_SAME_EDIT, [{"key_": edit.key} for edit in new_edits])
@@ -313,10 +317,13 @@ class Ledger(LedgerReader):
 
         return await self._database.write(take, alone=True)
 
-    def _take_chunk(self, connection: Connection, chunk: Sequence[tuple[int, NewRow]], lost: set[int]) -> int:
+    def _take_chunk(
+        self, connection: Connection, chunk: Sequence[tuple[int, NewRow]], lost: set[int]
+    ) -> tuple[int, bool]:
         """Add the rows that are new, and of the others, which are not `lost`, write only what is other than it was.
 
         Most of a sheet that was run already is as it was, and a statement for each row takes longer than the rest.
+        Returns how many were not new, and whether results or shares show anything of what is.
         """
         there_already = select(*_TAKEN).where(rows.c.key.in_([row.key for _, row in chunk]))
         known = {found["key"]: found for found in connection.execute(there_already).mappings()}
@@ -338,9 +345,8 @@ class Ledger(LedgerReader):
             connection.execute(insert(rows), fresh)
         for same in changed.values():
             connection.execute(_BY_ID, same)
-        if fresh or any(not _UNSEEN.issuperset(names) for names in changed):
-            self.results = None
-        return len(chunk) - len(fresh)
+        is_other = bool(fresh) or any(not _UNSEEN.issuperset(names) for names in changed)
+        return len(chunk) - len(fresh), is_other
 
     def _values(self, position: int, row: NewRow, there: RowMapping | None) -> dict[str, Any]:
         """What a row takes from the sheet: everything that was not sent yet, as far as the ledger knows it."""

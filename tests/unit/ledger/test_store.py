@@ -409,8 +409,10 @@ async def test_the_results_that_were_noted_are_those_of_another_sheet_only_if_th
 ) -> None:
     async with working(file, new_row(1)) as ledger:
         await ledger.note_results("these")
+        shares = await ledger.share_mark()
         await ledger.take_in(sheet, taken)
         assert ledger.results == ("these" if stay else None)
+        assert (await ledger.share_mark() == shares) == stay, "they are looked at again as rarely"
 
 
 async def test_a_sheet_that_is_taken_in_again_costs_what_changed_and_not_a_statement_for_each_row(
