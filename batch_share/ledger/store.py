@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
@@ -53,6 +54,7 @@ from batch_share.ledger.states import (
 from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, RowMapping, Update
@@ -131,6 +133,23 @@ def _writes(
         return await self._database.write(lambda connection: operation(self, connection, *given, **named))
 
     return write
+
+
+class Repeated(Exception):
+    """A row asks for what an unchanged one asks for: which of them comes first, all must be judged to tell."""
+
+
+class UnchangedRows(Protocol):
+    """Rows of a sheet in force, by place, that the sheet to be taken in has as they are.
+
+    `ids` are theirs, 0 in the place of any other row, and `places` those of all others; `notes` are those that get
+    another note, by Id under each.
+    """
+
+    ids: array[int]
+
+    def places(self) -> Iterable[int]: ...
+    def notes(self) -> Mapping[str, Sequence[int]]: ...
 
 
 class Ledger(LedgerReader):
@@ -274,10 +293,15 @@ class Ledger(LedgerReader):
     # ------------------------------------------------------------------------------------------ the sheet
 
     async def take_in(
-        self, sheet: SheetRecord, new_rows: Iterable[NewRow], new_edits: Sequence[Edit] = ()
+        self,
+        sheet: SheetRecord,
+        new_rows: Iterable[NewRow],
+        new_edits: Sequence[Edit] = (),
+        unchanged: UnchangedRows | None = None,
     ) -> Changes:
         """Make `sheet` the one in force, with the edits that its rows were read by, in one transaction.
 
+        Where some are `unchanged`, `new_rows` are all others. Raises Repeated if one of them is one of these.
         A row is known by its key: what became of it stays. Rows that the sheet no longer has stay if anything may
         have been sent for them, out of the sheet's order, and are never sent again. Raises OfAnotherSheet if that
         is so of all of them, and the sheet before was called otherwise.
@@ -288,10 +312,16 @@ class Ledger(LedgerReader):
             # The digest is of how its rows are read too: of that the results show what comes of it.
             as_before = {name: before[name] for name in SheetRecord.__slots__} if before else {}
             is_other = bool(new_edits) or as_before | {"digest": ""} != _fields(sheet) | {"digest": ""}
-            kept = 0
             lost = set(connection.scalars(select(rows.c.id).where(rows.c.position.is_not(None))))
-            for chunk in chunks(enumerate(new_rows), PAGE):
-                kept_here, other_here = self._take_chunk(connection, chunk, lost)
+            stay = set(filter(None, unchanged.ids)) if unchanged else set[int]()
+            assert stay <= lost, "rows that the sheet in force has"  # noqa: S101 - a slip of ours
+            lost, kept = lost - stay, len(stay)
+            for note, ids in unchanged.notes().items() if unchanged else ():
+                for page in chunks(ids, PAGE):
+                    connection.execute(update(rows).where(rows.c.id.in_(page)).values(note=note))
+            places = unchanged.places() if unchanged else itertools.count()
+            for chunk in chunks(zip(places, new_rows, strict=False), PAGE):
+                kept_here, other_here = self._take_chunk(connection, chunk, lost, stay)
                 kept, is_other = kept + kept_here, is_other or other_here
             for page in chunks(lost, PAGE):
                 connection.execute(update(rows).where(rows.c.id.in_(page)).values(position=None))
@@ -318,7 +348,7 @@ class Ledger(LedgerReader):
         return await self._database.write(take, alone=True)
 
     def _take_chunk(
-        self, connection: Connection, chunk: Sequence[tuple[int, NewRow]], lost: set[int]
+        self, connection: Connection, chunk: Sequence[tuple[int, NewRow]], lost: set[int], stay: Collection[int]
     ) -> tuple[int, bool]:
         """Add the rows that are new, and of the others, which are not `lost`, write only what is other than it was.
 
@@ -335,6 +365,8 @@ class Ledger(LedgerReader):
             if there is None:
                 fresh.append(values | {"key": row.key, "changed_at": now})
                 continue
+            if there["id"] in stay:
+                raise Repeated
             lost.discard(there["id"])
             other = {name: value for name, value in values.items() if there[name] != value}
             if other:
