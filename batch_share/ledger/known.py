@@ -26,6 +26,7 @@ from batch_share.errors import BatchShareError, HistoryError, LedgerError, Ledge
 from batch_share.ledger.database import create_private
 from batch_share.ledger.files import LedgerName, locked, read_ledger
 from batch_share.ledger.queries import NEVER
+from batch_share.ledger.reading import pages
 from batch_share.ledger.records import run_id
 from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, State
 
@@ -151,7 +152,7 @@ CREATE TABLE live ( -- the shares of each ledger that had not ended when it was 
     access INTEGER NOT NULL, -- 0: nobody knows whether it stands
     ends_at DATETIME NOT NULL, -- of one that is yet to be made: never
     request_id VARCHAR(100), run_id VARCHAR(8) NOT NULL,
-    made INTEGER NOT NULL, -- in which bringing up to date it was seen
+    made INTEGER NOT NULL, -- of no use any more
     held BOOLEAN NOT NULL DEFAULT 0, -- its row is under way (since version 2)
     PRIMARY KEY (ledger_id, row_id)
 );
@@ -186,6 +187,7 @@ FROM live JOIN ledgers ON ledgers.id = live.ledger_id LEFT JOIN runs ON runs.id 
 CUT_OFF: Final = "cut off"
 GONE: Final = "unknown: its ledger is gone, or can't be read"
 _CHUNK: Final = 2000
+_OF_SHARE: Final = ("sheet_row", "lead_id", "user_id", "access", "ends_at", "request_id", "run_id", "held")
 
 
 class History:
@@ -380,33 +382,48 @@ class History:
 
     # ------------------------------------------------------------------------------------------ live shares
 
-    def next_making(self, ledger: KnownLedger) -> int:
-        """The number by which the live shares of a ledger are known that are about to be noted."""
-        (found,) = self._read("SELECT max(made) AS made FROM live WHERE ledger_id = :id", id=ledger.id)
-        return (found["made"] or 0) + 1
+    def note_live(self, ledger: KnownLedger, shares: Sequence[Mapping[str, Any]], after: int = -1) -> list[int]:
+        """Take in live shares of a ledger, in the order of their rows: all from `after` one up to the last.
 
-    def note_live(self, ledger: KnownLedger, made: int, shares: Sequence[Mapping[str, Any]]) -> None:
-        """Take in live shares of a ledger, those that are there already too."""
-        self._write(
-            """INSERT OR REPLACE INTO live (ledger_id, row_id, sheet_row, lead_id, user_id, access, ends_at,
-            request_id, run_id, made, held) VALUES (:ledger_id, :row_id, :sheet_row, :lead_id, :user_id, :access,
-            :ends_at, :request_id, :run_id, :made, :held)""",
-            rows=shares,
-            ledger_id=ledger.id,
-            made=made,
-        )
+        Only what is other than it was noted is written. Returns the rows between them that are noted and are not
+        among them; without shares, all that come after: they are to be forgotten once all are taken in, since a
+        share may be another row's by now.
+        """
+        up_to = f"AND row_id <= {int(shares[-1]['row_id'])}" if shares else ""
+        names = ("row_id", *_OF_SHARE)
+        which = f"ledger_id = :id AND row_id > :after {up_to}"
+        query = f"SELECT {', '.join(names)} FROM live WHERE {which}"
+        noted = {row["row_id"]: row for row in self._read(query, id=ledger.id, after=after)}
+        found = {share["row_id"]: share for share in shares}
+        other = [
+            share
+            for row_id, share in found.items()
+            if (before := noted.get(row_id)) is None or any(before[name] != share[name] for name in _OF_SHARE)
+        ]
+        if other:
+            self._write(
+                """INSERT OR REPLACE INTO live (ledger_id, row_id, sheet_row, lead_id, user_id, access, ends_at,
+                request_id, run_id, made, held) VALUES (:ledger_id, :row_id, :sheet_row, :lead_id, :user_id,
+                :access, :ends_at, :request_id, :run_id, 0, :held)""",
+                rows=other,
+                ledger_id=ledger.id,
+            )
+        return [row_id for row_id in noted if row_id not in found]
 
-    def live_noted(self, ledger: KnownLedger, made: int, now: datetime, told: Iterable[int] = ()) -> None:
-        """All were taken in: forget what was not, and what has ended.
+    def live_noted(
+        self, ledger: KnownLedger, now: datetime, gone: Iterable[int] = (), told: Iterable[int] = ()
+    ) -> None:
+        """All were taken in: forget the rows that are `gone`, and what has ended.
 
         Of other copies of it too, which are older; but not what was taken aside, except of the rows that it has
         `told` of, by their Ids there.
         """
         theirs = "ledger_id IN (SELECT id FROM ledgers WHERE job = :job)"
-        unseen = f"row_id >= 0 AND {theirs} AND (ledger_id != :id OR made != :made)"
-        gone = f"({unseen}) OR ({theirs} AND row_id IN (SELECT value FROM json_each(:told)))"
-        forget, row_ids = f"DELETE FROM live WHERE ends_at <= :now OR {gone}", json.dumps([*told])
-        self._write(forget, id=ledger.id, job=ledger.job, made=made, now=now, told=row_ids)
+        unseen = f"{theirs} AND row_id IN (SELECT value FROM json_each(:unseen))"
+        older = f"{theirs} AND row_id >= 0 AND ledger_id != :id"
+        forget = f"DELETE FROM live WHERE ends_at <= :now OR ({unseen}) OR ({older})"
+        unseen_ids = json.dumps([*gone, *told])  # its own rows; less than 0 are those taken aside
+        self._write(forget, id=ledger.id, job=ledger.job, now=now, unseen=unseen_ids)
 
     def take_aside(self, job: str) -> None:
         """Keep what is known of a job's shares, though a ledger is to take its place that does not know of them.
@@ -622,6 +639,8 @@ def check_whole(history: History) -> None:
         )
 
 
+_OF_LEDGER: Final = ("row_id", *(name for name in _OF_SHARE if name != "run_id"))
+
 SAME_END: Final = timedelta(minutes=10)
 """By so much may the ends of one share differ: its copies may have accepted it at different times, and its activity
 says the end as it was when it was posted."""
@@ -670,18 +689,20 @@ async def refresh(history: History, ledger: LedgerReader, account: str | None, *
 
 async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger) -> None:
     """In parts, so that others need not wait: what was live stays until all was seen."""
-    now, recorded, made = utc_now(), await ledger.runs(), history.next_making(known)
+    now, recorded = utc_now(), await ledger.runs()
     ids = {run.id: run_id(known.job, run) for run in recorded}
     ids[0] = ids[recorded[-1].id]  # of what is yet to be shared
-    chunk: list[dict[str, Any]] = []
-    async for share in ledger.shares(held=known.forgotten_at is None):
-        if share.ends_at is not None and share.ends_at > now:
-            values = {name: getattr(share, name) for name in share.__slots__}
-            chunk.append(values | {"run_id": ids.get(share.run or 0, "")})
-        if len(chunk) == _CHUNK:
-            history.note_live(known, made, chunk)
-            chunk = []
-    history.note_live(known, made, chunk)
+    gone, last = list[int](), -1
+    async for page in pages(ledger.shares(held=known.forgotten_at is None), _CHUNK):
+        live = [
+            {name: getattr(share, name) for name in _OF_LEDGER} | {"run_id": ids.get(share.run or 0, "")}
+            for share in page
+            if share.ends_at is not None and share.ends_at > now
+        ]
+        if live:
+            gone += history.note_live(known, live, last)
+            last = live[-1]["row_id"]
+    gone += history.note_live(known, [], last)
     # What was taken aside is told by the ledger, once that knows of a share that ends no earlier, or what became of
     # a row that was under way.
     told: list[int] = []
@@ -693,7 +714,7 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger)
             for share, end in known_ends
             if end is not None and (share.ends_at == NEVER or share.ends_at <= end + SAME_END)
         ]
-    history.live_noted(known, made, now, told)
+    history.live_noted(known, now, gone, told)
 
 
 async def catch_up(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import (
     DateTime,
+    Text,
     and_,
     bindparam,
     case,
+    cast,
     delete,
     false,
     func,
@@ -50,6 +53,7 @@ from batch_share.ledger.queries import (
     TROUBLE,
     TROUBLE_IN_ORDER,
     UNTIL_NOW,
+    USER_KINDS,
     WITH_SHARE,
     counts_by_user,
     gather,
@@ -90,6 +94,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Column, ColumnElement, Connection, Executable, RowMapping, Select
+    from sqlalchemy import Row as Taken
 
     from batch_share.ledger.database import Database
     from batch_share.ledger.files import LedgerName
@@ -111,6 +116,21 @@ PAGE: Final = 500
 """Rows that are read at a time: memory stays flat however long the sheet is."""
 
 SHARES_PAGE: Final = 2000
+
+SHOWN: Final = "shown"
+"""The fact that is the number of the last sheet that changed anything that results and shares show."""
+
+_TAKEN: Final = (
+    select(
+        *(rows.c.position, rows.c.id, rows.c.sheet_row, cast(rows.c.cells, Text), rows.c.note),
+        *(rows.c.lead_id, rows.c.lead_number, rows.c.user_id, rows.c.access, rows.c.event),
+        *(rows.c.duration, rows.c.until, cast(rows.c.custom, Text)),
+        *(rows.c.state, rows.c.chosen, rows.c.edit, rows.c.notice_kind),
+    )
+    .where(IN_SHEET)
+    .order_by(rows.c.position)
+)
+"""What a sheet says of its rows, as they were taken in."""
 
 _EVENT: Final = "Activity Event"
 """The kind of what LeadSquared was asked about activity types."""
@@ -457,9 +477,33 @@ class LedgerReader:
         """The ledger in numbers that fit each other."""
         return await self._database.read(lambda connection: gather(connection, self.now()))
 
-    async def lookups(self) -> AsyncIterator[Lookup]:
-        """Everything that LeadSquared was asked about leads and users, and its answers, read page by page."""
+    async def taken(self, start: int, end: int) -> Sequence[Taken[Any]]:
+        """The rows from one place of the sheet in force to another, in its order, as columns of it and of theirs.
+
+        Place, Id, number, cells as they are written, note, the two of the lead, user, access, type, length, custom
+        fields as they are written, state, whether it is chosen, edit, notice.
+        """
+        page = _TAKEN.where(rows.c.position >= start, rows.c.position < end)
+        return await self._database.read(lambda connection: connection.execute(page).all())
+
+    async def places_of(self, keys: Collection[str]) -> list[tuple[str, int]]:
+        """Those of these rows, by key, that the sheet in force has, each with its place in it."""
+        found = await self._all(select(rows.c.key, rows.c.position).where(rows.c.key.in_(keys), IN_SHEET))
+        return [(row["key"], row["position"]) for row in found]
+
+    async def lookups(self, among: Iterable[tuple[str, str]] | None = None) -> AsyncIterator[Lookup]:
+        """Everything that LeadSquared was asked about leads and users, and its answers, read page by page.
+
+        Of leads, with `among`, only of these, by kind and value.
+        """
         place = tuple_(lookups.c.kind, lookups.c.value)
+        if among is not None:
+            of_others = select(lookups).where(lookups.c.kind.in_((*USER_KINDS, _EVENT)))
+            named = (select(lookups).where(place.in_(page)) for page in chunks(among, PAGE))
+            for query in chain([of_others], named):
+                for row in await self._all(query):
+                    yield Lookup(**{name: row[name] for name in Lookup.__slots__})
+            return
         in_order = select(lookups).order_by(lookups.c.kind, lookups.c.value).limit(PAGE)
         found = await self._all(in_order)
         while found:
@@ -467,9 +511,11 @@ class LedgerReader:
                 yield Lookup(**{name: row[name] for name in Lookup.__slots__})
             found = await self._all(in_order.where(place > (found[-1]["kind"], found[-1]["value"])))
 
-    async def asked_in_vain(self) -> bool:
-        """Whether LeadSquared was asked for somebody who was not there."""
-        return bool(await self._all(select(lookups.c.value).where(lookups.c.found.is_(None)).limit(1)))
+    async def asked_in_vain(self, *, unanswered: bool = False) -> bool:
+        """Whether LeadSquared was asked for somebody who was not there; `unanswered`: of whom it did not tell."""
+        nobody_told = lookups.c.cause.is_(None) | (lookups.c.cause == Cause.INVALID)
+        in_vain = lookups.c.found.is_(None) & (nobody_told if unanswered else true())
+        return bool(await self._all(select(lookups.c.value).where(in_vain).limit(1)))
 
     async def unsent(self, keys: Iterable[str]) -> list[str]:
         """Those of these rows, by key, that nothing was sent for; new ones are among them."""
@@ -501,7 +547,9 @@ class LedgerReader:
     async def share_mark(self) -> str:
         """Other whenever a share may be another one than it was, or be in another row of the sheet."""
         called = await self._all(select(func.max(attempts.c.id).label("n")))
-        taken = await self._all(select(func.max(sheets.c.id).label("n")))
+        taken = await self._all(select(about.c.value.label("n")).where(about.c.name == SHOWN))
+        if not taken:  # nobody noted it in an older ledger
+            taken = await self._all(select(func.max(sheets.c.id).label("n")))
         counts = await self.counts()
         states = (*(state for state, _ in UNTIL_ENDED), State.POSTING, State.SHARING)
         return f"{called[0]['n']} {taken[0]['n']} {[counts.get(state, 0) for state in states]}"

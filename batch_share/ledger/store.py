@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
@@ -24,7 +25,7 @@ from batch_share.ledger.queries import (
     row_of,
     state_in_sheet,
 )
-from batch_share.ledger.reading import PAGE, LedgerReader
+from batch_share.ledger.reading import PAGE, SHOWN, LedgerReader
 from batch_share.ledger.records import (
     Changes,
     Edit,
@@ -53,6 +54,7 @@ from batch_share.ledger.states import (
 from batch_share.outputs import RESULTS, WRITTEN, as_fact, written_in
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, RowMapping, Update
@@ -86,7 +88,7 @@ _IN_SUMMARY = frozenset({"unchecked", "zone"})
 """The facts that results show and that may be others without any row being so."""
 
 _UNSEEN = frozenset({"note", "custom", "changed_at"})
-"""What no results show of a row."""
+"""What neither results nor shares show of a row."""
 
 _MAY_BE_SENT = (
     rows.c.position.is_not(None)
@@ -102,6 +104,7 @@ _MAY_BE_SENT = (
 
 # Built once: for the statements of every call, building takes longer than running.
 _NEW_RUN = insert(runs).returning(runs.c.id)
+_NEW_SHEET = insert(sheets).returning(sheets.c.id)
 _NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
 _REQUESTED = select(rows.c.id, rows.c.doubtful, rows.c.state).where(rows.c.request_id == bindparam("request"))
@@ -130,6 +133,23 @@ def _writes(
         return await self._database.write(lambda connection: operation(self, connection, *given, **named))
 
     return write
+
+
+class Repeated(Exception):
+    """A row asks for what an unchanged one asks for: which of them comes first, all must be judged to tell."""
+
+
+class UnchangedRows(Protocol):
+    """Rows of a sheet in force, by place, that the sheet to be taken in has as they are.
+
+    `ids` are theirs, 0 in the place of any other row, and `places` those of all others; `notes` are those that get
+    another note, by Id under each.
+    """
+
+    ids: array[int]
+
+    def places(self) -> Iterable[int]: ...
+    def notes(self) -> Mapping[str, Sequence[int]]: ...
 
 
 class Ledger(LedgerReader):
@@ -273,10 +293,15 @@ class Ledger(LedgerReader):
     # ------------------------------------------------------------------------------------------ the sheet
 
     async def take_in(
-        self, sheet: SheetRecord, new_rows: Iterable[NewRow], new_edits: Sequence[Edit] = ()
+        self,
+        sheet: SheetRecord,
+        new_rows: Iterable[NewRow],
+        new_edits: Sequence[Edit] = (),
+        unchanged: UnchangedRows | None = None,
     ) -> Changes:
         """Make `sheet` the one in force, with the edits that its rows were read by, in one transaction.
 
+        Where some are `unchanged`, `new_rows` are all others. Raises Repeated if one of them is one of these.
         A row is known by its key: what became of it stays. Rows that the sheet no longer has stay if anything may
         have been sent for them, out of the sheet's order, and are never sent again. Raises OfAnotherSheet if that
         is so of all of them, and the sheet before was called otherwise.
@@ -286,24 +311,33 @@ class Ledger(LedgerReader):
             before = connection.execute(select(sheets).order_by(sheets.c.id.desc()).limit(1)).mappings().first()
             # The digest is of how its rows are read too: of that the results show what comes of it.
             as_before = {name: before[name] for name in SheetRecord.__slots__} if before else {}
-            if new_edits or as_before | {"digest": ""} != _fields(sheet) | {"digest": ""}:
-                self.results = None
-            kept = 0
+            is_other = bool(new_edits) or as_before | {"digest": ""} != _fields(sheet) | {"digest": ""}
             lost = set(connection.scalars(select(rows.c.id).where(rows.c.position.is_not(None))))
-            for chunk in chunks(enumerate(new_rows), PAGE):
-                kept += self._take_chunk(connection, chunk, lost)
+            stay = set(filter(None, unchanged.ids)) if unchanged else set[int]()
+            assert stay <= lost, "rows that the sheet in force has"  # noqa: S101 - a slip of ours
+            lost, kept = lost - stay, len(stay)
+            for note, ids in unchanged.notes().items() if unchanged else ():
+                for page in chunks(ids, PAGE):
+                    connection.execute(update(rows).where(rows.c.id.in_(page)).values(note=note))
+            places = unchanged.places() if unchanged else itertools.count()
+            for chunk in chunks(zip(places, new_rows, strict=False), PAGE):
+                kept_here, other_here = self._take_chunk(connection, chunk, lost, stay)
+                kept, is_other = kept + kept_here, is_other or other_here
             for page in chunks(lost, PAGE):
                 connection.execute(update(rows).where(rows.c.id.in_(page)).values(position=None))
             # Rows that the sheet had lost when they were posted, and has again: they go on.
             again = (rows.c.cause == Cause.GONE) & rows.c.position.is_not(None) & rows.c.chosen
             self._move_all(connection, again, State.FAILED, Result(State.POSTED, ""))
             gone = self._drop_gone(connection)
-            self.results = None if lost or gone else self.results
+            is_other = is_other or bool(lost or gone)
             if not kept and before is not None and before["name"] != sheet.name:
                 was_sent = select(rows.c.id).where(rows.c.position.is_(None)).limit(1)
                 if connection.scalar(was_sent) is not None:
                     raise OfAnotherSheet(self.name, before["name"], sheet.name)
-            connection.execute(insert(sheets).values(taken_at=self.now(), **_fields(sheet)))
+            number = connection.scalar(_NEW_SHEET, {"taken_at": self.now(), **_fields(sheet)})
+            if is_other:
+                self.results = None
+                _put_facts(connection, {SHOWN: str(number)})
             if new_edits:
                 values = [{**_fields(edit), "made_at": self.now()} for edit in new_edits]
                 connection.execute(_SAME_EDIT, [{"key_": edit.key} for edit in new_edits])
@@ -313,10 +347,13 @@ class Ledger(LedgerReader):
 
         return await self._database.write(take, alone=True)
 
-    def _take_chunk(self, connection: Connection, chunk: Sequence[tuple[int, NewRow]], lost: set[int]) -> int:
+    def _take_chunk(
+        self, connection: Connection, chunk: Sequence[tuple[int, NewRow]], lost: set[int], stay: Collection[int]
+    ) -> tuple[int, bool]:
         """Add the rows that are new, and of the others, which are not `lost`, write only what is other than it was.
 
         Most of a sheet that was run already is as it was, and a statement for each row takes longer than the rest.
+        Returns how many were not new, and whether results or shares show anything of what is.
         """
         there_already = select(*_TAKEN).where(rows.c.key.in_([row.key for _, row in chunk]))
         known = {found["key"]: found for found in connection.execute(there_already).mappings()}
@@ -328,6 +365,8 @@ class Ledger(LedgerReader):
             if there is None:
                 fresh.append(values | {"key": row.key, "changed_at": now})
                 continue
+            if there["id"] in stay:
+                raise Repeated
             lost.discard(there["id"])
             other = {name: value for name, value in values.items() if there[name] != value}
             if other:
@@ -338,9 +377,8 @@ class Ledger(LedgerReader):
             connection.execute(insert(rows), fresh)
         for same in changed.values():
             connection.execute(_BY_ID, same)
-        if fresh or any(not _UNSEEN.issuperset(names) for names in changed):
-            self.results = None
-        return len(chunk) - len(fresh)
+        is_other = bool(fresh) or any(not _UNSEEN.issuperset(names) for names in changed)
+        return len(chunk) - len(fresh), is_other
 
     def _values(self, position: int, row: NewRow, there: RowMapping | None) -> dict[str, Any]:
         """What a row takes from the sheet: everything that was not sent yet, as far as the ledger knows it."""

@@ -37,6 +37,7 @@ from batch_share.ledger.database import create_private
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.records import CHOICE_FROM, Lookup, Occasion, Why
 from batch_share.ledger.states import State
+from batch_share.ledger.store import Repeated
 from batch_share.outputs import Output, Written, with_written
 from batch_share.planning.already_shared import live_for
 from batch_share.planning.corrections import as_corrected, ledger_of_job, read_corrections, settings_of_job
@@ -53,6 +54,7 @@ from batch_share.planning.directory import (
 )
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
+from batch_share.planning.unchanged import Unchanged, unchanged_rows
 from batch_share.results.answers import reference_column, reference_in
 from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
@@ -156,19 +158,19 @@ def _job_named(sheet: Sheet) -> str | None:
     return next((reference[0] for cell in cells if (reference := reference_in(cell))), None)
 
 
-async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | None:
+async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool = False) -> Changes | None:
     """Bring the ledger up to the sheet; None if it was already, or if the work is to end.
 
-    Asks LeadSquared only for those that the ledger does not know. Raises BatchShareError.
+    Asks LeadSquared only for those that the ledger does not know. Rows that are unchanged stay as they are, but
+    where all are judged `anew`. Raises BatchShareError.
     """
     ledger, directory = session.ledger, Directory()
-    occasion = _occasion(await ledger.sheet(), plan.record)
+    occasion = _occasion(await ledger.sheet(), whole.record)
     is_same = occasion is Occasion.FOUND
     if is_same and not await ledger.asked_in_vain():
         return None
-    async for answer in ledger.lookups():
-        directory.learn([answer])
-    kept, first = kept_answers(session.settings), plan.first_look(directory)
+    unchanged, plan, first = await look(ledger, whole, directory, anew=anew)
+    kept = kept_answers(session.settings)
     kept.forget()
     wanted = _recall(plan, directory, first.unknown, kept)
     _foresee(watcher, plan, first, wanted, directory, session)
@@ -183,6 +185,8 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
         await Enquiry(session, directory, [ledger, kept]).ask(wanted)
     if session.stop.asked:
         return None
+    if not unchanged.is_meant(directory):
+        return await take_in(session, whole, watcher, anew=True)
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
     ledger_job = (await ledger.facts()).job
@@ -202,29 +206,52 @@ async def take_in(session: Session, plan: Plan, watcher: Watcher) -> Changes | N
     if directory.trusts_ids and unchecked is not None:
         noted = {Cause.IDS_NOT_CHECKED: [unchecked.details["rows"], unchecked.details["why"]]}
         await ledger.note(unchecked={**(await ledger.facts()).unchecked, **noted})
-    return await _commit(ledger, plan, directory, occasion, zone, kept.find(first.unknown, numbers_too=False))
+    recalled = kept.find(first.unknown, numbers_too=False)
+    if zone:
+        plan = plan.in_zone(zone)
+        await ledger.note(zone=zone.key)
+    try:
+        return await commit(ledger, plan, directory, occasion, recalled, unchanged)
+    except Repeated:
+        return await take_in(session, whole, watcher, anew=True)
 
 
-async def _commit(
+async def look(
+    ledger: Ledger, whole: Plan, directory: Directory, *, anew: bool
+) -> tuple[Unchanged, Plan, FirstLook]:
+    """Which rows are unchanged, the plan of all others, and what these say; `directory` learns whom they name."""
+    if not anew:
+        async for answer in ledger.lookups(among=()):
+            directory.learn([answer])
+        if (unchanged := await unchanged_rows(ledger, whole, directory)) is not None:
+            plan = unchanged.rest_of(whole)
+            first = plan.first_look(directory)
+            async for answer in ledger.lookups(among=first.unknown):
+                directory.learn([answer])
+            first.unknown = Names(ref for ref in first.unknown if not directory.is_found(ref))
+            first.rows, first.may_do = first.rows + len(unchanged), first.may_do or bool(unchanged)
+            return unchanged, plan, first
+    async for answer in ledger.lookups():
+        directory.learn([answer])
+    return Unchanged(), whole, whole.first_look(directory)
+
+
+async def commit(
     ledger: Ledger,
     plan: Plan,
     directory: Directory,
     occasion: Occasion,
-    zone: ZoneInfo | None,
     recalled: Iterator[Lookup],
+    unchanged: Unchanged,
 ) -> Changes:
-    """Commit the rows as they are judged now, and by what they were."""
+    """Commit the rows as they are judged now, and by what they were. Raises Repeated."""
     if directory.kept:  # but for leads without their addresses, of which it would not know that nobody told them
         for page in chunks(recalled, PAGE):
             await ledger.note_lookups(page)
-    final = plan
-    if zone:
-        final = plan.in_zone(zone)
-        await ledger.note(zone=zone.key)
-    new_rows = final.rows((await ledger.facts()).job, directory)
-    record, corrections = final.record, plan.corrections
+    new_rows = plan.rows((await ledger.facts()).job, directory)
+    record, corrections = plan.record, plan.corrections
     if corrections is None:
-        changes = await ledger.take_in(record, new_rows)
+        changes = await ledger.take_in(record, new_rows, unchanged=unchanged)
     else:  # the sheet in force stays that, as it was read
         in_force = await ledger.sheet() or record
         changes = await ledger.take_in(in_force, new_rows, corrections.edits)

@@ -334,7 +334,7 @@ class Plan:
         asked = self._resolved(each, directory, seen)
         identity = _identity(asked) if isinstance(asked, Instruction) else ("invalid", *raw.cells)
         occurrence, first = seen.add(identity, raw.number)
-        key = hashlib.sha256(json.dumps([job, *identity, occurrence]).encode()).hexdigest()
+        key = key_of_row(job, identity, occurrence)
         # Whose row it is, though it can't be sent.
         user_id = None if isinstance(asked, Instruction) else directory.user_of(self.rules.users(raw))
         if not each.is_chosen:
@@ -561,6 +561,11 @@ def _wrong(problems: Sequence[Problem]) -> Why:
     order = [*Cause]
     cause = min((problem.cause for problem in problems), key=order.index)
     return Why(cause, {"problems": [[each.column, shortened(each.value), each.text] for each in problems]})
+
+
+def key_of_row(job: str, identity: Sequence[Any], occurrence: int) -> str:
+    """By what a ledger knows a row: what it asks for, and which it is of those that ask for the same, from 1."""
+    return hashlib.sha256(json.dumps([job, *identity, occurrence]).encode()).hexdigest()
 
 
 def _identity(asked: Instruction) -> tuple[Any, ...]:

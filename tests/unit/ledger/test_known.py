@@ -81,8 +81,8 @@ def test_an_account_that_is_known_stays(tmp_path: Path) -> None:
 def test_live_shares_are_those_of_the_account_that_have_not_ended(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         a, other = note(history, "a"), note(history, "b", "other")
-        history.note_live(a, 1, [share(1), share(2, user_id="another"), share(3, ends_at=NOON)])
-        history.note_live(other, 1, [share(1)])
+        history.note_live(a, [share(1), share(2, user_id="another"), share(3, ends_at=NOON)])
+        history.note_live(other, [share(1)])
         live = {each.user_id: each for each in history.live_among({"acme"}, ["lead", "none"], NOON)}
         assert {user: each.row_id for user, each in live.items()} == {"user": 1, "another": 2}
         assert history.live_among({"acme"}, ["lead"], NOON + HOUR) == []
@@ -93,8 +93,8 @@ def test_live_shares_are_those_of_the_account_that_have_not_ended(tmp_path: Path
 def test_whatever_has_not_ended_comes_by_its_end(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         a, other = note(history, "a"), note(history, "b", "other")
-        history.note_live(a, 1, [share(1, ends_at=NOON + 3 * HOUR), share(2), share(3, ends_at=NOON)])
-        history.note_live(other, 1, [share(1, ends_at=NOON + 2 * HOUR)])
+        history.note_live(a, [share(1, ends_at=NOON + 3 * HOUR), share(2), share(3, ends_at=NOON)])
+        history.note_live(other, [share(1, ends_at=NOON + 2 * HOUR)])
         found = [(each.ledger, each.row_id) for each in history.live_after(NOON)]
         assert found == [(a.ledger, 2), (other.ledger, 1), (a.ledger, 1)]
         assert history.live_after(NOON + 3 * HOUR) == []
@@ -103,7 +103,7 @@ def test_whatever_has_not_ended_comes_by_its_end(tmp_path: Path) -> None:
 def test_a_ledgers_own_shares_are_left_out_where_that_is_asked(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         a = note(history, "a")
-        history.note_live(a, 1, [share()])
+        history.note_live(a, [share()])
         assert history.live_among({"acme"}, None, NOON, not_in="another job", most=1)
         assert not history.live_among({"acme"}, None, NOON, not_in=a.job)
         assert history.live_among({"acme"}, ["lead"], NOON, not_in=a.job) == []
@@ -112,21 +112,32 @@ def test_a_ledgers_own_shares_are_left_out_where_that_is_asked(tmp_path: Path) -
 def test_what_was_not_seen_again_is_live_no_more_and_not_before_all_was_seen(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         a = note(history, "a")
-        history.note_live(a, 1, [share(1), share(2)])
-        history.live_noted(a, 1, NOON)
-        assert history.next_making(a) == 2
-        history.note_live(a, 2, [share(2)])
+        history.note_live(a, [share(1), share(2)])
+        gone = history.note_live(a, [share(2)])
         assert len(history.live_among({"acme"}, ["lead"], NOON)) == 2
-        history.live_noted(a, 2, NOON)
+        history.live_noted(a, NOON, gone)
         history.note_seen(a, "two", "as it is")
         assert [each.row_id for each in history.live_among({"acme"}, ["lead"], NOON)] == [2]
         assert (history.ledgers()[0].mark, history.ledgers()[0].seen) == ("two", "as it is")
 
 
+def test_of_the_live_shares_only_what_is_other_than_it_was_is_written(tmp_path: Path) -> None:
+    with open_history(tmp_path) as history, closing(sqlite3.connect(tmp_path / FILE)) as counting:
+        a, all_of_them = note(history, "a"), [share(row) for row in range(1, 101)]
+        history.note_live(a, all_of_them)
+        stays = counting.execute("PRAGMA data_version").fetchone()
+        assert history.note_live(a, all_of_them[:60]) == []
+        assert history.note_live(a, all_of_them[61:], after=60) == [61]
+        assert history.note_live(a, [], after=99) == [100]
+        assert counting.execute("PRAGMA data_version").fetchone() == stays, "nothing was written"
+        history.note_live(a, [*all_of_them[:99], share(100, user_id="another")])
+        assert {each.row_id: each.user_id for each in history.live_of(a.job)}[100] == "another"
+
+
 def test_of_a_purged_ledger_only_its_runs_are_left(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         a = note(history, "a")
-        history.note_live(a, 1, [share()])
+        history.note_live(a, [share()])
         history.purged(a, NOON)
         assert history.ledgers() == []
         assert history.live_among({"acme"}, ["lead"], NOON) == []
@@ -155,9 +166,8 @@ name = sys.argv[2]
 for _ in range(15):
     with open_history(Path(sys.argv[1])) as history:
         known = note(history, name)
-        made = history.next_making(known)
-        history.note_live(known, made, [share(row, lead_id=name) for row in range(100)])
-        history.live_noted(known, made, share()["ends_at"].replace(hour=0))
+        gone = history.note_live(known, [share(row, lead_id=name) for row in range(100)])
+        history.live_noted(known, share()["ends_at"].replace(hour=0), gone)
 """
 
 
@@ -214,7 +224,7 @@ def test_one_that_cant_be_used_is_put_aside_and_a_new_one_begun(tmp_path: Path, 
 def test_what_one_of_an_earlier_version_had_taken_aside_is_kept(tmp_path: Path, version: int) -> None:
     with open_history(tmp_path) as history:
         a = note(history, "a")
-        history.note_live(a, 1, [share(1), share(2, user_id="another")])
+        history.note_live(a, [share(1), share(2, user_id="another")])
         history.take_aside(a.job)
     turned_back = {3: ["seen"], 2: ["calls", "forgotten_at"]}
     with closing(sqlite3.connect(tmp_path / FILE)) as connection, connection:
@@ -227,7 +237,7 @@ def test_what_one_of_an_earlier_version_had_taken_aside_is_kept(tmp_path: Path, 
         assert history.begun_anew is None
         assert sorted(each.row_id for each in history.live_of(a.job, aside=True)) == [-3, -2]
         assert {each.user_id for each in history.live_among({"acme"}, ["lead"], NOON)} == {"user", "another"}
-        history.live_noted(a, 1, NOON, [-3])
+        history.live_noted(a, NOON, told=[-3])
         assert [each.user_id for each in history.live_of(a.job, aside=True)] == ["user"]
 
 
@@ -269,7 +279,7 @@ def test_a_value_that_is_none_of_ours_is_reported(tmp_path: Path) -> None:
 def test_what_is_known_of_a_ledger_goes_with_it(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         known = note(history, "a")
-        history.note_live(known, 1, [share()])
+        history.note_live(known, [share()])
         history.moved(known.ledger, LedgerName.of(tmp_path / "done" / "a.db"))
         (moved,) = history.ledgers()
         assert (moved.ledger.as_file(), moved.sheet_path) == (
@@ -292,8 +302,8 @@ def test_another_ledger_that_was_at_its_place_before_stays_there(tmp_path: Path)
 def test_a_ledger_that_is_noted_at_its_new_place_already_is_forgotten_at_the_old(tmp_path: Path) -> None:
     with open_history(tmp_path) as history:
         old = note(history, "a")
-        history.note_live(old, 1, [share()])
+        history.note_live(old, [share()])
         new = history.note_ledger(LedgerName.of(tmp_path / "b.db"), old.job, HOST, "acme", None)
-        history.note_live(new, 1, [share()])
+        history.note_live(new, [share()])
         history.moved(old.ledger, new.ledger)
         assert [each.ledger for each in history.live_among({"acme"}, ["lead"], NOON)] == [new.ledger]

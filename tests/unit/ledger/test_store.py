@@ -30,12 +30,14 @@ from ledgers import (
     unsendable,
     working,
 )
+from sqlalchemy import Connection
 
 from batch_share.common import Cause
 from batch_share.errors import IllegalTransition, SheetError
 from batch_share.ledger.queries import TROUBLE
 from batch_share.ledger.reading import PAGE
 from batch_share.ledger.records import Changes, LastCall, Result, Why
+from batch_share.ledger.schema import rows
 from batch_share.ledger.states import INTENT_OF, TRANSITIONS, Stage, State
 from batch_share.results.wording import spell_notice
 
@@ -407,8 +409,38 @@ async def test_the_results_that_were_noted_are_those_of_another_sheet_only_if_th
 ) -> None:
     async with working(file, new_row(1)) as ledger:
         await ledger.note_results("these")
+        shares = await ledger.share_mark()
         await ledger.take_in(sheet, taken)
         assert ledger.results == ("these" if stay else None)
+        assert (await ledger.share_mark() == shares) == stay, "they are looked at again as rarely"
+
+
+async def test_a_sheet_that_is_taken_in_again_costs_what_changed_and_not_a_statement_for_each_row(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 3 * PAGE
+    async with working(file, *(new_row(number) for number in range(count))) as ledger:
+        written = Counter[str]()
+        run = Connection.execute
+
+        def counting(self: Connection, statement: Any, values: Any = None, **named: Any) -> Any:
+            written["statements"] += 1
+            if getattr(statement, "table", None) is rows:
+                written["rows"] += len(values) if values else 0
+            return run(self, statement, values, **named)
+
+        monkeypatch.setattr(Connection, "execute", counting)
+        most = 2 * count // PAGE + 20  # two a page, and those for the sheet as a whole
+        for taken, rows_written in (
+            ([new_row(number) for number in range(count)], 0),
+            ([new_row(number, ["changed", ""] if number == 7 else None) for number in range(count)], 1),
+            ([new_row(number, note="of all") for number in range(count)], count),
+        ):
+            written.clear()
+            await ledger.take_in(sheet_record(), taken)
+            # The one that was changed is as it was again in the last of them, and is among its rows.
+            assert written["rows"] == rows_written
+            assert written["statements"] <= most, written
 
 
 async def test_each_run_is_noted_from_beginning_to_end(file: Path) -> None:

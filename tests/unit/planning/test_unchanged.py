@@ -1,0 +1,204 @@
+"""A sheet that is taken in again, but for what is unchanged, leaves the ledger that judging all of it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ledgers import HOST, NOON
+from plans import make_plan
+
+from batch_share.errors import BatchShareError
+from batch_share.leadsquared.people import FoundLead, FoundUser
+from batch_share.ledger.files import LedgerName, open_ledger
+from batch_share.ledger.records import Lookup, Occasion
+from batch_share.ledger.states import State
+from batch_share.ledger.store import Repeated
+from batch_share.planning import intake
+from batch_share.planning.directory import Directory, answer_for
+from batch_share.planning.plan import Plan, SheetOptions
+from batch_share.settings import Settings
+from batch_share.sheet import reader, table
+from batch_share.sheet.columns import USERS
+from batch_share.sheet.rows import Ref, Selection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from random import Random
+
+    from batch_share.ledger.records import Changes
+    from batch_share.ledger.store import Ledger
+    from batch_share.planning.unchanged import Unchanged
+
+GUIDS: Final = [f"0f8fad5b-d9cb-469f-a165-7086772895{number:02x}" for number in range(10)]
+LEADS: Final = [FoundLead(GUIDS[at], str(at), f"lead{at}@x.example", "") for at in range(8)]
+PEOPLE: Final = [FoundUser(GUIDS[at], f"{name}@x.example", name, active=True) for at, name in enumerate(["a", "b"])]
+TYPES: Final = {201: "Site visit", 202: "Phone Call"}
+POOLS: Final[dict[str, list[str]]] = {
+    "Lead Id": [*GUIDS[:8], GUIDS[1].upper(), GUIDS[9], "x"],
+    "Lead Number": [*map(str, range(9)), "00003"],
+    "Lead Email": [*(lead.email for lead in LEADS), "Lead2@x.example", ""],
+    "User Id": [*GUIDS[:2], GUIDS[0], GUIDS[9]],
+    "User Email": ["a@x.example", "b@x.example", "B@x.example", "nobody@x.example"],
+    "Access": ["read", "write", "1", ""],
+    "Duration": ["7d", "90", "", "7 days", "soon"],
+    "Until": ["2030-01-01", "", "2020-01-01"],
+    "Note": ["Call him", "", "Hello", "x" * 1800],
+    "Activity Event": ["201", "202", "Phone Call", "", "999"],
+    "mx_Custom_1": ["", "a", "ü", "x" * 201],
+    "Action": ["share", "revoke", ""],
+    "City": ["Pune", "Köln", '"quoted", it is', ""],
+}
+OFTEN: Final = {"Until": 0.05, "Action": 0.05}
+
+SENT: Final = [
+    *((State.FAILED, "share"), (State.FAILED, "activity"), (State.UNKNOWN, "share")),
+    *((State.ACCEPTED, None), (State.POSTED, None), (State.REVOKED, None)),
+]
+
+Rows = list[dict[str, str]]
+
+
+def made_up(chance: Random) -> tuple[list[str], Rows]:
+    """A sheet, most of whose cells are right."""
+    header = [name for name in POOLS if chance.random() < OFTEN.get(name, 0.4)]
+    for of in (("Lead Id", "Lead Number", "Lead Email"), ("User Id", "User Email")):
+        header += [chance.choice(of)] if not {*of} & {*header} else []
+    rows = [other_row(chance, header) for _ in range(chance.randint(1, 12))]
+    return header, rows
+
+
+def other_row(chance: Random, header: list[str]) -> dict[str, str]:
+    row = {name: chance.choice(POOLS[name][: None if chance.random() < 0.1 else 3]) for name in header}
+    # The other names of its lead and of its user are those of the same, most often.
+    if chance.random() < 0.9:
+        lead, user = chance.choice(LEADS), chance.choice(PEOPLE)
+        named = {"Lead Id": lead.id, "Lead Number": lead.number, "Lead Email": lead.email}
+        named |= {"User Id": user.id, "User Email": user.email}
+        row |= {name: value for name, value in named.items() if name in row}
+    return row
+
+
+def changed(chance: Random, header: list[str], rows: Rows) -> Rows:
+    """The same sheet, with no, one or some rows other, gone, new or moved."""
+    rows = [*rows]
+    for _ in range(chance.choice([0, 0, 1, 1, 3])):
+        at = chance.randrange(len(rows))
+        match chance.randrange(6):
+            case 0:
+                rows[at] = other_row(chance, header)
+            case 1:
+                rows.insert(at, other_row(chance, header))
+            case 2:
+                rows.insert(chance.randrange(len(rows) + 1), rows[at])
+            case 3 if len(rows) > 1:
+                del rows[at]
+            case 4:
+                rows.append(rows.pop(at))
+            case _:
+                name = chance.choice(header)
+                rows[at] = rows[at] | {name: chance.choice(POOLS[name])}
+    return rows
+
+
+def plan_for(chance: Random, folder: Path, header: list[str], rows: Rows) -> tuple[Plan, Settings]:
+    path = folder / "leads.csv"
+    with path.open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows([header, *([row[name] for name in header] for row in rows)])
+    given: dict[str, Any] = {"event": chance.choice(["201", "201", "Phone Call"])}
+    given |= {"duration": chance.choice(["7d", "7d", "8d"]), "note": chance.choice(["", "", "Another"])}
+    given |= {"access": chance.choice(["", "", "", "write"]), "allow_duplicates": chance.random() < 0.2}
+    if chance.random() < 0.05:
+        given |= {"until": "2030-01-01", "duration": ""}
+    selection = Selection(limit=chance.randint(1, 9)) if chance.random() < 0.05 else Selection()
+    options = Settings.model_construct(**given)
+    return make_plan(path, SheetOptions(selection=selection), options), options
+
+
+def answered(ref: Ref) -> Lookup:
+    """What LeadSquared says of a name."""
+    return answer_for(ref, PEOPLE if ref.field in USERS else LEADS)
+
+
+async def taken_in(
+    ledger: Ledger, plan: Plan, options: Settings, types: dict[int, str], *, anew: bool
+) -> tuple[Changes, Unchanged]:
+    """As a run takes a sheet in, its calls made up."""
+    directory = Directory()
+    unchanged, rest, first = await intake.look(ledger, plan, directory, anew=anew)
+    answers = [*map(answered, first.unknown)]
+    await ledger.note_lookups(answers)
+    directory.learn(answers)
+    if first.may_do:
+        directory.learn_types(types)
+        intake.check_type(plan, directory, options)
+    if not unchanged.is_meant(directory):
+        return await taken_in(ledger, plan, options, types, anew=True)
+    try:
+        return await intake.commit(ledger, rest, directory, Occasion.SHEET, iter(()), unchanged), unchanged
+    except Repeated:
+        return await taken_in(ledger, plan, options, types, anew=True)
+
+
+def held(file: Path) -> dict[str, Any]:
+    """All that a ledger holds."""
+    with closing(sqlite3.connect(file)) as connection:
+        tables = {name: f"SELECT * FROM {name} ORDER BY 1, 2" for name in ("about", "rows", "sheets", "lookups")}
+        return {name: connection.execute(query).fetchall() for name, query in tables.items()}
+
+
+def come_on(chance: Random, file: Path) -> None:
+    """Rows are sent meanwhile."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        sent = "UPDATE rows SET state = ?, stage = ?, request_id = 'r', ends_at = '2030-01-01' WHERE id = ?"
+        for row_id, state in connection.execute("SELECT id, state FROM rows").fetchall():
+            if state in {State.INVALID, State.SKIPPED} or chance.random() < 0.2:
+                continue
+            to, stage = (State.SHARED, None) if chance.random() < 0.6 else chance.choice(SENT)
+            connection.execute(sent, (to, stage, row_id))
+            if chance.random() < 0.05:
+                connection.execute("UPDATE rows SET notice_kind = 'double' WHERE id = ?", (row_id,))
+
+
+async def several_times(chance: Random, folder: Path) -> None:
+    header, rows = made_up(chance)
+    file, beside = folder / "ledger.db", folder / "beside.db"
+    file.unlink(missing_ok=True)
+    for _ in range(4):
+        plan, options = plan_for(chance, folder, header, rows)
+        shutil.copy(file, beside) if file.exists() else beside.unlink(missing_ok=True)
+        types = chance.choice([TYPES, TYPES, TYPES, {}, {202: "Site visit"}, {201: "Phone Call", 202: "Call"}])
+        found: list[Any] = []
+        for each, anew in ((file, False), (beside, True)):
+            async with open_ledger(LedgerName.of(each), host=HOST, now=lambda: NOON) as ledger:
+                await ledger.note(job="same")
+                changes: Changes | None = None
+                try:
+                    changes, _ = await taken_in(ledger, plan, options, types, anew=anew)
+                except BatchShareError as error:
+                    found.append(type(error))
+            found.append(changes and asdict(changes))
+            found.append(held(each))
+        half = len(found) // 2
+        assert found[:half] == found[half:]
+        come_on(chance, file)
+        if chance.random() < 0.05:
+            header = [name for name in header if name != "City"]
+        rows = changed(chance, header, rows)
+
+
+@given(chance=st.randoms(use_true_random=False), size=st.integers(1, 6))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+def test_the_ledger_is_as_if_all_was_judged(tmp_path: Path, chance: Random, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (table, reader):
+            patch.setattr(module, "IN_BLOCK", size)
+        asyncio.run(several_times(chance, tmp_path))
