@@ -7,6 +7,7 @@ is in the ledger; lost with the process are only plans that nobody has approved,
 from __future__ import annotations
 
 import asyncio
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -48,6 +49,7 @@ class Desk:
         self._settings = settings
         self.error: BatchShareError | None = None
         self.plan: Overview | None = None
+        self.plan_number = ""
         self.ending: Ending | None = None
         self._planning: asyncio.Task[None] | None = None
         self._progress: Progress | None = None
@@ -193,6 +195,7 @@ class Desk:
             self.plan = await self._library.plan(
                 kept.sheet, self.options(settings), ledger=self.ledger, online=True
             )
+            self.plan_number = secrets.token_hex(16)
         except BatchShareError as error:
             self.error = error
 

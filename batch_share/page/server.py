@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import quote
 
 from aiohttp import BodyPartReader, web
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+T = TypeVar("T")
+
 RUNS_ON_PAGE: Final = 50
 ROWS_ON_PAGE: Final = 100
 """As many as a person reads, and little enough for a telephone."""
@@ -50,6 +52,15 @@ TYPED_ABOVE: Final = 50
 
 _MOST_RUNS: Final = 1000
 _TROUBLED: Final = (State.FAILED, State.UNKNOWN, State.INVALID)
+_STANDS_STILL: Final = 60.0
+"""Seconds after which an upload of which nothing more comes is given up: a telephone may be in a tunnel for one."""
+
+MOST_CONNECTIONS: Final = 200
+"""At once, of all browsers: a process may have but so many files open, often 1,024, and runs need some."""
+
+_IDLE: Final = 20.0
+"""Seconds after which a connection is closed that asks for nothing, or does so in too small pieces."""
+
 _KEEP_ALIVE: Final = 15.0
 """Seconds after which a stream says that it is there: some proxies end what is silent for half a minute."""
 
@@ -128,11 +139,14 @@ class Server:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        here = "/" + request.path_qs.lstrip("/\\")  # two of them would begin another host's name
         try:
             self.door.check(request)
             is_open = request.path == "/enter" or request.path.startswith("/static/")
+            if not is_open and self.door.is_led_here(request):
+                return self._page(request, "again.html", to=here)
             if not is_open and (session := self.door.check_in(request)):
-                again = web.Response(status=303, headers={"Location": request.path_qs})
+                again = web.Response(status=303, headers={"Location": here})
                 self.door.give(session, again)
                 return again
             return await handler(request)
@@ -140,6 +154,8 @@ class Server:
             return self._page(request, "refused.html", refused.status, said=str(refused))
         except web.HTTPNotFound:
             return self._page(request, "refused.html", 404, said="There is no such page.")
+        except web.HTTPRequestEntityTooLarge:
+            return self._page(request, "refused.html", 413, said="That is more than a form of this page says.")
         except BatchShareError as error:
             return self._page(request, "refused.html", 409, said=f"{error.problem} {error.hint}")
         except (web.HTTPException, asyncio.CancelledError, ConnectionError):
@@ -250,6 +266,9 @@ class Server:
         try:
             async with self._uploading:
                 return await self._upload(request)
+        except TimeoutError:
+            lost = BatchShareError("The upload stood still, so it was given up: choose the sheet again.")
+            return await self._runs(request, lost, 408)
         except SheetError as error:
             return await self._runs(request, error, 413 if isinstance(error, _TooLarge) else 400)
         except OSError as error:
@@ -266,11 +285,11 @@ class Server:
             parts = await request.multipart()
         except (AssertionError, ValueError):
             raise Refused(400, "That was no form of this page.") from None
-        async for part in parts:
-            if not isinstance(part, BodyPartReader):
+        while part := await _in_time(parts.next()):
+            if not isinstance(part, BodyPartReader) or part.name not in {"form_key", "once", "sheet"}:
                 break
             if part.name != "sheet":
-                said[part.name or ""] = (await part.read_chunk(1024)).decode("utf-8", "replace")
+                said[part.name] = (await _in_time(part.read_chunk(1024))).decode("utf-8", "replace")
                 continue
             self.door.check_form(self.door.session(request), said.get("form_key"))
             if (once := said.get("once", "")) in self._once:
@@ -279,7 +298,7 @@ class Server:
             size = 0
             try:
                 with open(kept.sheet, "xb", opener=private) as out:  # noqa: ASYNC230 - as quick as a thread begins
-                    while size <= most << 20 and (chunk := await part.read_chunk(1 << 16)):
+                    while size <= most << 20 and (chunk := await _in_time(part.read_chunk(1 << 16))):
                         size += len(chunk)
                         await asyncio.to_thread(out.write, chunk)
                 if size > most << 20:
@@ -354,6 +373,7 @@ class Server:
         form, desk = await self._form(request), await self._at(request, "columns", "plan")
         kept = desk.kept
         assert kept is not None  # noqa: S101 - what has no sheet here stands at its results
+        before = (kept.worksheet, kept.columns, kept.said)
         worksheet = form.get("worksheet", kept.worksheet)
         if worksheet != kept.worksheet:
             kept.worksheet, kept.columns = worksheet, {}
@@ -364,6 +384,8 @@ class Server:
             }
             kept.columns = {header: field for header, field in chosen.items() if header.strip() and field}
         kept.said = {name: form[name].strip() for name in _SAID if form.get(name, "").strip()}
+        if before != (kept.worksheet, kept.columns, kept.said) and (user := self.door.user(request)):
+            kept.changed_by = [*dict.fromkeys([*kept.changed_by, user])]
         desk.forget_plan()
         await asyncio.to_thread(kept.note)
         if form.get("then") != "plan":
@@ -384,12 +406,17 @@ class Server:
         begin, problems = _paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
         users = plan.users.most_common() if plan else []
         host = plan.settings.account()[0].partition("//")[2] if plan else ""
-        alone = self._two_people and desk.kept is not None and desk.kept.prepared_by == self.door.user(request)
+        alone = not self._may_approve(desk, self.door.user(request))
         return self._page(
             request, "plan.html", desk=desk, plan=plan, problems=problems, begin=begin, size=ROWS_ON_PAGE,
             users=users, typed=plan is not None and plan.to_send > TYPED_ABOVE, host=host, alert=desk.error,
             guards=spell_guards(plan.settings) if plan else "", alone=alone, progress=desk.progress,
         )  # fmt: skip
+
+    def _may_approve(self, desk: Desk, user: str) -> bool:
+        """Whether it is another one than those who chose the sheet and said what it holds, where that is wanted."""
+        hands = {desk.kept.prepared_by, *desk.kept.changed_by} if desk.kept is not None else set()
+        return not self._two_people or (bool(user) and user.casefold() not in {each.casefold() for each in hands})
 
     async def begin_plan(self, request: web.Request) -> web.StreamResponse:
         """Plan, or plan again."""
@@ -405,9 +432,9 @@ class Server:
         if once in self._once or await desk.state() in {"run", "results"}:
             return self._done(once, f"/r/{desk.id}")
         wrong = ""
-        if desk.kept is not None and self._two_people and (not user or desk.kept.prepared_by == user):
+        if not self._may_approve(desk, user):
             wrong = "Who prepared a sheet can't approve it: somebody else has to."
-        elif plan is not None and form.get("rows") != str(plan.to_send):
+        elif plan is not None and form.get("plan") != desk.plan_number:
             wrong = "The plan has changed since this page was shown: look at it again."
         elif not form.get("sure"):
             wrong = "Nothing was sent: tick the box first."
@@ -561,22 +588,37 @@ async def listening(server: Server, port: int) -> AsyncIterator[str]:
             f"another server has {folder} (process {who}): {instead}",
             problem="Another server has this folder.",
         ) from None
-    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=_IDLE)
+
+    def answering() -> asyncio.Protocol:
+        assert runner.server is not None  # noqa: S101 - it was set up
+        return runner.server() if len(runner.server.connections) < MOST_CONNECTIONS else _TurnedAway()
+
+    listener = None
     try:
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+            listener = await asyncio.get_running_loop().create_server(answering, "127.0.0.1", port)
         except OSError as error:
             wrong = f"{port} can't be listened on ({error.strerror}): name another"
             raise SettingsError("--port", wrong, problem="The server can't listen on this port.") from None
-        server.door.port = runner.addresses[0][1]
+        server.door.port = listener.sockets[0].getsockname()[1]
         note_server(folder, {"port": server.door.port, "process": os.getpid()})
         link = f"enter?token={new_link(folder)}" if server.door.lets_in_by_link else ""
         yield f"http://127.0.0.1:{server.door.port}/{link}"
     finally:
+        if listener is not None:
+            listener.close()
         await runner.cleanup()
         (folder / ".server").unlink(missing_ok=True)
         lock.release()
+
+
+class _TurnedAway(asyncio.Protocol):
+    """One connection too many: it is closed at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
@@ -594,6 +636,12 @@ async def _sent(file: Path, called: str) -> web.Response:
     return web.Response(
         body=body, content_type="application/octet-stream", headers={"Content-Disposition": disposition}
     )
+
+
+async def _in_time(reading: Awaitable[T]) -> T:
+    """What is read, if it comes: one that stands still would keep everybody else from uploading."""
+    async with asyncio.timeout(_STANDS_STILL):
+        return await reading
 
 
 def _paged(request: web.Request, lines: list[Any], size: int) -> tuple[int, list[Any]]:

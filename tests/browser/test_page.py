@@ -200,7 +200,10 @@ async def test_stop_ends_in_good_order_and_go_on_finishes(browser: Browser, visi
         await page.get_by_text("posted").first.wait_for()
         began = time.monotonic()
         await page.get_by_role("button", name="Stop").click()
-        await page.get_by_role("heading", name="What to do next").or_(page.get_by_text("Stopping:")).wait_for()
+        told = page.get_by_role("heading", name="What to do next").or_(
+            page.locator("#live").get_by_text("Stopping:")
+        )
+        await told.wait_for()
         assert time.monotonic() - began < 1.5
         await page.get_by_role("heading", name="What to do next").wait_for()
         assert time.monotonic() - began < 10
@@ -260,6 +263,28 @@ async def test_two_servers_share_no_login(browser: Browser, visitor: Visitor, tr
         await seen.page.goto(visitor.origin)
         await seen.page.get_by_role("heading", name="Share leads from a sheet").wait_for()
         seen.wrong.clear()  # it is asked for another server's pages here
+
+
+async def test_links_from_elsewhere_lead_in_and_a_login_at_another_site_too(
+    browser: Browser, visitor: Visitor
+) -> None:
+    async with opened(browser, visitor) as seen:
+        page, proxied = seen.page, visitor.origin.replace("127.0.0.1", "localhost")
+
+        async def follow(link: str) -> None:
+            body = f"<a href='{link}'>Go</a>"
+            await page.route(
+                "http://mail.example/", lambda route: route.fulfill(body=body, content_type="text/html")
+            )
+            await page.goto("http://mail.example/")
+            await page.get_by_role("link", name="Go").click()
+            await page.get_by_role("heading", name="Settings").wait_for()
+            await page.unroute("http://mail.example/")
+
+        await follow(f"{visitor.origin}/settings")  # a Strict cookie stays behind on that way
+        visitor.door._origin = proxied
+        await follow(f"{proxied}/settings")  # who comes from a proxy's login has no cookie yet
+        seen.wrong.clear()  # it saw another site's page
 
 
 async def planned(page: Page, file: Path) -> None:
