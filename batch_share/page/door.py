@@ -107,7 +107,9 @@ class Door:
     def session(self, request: web.Request) -> str:
         """The session of a request, "" if it has none."""
         session = request.cookies.get(self._cookie, "")
-        return session if self._is_ours(session) else ""
+        number, _, signature = session.partition(".")
+        is_ours = hmac.compare_digest(self._signed(number).encode(), signature.encode("utf-8", "replace"))
+        return session if is_ours else ""
 
     def is_led_here(self, request: web.Request) -> bool:
         """Whether another site led here, as a mail does, or a proxy's login: the cookie stays behind then.
@@ -170,10 +172,6 @@ class Door:
         # Signed, so that none is kept: whoever asks a proxy's page without cookies begins one each time.
         number = secrets.token_hex(32)
         return f"{number}.{self._signed(number)}"
-
-    def _is_ours(self, session: str) -> bool:
-        number, _, signature = session.partition(".")
-        return hmac.compare_digest(self._signed(number).encode(), signature.encode("utf-8", "replace"))
 
     def _signed(self, text: str) -> str:
         return hmac.new(self._key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
