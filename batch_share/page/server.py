@@ -35,7 +35,7 @@ from batch_share.page.shelf import Shelf
 from batch_share.results.wording import at_rest, headline, others, spell_guards
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from batch_share import Settings
 
@@ -68,10 +68,9 @@ _FIELDS: Final = (
     "Lead Id", "Lead Number", "Lead Email", "Lead Phone", "User Id", "User Email", "Sales User", "Access",
     "Duration", "Days", "Until", "Start", "Note", "Activity Event", "Action",
 )  # fmt: skip
+_KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".csv": "text/csv"}
 _SAID: Final = ("event", "duration", "access", "note", "dates")
 """The settings that can be said for one sheet."""
-
-_DOWNLOADS: Final = {"results.xlsx": "xlsx", "results.csv": "csv", "failed.xlsx": "failed", "report.html": "report"}
 
 
 class _TooLarge(SheetError):
@@ -175,7 +174,7 @@ class Server:
         """A file that belongs to the page, by a name that changes with what is in it."""
         if (found := self._static.get(request.match_info["file"])) is None:
             raise web.HTTPNotFound
-        kind = "text/css" if found[0].endswith(".css") else "text/javascript"
+        kind = _KINDS[Path(found[0]).suffix]
         cached = {"Cache-Control": "public, max-age=31536000, immutable"}
         return web.Response(body=found[1], content_type=kind, charset="utf-8", headers=cached)
 
@@ -206,7 +205,7 @@ class Server:
     async def _runs(
         self, request: web.Request, alert: BatchShareError | None = None, status: int = 200
     ) -> web.Response:
-        lines, seen, trouble = [], set[str](), alert
+        lines, seen, trouble = list[dict[str, Any]](), set[str](), alert
         try:
             library = BatchShare(self._settings())
             known = await library.runs(_MOST_RUNS)
@@ -227,8 +226,11 @@ class Server:
             if desk is not None and desk.is_running and desk.progress is not None and desk.progress.waiting_for:
                 state = "waiting for another run of the account"
             name = mine.name if mine else run.sheet or "(no sheet yet)"
-            counts = words.spell_counts(run.counts or {})
-            at = run.started_at
+            counts, at = words.spell_counts(run.counts or {}), run.started_at
+            if (run.counts or {}).get(State.PENDING) and run.ledger.size() and len(lines) < RUNS_ON_PAGE:
+                with suppress(BatchShareError):
+                    first = (await library.status(run.ledger)).waiting.first
+                    counts += f"; next due {words.clock(words.utc(first))}" if first is not None else ""
             lines.append(
                 {
                     "id": mine.id if mine else run.id, "name": name, "state": state, "colour": colour,
@@ -349,9 +351,15 @@ class Server:
     async def columns(self, request: web.Request) -> web.Response:
         """How the sheet was read: a row for each column."""
         desk = await self._at(request, "columns", "plan")
-        return await self._columns(request, desk, None)
+        return await self._columns(request, desk)
 
-    async def _columns(self, request: web.Request, desk: Desk, alert: BatchShareError | None) -> web.Response:
+    async def _columns(
+        self,
+        request: web.Request,
+        desk: Desk,
+        alert: BatchShareError | None = None,
+        typed: Mapping[str, str] | None = None,
+    ) -> web.Response:
         look, problems = None, list[Any]()
         try:
             look = await desk.look()
@@ -359,13 +367,13 @@ class Server:
         except BatchShareError as error:
             alert = alert or error
         rows_wrong = len({each.row for each in look.problems if each.row is not None}) if look else 0
-        defaults = {}
+        said = {}
         with suppress(BatchShareError):
-            defaults = {name: str(getattr(desk.settings, name) or "") for name in _SAID}
+            said = {name: str(getattr(desk.settings, name) or "") for name in _SAID}
+        wrong = alert.setting if isinstance(alert, SettingsError) else ""
         return self._page(
             request, "columns.html", 200 if alert is None else 400, desk=desk, look=look, problems=problems,
-            rows_wrong=rows_wrong, fields=_FIELDS, said={**defaults, **(desk.kept.said if desk.kept else {})},
-            alert=alert,
+            rows_wrong=rows_wrong, fields=_FIELDS, said={**said, **(typed or {})}, wrong=wrong, alert=alert,
         )  # fmt: skip
 
     async def say(self, request: web.Request) -> web.StreamResponse:
@@ -387,29 +395,35 @@ class Server:
         if before != (kept.worksheet, kept.columns, kept.said) and (user := self.door.user(request)):
             kept.changed_by = [*dict.fromkeys([*kept.changed_by, user])]
         desk.forget_plan()
-        await asyncio.to_thread(kept.note)
-        if form.get("then") != "plan":
-            return web.Response(status=303, headers={"Location": f"/r/{desk.id}/columns"})
+        is_to_be_planned = form.get("then") == "plan"
         try:
-            look = await desk.look()
+            look = await desk.look() if is_to_be_planned or kept.said != before[2] else None
+        except SettingsError as error:
+            kept.said = before[2]  # with what is wrong, no page of it could be shown any more
+            return await self._columns(request, desk, error, {name: form.get(name, "") for name in _SAID})
         except BatchShareError as error:
             return await self._columns(request, desk, error)
-        if any(each.row is None for each in look.problems):
+        finally:
+            await asyncio.to_thread(kept.note)
+        if not is_to_be_planned or look is None or any(each.row is None for each in look.problems):
             return web.Response(status=303, headers={"Location": f"/r/{desk.id}/columns"})
         desk.begin_plan()
         return self._done("", f"/r/{desk.id}/plan")
 
     async def plan(self, request: web.Request) -> web.Response:
         """What a run would do: to be approved."""
-        desk = await self._at(request, "columns", "plan")
+        return await self._plan(request, await self._at(request, "columns", "plan"))
+
+    async def _plan(self, request: web.Request, desk: Desk, alert: BatchShareError | None = None) -> web.Response:
         plan = desk.plan
         begin, problems = _paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
         users = plan.users.most_common() if plan else []
         host = plan.settings.account()[0].partition("//")[2] if plan else ""
         alone = not self._may_approve(desk, self.door.user(request))
         return self._page(
-            request, "plan.html", desk=desk, plan=plan, problems=problems, begin=begin, size=ROWS_ON_PAGE,
-            users=users, typed=plan is not None and plan.to_send > TYPED_ABOVE, host=host, alert=desk.error,
+            request, "plan.html", 200 if alert is None else 400, desk=desk, plan=plan, problems=problems,
+            begin=begin, size=ROWS_ON_PAGE, users=users, host=host, alert=alert or desk.error,
+            typed=plan is not None and plan.to_send > TYPED_ABOVE,
             guards=spell_guards(plan.settings) if plan else "", alone=alone, progress=desk.progress,
         )  # fmt: skip
 
@@ -445,8 +459,7 @@ class Server:
         ):
             wrong = f"Nothing was sent: type {plan.to_send}, the number of leads, to confirm."
         if wrong:
-            desk.error = NotConfirmed(wrong)
-            return web.Response(status=303, headers={"Location": f"/r/{desk.id}/plan"})
+            return await self._plan(request, desk, NotConfirmed(wrong))
         self._once[once] = f"/r/{desk.id}"  # before anything is waited for: the second click comes at once
         try:
             await desk.approve(user)
@@ -518,10 +531,12 @@ class Server:
         interrupted = last is not None and words.is_cut_off(last) and not elsewhere
         if interrupted and sum(summary.states.get(each, 0) for each in words.UNSETTLED) == 0:
             interrupted = False
+        is_told = interrupted or elsewhere or desk.error is not None
+        ended = words.how_it_ended(last) if last is not None and not is_told else ""
         can_fix = summary.failed_sheet is not None
         return self._page(
             request, "results.html", desk=desk, summary=summary, page=page, headline=headline(summary.states),
-            others=others(summary.states), ended=words.how_it_ended(desk.ending), interrupted=interrupted,
+            others=others(summary.states), ended=ended, interrupted=interrupted,
             elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=desk.error,
             parts_shown=words.parts(summary.states),
@@ -530,23 +545,19 @@ class Server:
     async def download(self, request: web.Request) -> web.StreamResponse:
         """A file with results, made anew of what the ledger says."""
         desk, wanted = await self._desk(request), request.match_info["file"]
-        if wanted == "plan.xlsx" and desk.plan is not None:
-            with tempfile.TemporaryDirectory(prefix="page", dir=self._shelf.folder) as folder:
-                target = Path(folder, "plan.xlsx")
-                await desk.write_plan(target)
-                return await _sent(target, f"{Path(desk.name).stem}.plan.xlsx")
-        if wanted not in _DOWNLOADS or not desk.ledger.size():
-            raise web.HTTPNotFound
-        library = BatchShare(desk.settings)
+        library, plan, has_ledger = BatchShare(desk.settings), desk.plan, desk.ledger.size() is not None
         with tempfile.TemporaryDirectory(prefix="page", dir=self._shelf.folder) as folder:
             target = Path(folder, wanted)
-            if wanted.startswith("failed"):
-                if (await library.failed_sheet(desk.ledger, target)).path is None:
-                    raise web.HTTPNotFound
-            elif wanted.startswith("report"):
-                await library.report(desk.ledger, target)
-            else:
+            if wanted == "plan.xlsx" and plan is not None:
+                await desk.write_plan(target)
+            elif wanted == "mistakes.csv" and plan is not None:
+                await desk.write_mistakes(target)
+            elif wanted in {"results.xlsx", "results.csv"} and has_ledger:
                 await library.results(desk.ledger, target)
+            elif wanted == "failed.xlsx" and has_ledger:
+                await library.failed_sheet(desk.ledger, target)
+            elif wanted == "report.html" and has_ledger:
+                await library.report(desk.ledger, target)
             return await _sent(target, f"{Path(desk.name).stem}.{wanted}")
 
     # ------------------------------------------------------------------------------------- settings
@@ -630,7 +641,10 @@ async def _add_headers(_request: web.Request, response: web.StreamResponse) -> N
 
 async def _sent(file: Path, called: str) -> web.Response:
     """A file as a download, never opened in the page's place."""
-    body = await asyncio.to_thread(file.read_bytes)
+    try:
+        body = await asyncio.to_thread(file.read_bytes)
+    except FileNotFoundError:  # there is nothing to be written in it, or no such file
+        raise web.HTTPNotFound from None
     ascii_name = "".join(each if each.isascii() and (each.isalnum() or each in "._- ") else "_" for each in called)
     disposition = f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(called, safe='')}"
     return web.Response(
@@ -655,7 +669,7 @@ def _static_files() -> dict[str, tuple[str, bytes]]:
     """The files of the page: by the name in its address, their own, and what is in them."""
     found = {}
     for file in files("batch_share.page").joinpath("static").iterdir():
-        if file.name.endswith((".css", ".js")):
+        if Path(file.name).suffix in _KINDS:
             content = file.read_bytes()
             stem, _, suffix = file.name.rpartition(".")
             found[f"{stem}-{sha256(content).hexdigest()[:12]}.{suffix}"] = (file.name, content)

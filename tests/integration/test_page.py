@@ -523,3 +523,50 @@ async def test_a_form_of_many_parts_or_much_text_is_refused(trial: Trial) -> Non
         await visitor.send_sheet(sheet(), b"x.csv", more="x" * 100_000)
         assert visitor.status == 400
         assert "No sheet came" in visitor.text
+
+
+async def test_what_is_typed_wrong_is_said_at_its_field_and_can_be_corrected(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.upload(sheet())
+        where = f"{visitor.sheet}/columns"
+        await visitor.post(where, visitor.form(where) | {"duration": "a while", "note": "kept", "then": "plan"})
+        assert visitor.status == 400
+        assert 'value="a while" aria-invalid="true" aria-describedby="alarm"' in visitor.text
+        assert 'value="kept"' in visitor.text
+        assert 'id="alarm"' in visitor.text
+        await visitor.post(where, visitor.form(where) | {"duration": "7d", "then": "plan"})
+        assert "What will happen" in await visitor.ended("/plan", "Looking up leads")
+
+
+async def test_the_sample_sheet_can_be_sent_as_it_is_but_for_its_names(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        (sample,) = re.findall(r'href="([^"]+sample-[^"]+csv)" download', visitor.text)
+        content = (await visitor.get(sample)).encode()
+        assert visitor.headers["Content-Type"].startswith("text/csv")
+        await visitor.plan(content)
+        assert "No row of this sheet can or need be sent" in visitor.text  # nobody is called so in this account
+        assert "To be said before" not in visitor.text
+
+
+async def test_mistakes_can_be_downloaded_and_are_no_formulas(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(6, Duration="=1+1"))
+        await visitor.get(f"{visitor.sheet}/files/mistakes.csv")
+        first, *lines = csv.reader(visitor.text.lstrip("\ufeff").splitlines())
+        assert first == ["Row", "Column", "Says", "What is wrong"]
+        assert [line[:3] for line in lines] == [["2", "Duration", "'=1+1"]]
+        assert "attachment" in visitor.headers["Content-Disposition"]
+        for name in ("results.xlsx", "failed.xlsx", "report.html", "nothing", "page.json"):  # nothing was sent yet
+            await visitor.get(f"{visitor.sheet}/files/{name}")
+            assert visitor.status == 404
+
+
+async def test_runs_say_when_the_next_row_is_due(trial: Trial) -> None:
+    content = sheet(3).replace(b"\r\n", b",2030-01-02 10:00\r\n").replace(b",2030-01-02 10:00", b",Start", 1)
+    async with visiting(trial) as visitor:
+        await visitor.plan(content)
+        assert "only once their start has come" in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        await visitor.get("/")
+        assert re.search(r"3 pending; next due 2030-01-0[12] \d\d:\d0", visitor.text)
