@@ -7,7 +7,6 @@ is good once: whoever sends it again is led to what it did the first time.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import tempfile
@@ -60,6 +59,9 @@ MOST_CONNECTIONS: Final = 200
 
 _IDLE: Final = 20.0
 """Seconds after which a connection is closed that asks for nothing, or does so in too small pieces."""
+
+_SPEAKS: Final = 10.0
+"""Seconds between two sentences for those who listen to the page."""
 
 _KEEP_ALIVE: Final = 15.0
 """Seconds after which a stream says that it is there: some proxies end what is silent for half a minute."""
@@ -185,6 +187,8 @@ class Server:
             "once": secrets.token_hex(16),
             "user": self.door.user(request),
             "alert": None,
+            "is_event": False,
+            "speaks": False,
             **values,
         }
         text = self._templates.get_template(template).render(shown)
@@ -256,7 +260,8 @@ class Server:
         begin, shown = _paged(request, lines, RUNS_ON_PAGE)
         return self._page(
             request, "runs.html", status, lines=shown, total=len(lines), begin=begin, size=RUNS_ON_PAGE,
-            wanted=request.query.get("name", ""), alert=trouble, remarks=known.remarks if known else (),
+            wanted=request.query.get("name", ""), goes_on=any(line["colour"] == "way" for line in shown),
+            alert=trouble, remarks=known.remarks if known else (),
         )  # fmt: skip
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
@@ -477,23 +482,21 @@ class Server:
         desk = await self._desk(request)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await stream.prepare(request)
-        number, before, spoke = 0, "", time.monotonic()
+        number, before, sent, said = 0, "", time.monotonic(), float("-inf")
         with suppress(ConnectionError):  # whoever looked on has gone: what goes on goes on
             await stream.write(b"retry: 2000\n\n")
             while desk.is_running or desk.is_planning:
+                now = time.monotonic()
                 if (progress := desk.progress) is not None:
-                    html = self._templates.get_template("live.html").render(desk=desk, progress=progress)
-                    told = {
-                        "html": html,
-                        "title": words.title(progress, desk.name),
-                        "phase": words.spoken(progress),
-                    }
-                    text = json.dumps(told)
+                    # A screen reader is not to talk without end.
+                    shown = {"desk": desk, "progress": progress, "is_event": True, "speaks": now - said > _SPEAKS}
+                    text = self._templates.get_template("live.html").render(shown)
                     if text != before:
-                        number, before, spoke = number + 1, text, time.monotonic()
-                        await stream.write(f"id: {number}\nevent: snapshot\ndata: {text}\n\n".encode())
-                if time.monotonic() - spoke > _KEEP_ALIVE:
-                    spoke = time.monotonic()
+                        number, before, sent, said = number + 1, text, now, now if shown["speaks"] else said
+                        data = "".join(f"data: {line}\n" for line in text.splitlines())
+                        await stream.write(f"id: {number}\n{data}\n".encode())
+                if now - sent > _KEEP_ALIVE:
+                    sent = now
                     await stream.write(b": still there\n\n")
                 await desk.changes()
             if not self._is_closing:  # else there would be nobody to load the page from

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
-import json
 import re
 import sqlite3
 import time
 from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -19,12 +20,12 @@ from visiting import visiting
 
 from batch_share.common import Rate
 from batch_share.errors import SettingsError
+from batch_share.page import server
 from batch_share.page.door import LINK_SECONDS, new_link
 from batch_share.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -297,9 +298,11 @@ async def test_progress_comes_as_a_stream_of_whole_snapshots(trial: Trial) -> No
             assert stream.content_type == "text/event-stream"
             events = (await stream.text()).split("\n\n")
         assert events[0] == "retry: 2000"
-        shown = [json.loads(each.partition("data: ")[2]) for each in events if "event: snapshot" in each]
+        shown = [each for each in events if each.startswith("id: ") and "event: " not in each]
         assert shown
-        assert all("leads.csv" in each["title"] for each in shown)
+        assert all(re.search(r"\ndata: <title>\d+ % · leads.csv</title>", each) for each in shown)
+        assert all(re.fullmatch(r"id: \d+(\ndata: .*)+", each) for each in shown)
+        assert sum("hx-swap-oob" in each for each in shown) == 1  # it speaks every ten seconds at most
         assert "event: end" in events[-2]
         await visitor.results()
         assert "All 30 rows are shared." in visitor.text
@@ -311,7 +314,7 @@ async def test_a_server_that_closes_sends_nobody_to_a_page_that_is_gone(trial: T
         await visitor.plan(sheet(40))
         await visitor.approve()
         async with visitor.http.get(f"{visitor.origin}{visitor.sheet}/live") as stream:
-            await stream.content.readuntil(b"snapshot")
+            await stream.content.readuntil(b"data: ")
             await visitor.server.drain()
             assert "event: end" not in await stream.text()
 
@@ -570,3 +573,10 @@ async def test_runs_say_when_the_next_row_is_due(trial: Trial) -> None:
         await visitor.results()
         await visitor.get("/")
         assert re.search(r"3 pending; next due 2030-01-0[12] \d\d:\d0", visitor.text)
+
+
+def test_htmx_is_as_its_makers_released_it() -> None:
+    folder = Path(server.__file__).parent / "static"
+    digest = sha256((folder / "htmx-2.0.11.min.js").read_bytes()).hexdigest()
+    assert digest == "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
+    assert "Zero-Clause BSD" in (folder / "htmx-2.0.11.LICENSE").read_text(encoding="utf-8")
