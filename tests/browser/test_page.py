@@ -287,6 +287,48 @@ async def test_links_from_elsewhere_lead_in_and_a_login_at_another_site_too(
         seen.wrong.clear()  # it saw another site's page
 
 
+async def test_parts_of_pages_are_read_anew_without_loading_the_page(
+    browser: Browser, visitor: Visitor, trial: Trial
+) -> None:
+    async with opened(browser, visitor) as seen:
+        page = seen.page
+        file = sheet(trial.folder, 250, 130)
+        for _ in range(21):  # from there on they can be filtered
+            await visitor.enter()
+            await visitor.upload(b"Lead Number,User Id\n1,2\n", "another.csv")
+        await page.get_by_label("Choose a workbook").set_input_files(file)
+        await page.get_by_role("button", name="Read this sheet").click()
+        await page.evaluate("document.body.dataset.first = 'yes'")
+        await page.get_by_label("What column Duration holds").select_option("(not read)")
+        await page.get_by_text("has no column for Duration").wait_for()
+        await page.get_by_label("What column Duration holds").select_option("Duration")
+        await page.get_by_text("130 rows can't be sent").wait_for()
+        await page.get_by_role("button", name="Plan it").press("Tab")
+        assert await page.evaluate("document.body.dataset.first") == "yes"
+        await page.get_by_role("button", name="Plan it").click()
+        await page.get_by_role("heading", name="Approve").wait_for()
+        await page.evaluate("document.body.dataset.first = 'yes'")
+        await page.get_by_role("link", name="Next ones").click()
+        await page.get_by_text("101 to 130 of 130").wait_for()
+        assert await page.evaluate("document.body.dataset.first") == "yes"
+        assert page.url.endswith("?from=100")
+        await page.go_back()
+        await page.get_by_text("1 to 100 of 130").wait_for()
+        await approved(page, 120)
+        await page.get_by_text("posted").first.wait_for()
+        await page.get_by_role("link", name="Runs").click()
+        await page.get_by_text("going on").wait_for()
+        await page.evaluate("document.body.dataset.first = 'yes'")
+        await page.get_by_text("done, with rows to look at").wait_for(timeout=40_000)  # by itself
+        await page.get_by_label("Name of the sheet").press_sequentially("new")
+        await page.get_by_text("another.csv").first.wait_for(state="hidden")
+        await page.get_by_role("link", name="new leads.csv").wait_for()
+        assert page.url.endswith("name=new")
+        await page.get_by_label("Name of the sheet").press_sequentially("er")
+        await page.get_by_text("No sheet is called so.").wait_for()
+        assert await page.evaluate("document.body.dataset.first") == "yes"
+
+
 async def planned(page: Page, file: Path) -> None:
     """From a sheet to its plan."""
     await page.get_by_label("Choose a workbook").set_input_files(file)
