@@ -511,7 +511,7 @@ class BatchShare:
     def in_use(self, ledger: LedgerLike) -> bool:
         """Whether somebody, be it another process, works on a ledger just now. Raises LedgerError."""
         try:
-            with locked(self.ledger_of(ledger)):
+            with locked(self.ledger_of(ledger), patience=0):
                 return False
         except LedgerLocked:
             return True

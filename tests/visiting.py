@@ -76,13 +76,26 @@ class Visitor:
 
     async def upload(self, content: bytes, name: str = "leads.csv", once: str | None = None) -> str:
         """Drop a sheet on the page."""
+        return await self.send_sheet(content, name.encode(), **({"once": once} if once else {}))
+
+    async def send_sheet(self, content: bytes, name: bytes, **more: str) -> str:
+        """Drop a sheet whose name has any bytes, with other fields in the form."""
         await self.get("/")
-        said = self.form("/sheets")
-        form = aiohttp.FormData(quote_fields=False)
-        form.add_field("form_key", said["form_key"])
-        form.add_field("once", once or said["once"])
-        form.add_field("sheet", io.BytesIO(content), filename=name, content_type="text/csv")
-        return await self.post("/sheets", form)
+        said = self.form("/sheets") | more
+        head = b'Content-Disposition: form-data; name="'
+        parts = [head + f'{each}"\r\n\r\n{value}'.encode() for each, value in said.items()]
+        parts.append(head + b'sheet"; filename="' + name.replace(b'"', b"%22") + b'"\r\n\r\n' + content)
+        form = b"".join(b"--the-end\r\n" + part + b"\r\n" for part in parts) + b"--the-end--\r\n"
+        kind = {"Content-Type": "multipart/form-data; boundary=the-end"}
+        return await self.post("/sheets", io.BytesIO(form), self.sends | kind)
+
+    async def raw(self, request: bytes) -> bytes:
+        """The answer to a request of these bytes."""
+        reader, out = await asyncio.open_connection("127.0.0.1", self.door.port)
+        out.write(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        answer = await reader.read()
+        out.close()
+        return answer
 
     @property
     def sheet(self) -> str:

@@ -121,11 +121,14 @@ class LedgerName:
 
 
 @contextmanager
-def locked(ledger: LedgerName) -> Iterator[None]:
-    """Hold the ledger's lock. Raises LedgerLocked at once while another process does, LedgerError."""
+def locked(ledger: LedgerName, *, patience: float = 0.2) -> Iterator[None]:
+    """Hold the ledger's lock. Raises LedgerLocked while another process does, LedgerError.
+
+    It is waited for `patience` seconds, for whoever looks whether somebody has it takes it for a moment.
+    """
     lock = FileLock(ledger.lock_file, mode=0o600, thread_local=False)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience, poll_interval=0.02)
     except Timeout:
         raise LedgerLocked(ledger, f"{IN_USE} {WAIT}", problem=f"The ledger can't be used: {IN_USE}") from None
     except OSError as error:

@@ -7,16 +7,18 @@ is in the ledger; lost with the process are only plans that nobody has approved,
 from __future__ import annotations
 
 import asyncio
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from batch_share import BatchShare, NoLedger, NotConfirmed, SheetMapping, SheetOptions
+from batch_share import BatchShare, NoLedger, NotConfirmed, SheetMapping, SheetOptions, State
 from batch_share.common import plural
 from batch_share.errors import BatchShareError
 from batch_share.outputs import Named
+from batch_share.results.writing import Line, write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
     from typing import Any, Literal
 
@@ -48,7 +50,7 @@ class Desk:
         self._settings = settings
         self.error: BatchShareError | None = None
         self.plan: Overview | None = None
-        self.ending: Ending | None = None
+        self.plan_number = ""
         self._planning: asyncio.Task[None] | None = None
         self._progress: Progress | None = None
         self._library: BatchShare | None = None
@@ -177,6 +179,15 @@ class Desk:
         if self.plan is not None:
             await self.plan.write(output=Named("output", target, self.settings.data_folder))
 
+    async def write_mistakes(self, target: Path) -> None:
+        """Write all that is wrong with the rows of the plan to a CSV file."""
+
+        async def lines() -> AsyncIterator[Line]:
+            for each in self.plan.problems if self.plan is not None else ():
+                yield Line(State.INVALID, [str(each.row), each.column, each.value, each.text])
+
+        await write_csv(target, ("Row", "Column", "Says", "What is wrong"), lines())
+
     def _must_be_kept(self) -> Kept:
         if self.kept is None:
             raise BatchShareError("This run was not begun here, so its sheet can't be read anew.")
@@ -193,17 +204,17 @@ class Desk:
             self.plan = await self._library.plan(
                 kept.sheet, self.options(settings), ledger=self.ledger, online=True
             )
+            self.plan_number = secrets.token_hex(16)
         except BatchShareError as error:
             self.error = error
 
     def _follow(self, job: Job[Ending]) -> None:
-        self._job, self.ending, self.error = job, None, None
+        self._job, self.error = job, None
         self._ended = asyncio.create_task(self._await(job))
 
     async def _await(self, job: Job[Ending]) -> None:
         try:
-            self.ending = await job
-            self.error = self.ending.error
+            self.error = (await job).error
         except BatchShareError as error:
             self.error = error
         except asyncio.CancelledError:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from batch_share.errors import SettingsError
-from batch_share.outputs import write_private
+from batch_share.outputs import spelled, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,14 +60,15 @@ def new_link(folder: Path) -> str:
 
 def origin_of(given: str) -> str:
     """The origin of a proxy as browsers write it. Raises SettingsError."""
-    parts = urlsplit(given.strip().rstrip("/"))
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
+    parts = urlsplit(given.strip().rstrip("/").lower())
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query or "@" in given:
         raise SettingsError(
             "--behind-proxy",
             "write the address that people open, as in https://share.example.com",
             problem="The proxy's address is not one that a browser opens.",
         )
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    usual = ":443" if parts.scheme == "https" else ":80"  # which browsers leave out
+    return f"{parts.scheme}://{parts.netloc.removesuffix(usual)}"
 
 
 class Door:
@@ -81,7 +82,7 @@ class Door:
         self._folder, self._origin, self._user_header = folder, origin, user_header
         # Browsers share the cookies of a host among all its ports, so another server has another name.
         self._cookie = f"batch_share_{secrets.token_hex(8)}"
-        self._key, self._sessions = secrets.token_bytes(32), set[str]()
+        self._key = secrets.token_bytes(32)
 
     @property
     def lets_in_by_link(self) -> bool:
@@ -94,7 +95,7 @@ class Door:
         hosts |= {urlsplit(self._origin).netloc} if self._origin else set()
         if request.headers.getall("Host", []) != [request.host] or request.host.lower() not in hosts:
             raise Refused(421, "This address does not lead here: open the one that the program printed.")
-        if request.method not in {"GET", "HEAD", "POST"}:
+        if request.method not in {"GET", "POST"}:
             raise Refused(405, "That can't be done here.")
         if request.method == "POST":
             origin = request.headers.get("Origin")
@@ -106,7 +107,17 @@ class Door:
     def session(self, request: web.Request) -> str:
         """The session of a request, "" if it has none."""
         session = request.cookies.get(self._cookie, "")
-        return session if session in self._sessions else ""
+        number, _, signature = session.partition(".")
+        is_ours = hmac.compare_digest(self._signed(number).encode(), signature.encode("utf-8", "replace"))
+        return session if is_ours else ""
+
+    def is_led_here(self, request: web.Request) -> bool:
+        """Whether another site led here, as a mail does, or a proxy's login: the cookie stays behind then.
+
+        What our own page asks for next has it again.
+        """
+        how = [request.headers.get(f"Sec-Fetch-{name}") for name in ("Site", "Mode", "Dest")]
+        return request.method == "GET" and how == ["cross-site", "navigate", "document"]
 
     def check_in(self, request: web.Request) -> str:
         """Whether somebody let it in; a session that begins with it, else "". Raises Refused."""
@@ -125,7 +136,7 @@ class Door:
     def user(self, request: web.Request) -> str:
         """Who it is, by the proxy; "" where none says so."""
         said = request.headers.getall(self._user_header, []) if self._origin and self._user_header else []
-        return said[0].strip()[:200] if len(said) == 1 else ""
+        return spelled(said[0].strip())[:200] if len(said) == 1 else ""
 
     def enter(self, token: str) -> str:
         """The session that a link's token begins, once. Raises Refused."""
@@ -148,7 +159,7 @@ class Door:
 
     def form_key(self, session: str) -> str:
         """What a form of this session must bring along."""
-        return hmac.new(self._key, session.encode(), hashlib.sha256).hexdigest()
+        return self._signed(f"form {session}")
 
     def check_form(self, session: str, brought: object) -> None:
         """Raises Refused for a form that is not of a page of this session."""
@@ -158,9 +169,12 @@ class Door:
             raise Refused(403, "This form is of an earlier visit, so nothing was done: open the page again.")
 
     def _begin(self) -> str:
-        session = secrets.token_hex(32)
-        self._sessions.add(session)
-        return session
+        # Signed, so that none is kept: whoever asks a proxy's page without cookies begins one each time.
+        number = secrets.token_hex(32)
+        return f"{number}.{self._signed(number)}"
+
+    def _signed(self, text: str) -> str:
+        return hmac.new(self._key, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()
 
 
 def _digest(token: str) -> str:

@@ -7,7 +7,6 @@ is good once: whoever sends it again is led to what it did the first time.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import secrets
 import tempfile
@@ -16,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import quote
 
 from aiohttp import BodyPartReader, web
@@ -35,11 +34,13 @@ from batch_share.page.shelf import Shelf
 from batch_share.results.wording import at_rest, headline, others, spell_guards
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from batch_share import Settings
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+T = TypeVar("T")
 
 RUNS_ON_PAGE: Final = 50
 ROWS_ON_PAGE: Final = 100
@@ -50,6 +51,18 @@ TYPED_ABOVE: Final = 50
 
 _MOST_RUNS: Final = 1000
 _TROUBLED: Final = (State.FAILED, State.UNKNOWN, State.INVALID)
+_STANDS_STILL: Final = 60.0
+"""Seconds after which an upload of which nothing more comes is given up: a telephone may be in a tunnel for one."""
+
+MOST_CONNECTIONS: Final = 200
+"""At once, of all browsers: a process may have but so many files open, often 1,024, and runs need some."""
+
+_IDLE: Final = 20.0
+"""Seconds after which a connection is closed that asks for nothing, or does so in too small pieces."""
+
+_SPEAKS: Final = 10.0
+"""Seconds between two sentences for those who listen to the page."""
+
 _KEEP_ALIVE: Final = 15.0
 """Seconds after which a stream says that it is there: some proxies end what is silent for half a minute."""
 
@@ -57,10 +70,9 @@ _FIELDS: Final = (
     "Lead Id", "Lead Number", "Lead Email", "Lead Phone", "User Id", "User Email", "Sales User", "Access",
     "Duration", "Days", "Until", "Start", "Note", "Activity Event", "Action",
 )  # fmt: skip
+_KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".csv": "text/csv"}
 _SAID: Final = ("event", "duration", "access", "note", "dates")
 """The settings that can be said for one sheet."""
-
-_DOWNLOADS: Final = {"results.xlsx": "xlsx", "results.csv": "csv", "failed.xlsx": "failed", "report.html": "report"}
 
 
 class _TooLarge(SheetError):
@@ -128,11 +140,14 @@ class Server:
 
     @web.middleware
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        here = "/" + request.path_qs.lstrip("/\\")  # two of them would begin another host's name
         try:
             self.door.check(request)
             is_open = request.path == "/enter" or request.path.startswith("/static/")
+            if not is_open and self.door.is_led_here(request):
+                return self._page(request, "again.html", to=here)
             if not is_open and (session := self.door.check_in(request)):
-                again = web.Response(status=303, headers={"Location": request.path_qs})
+                again = web.Response(status=303, headers={"Location": here})
                 self.door.give(session, again)
                 return again
             return await handler(request)
@@ -140,6 +155,8 @@ class Server:
             return self._page(request, "refused.html", refused.status, said=str(refused))
         except web.HTTPNotFound:
             return self._page(request, "refused.html", 404, said="There is no such page.")
+        except web.HTTPRequestEntityTooLarge:
+            return self._page(request, "refused.html", 413, said="That is more than a form of this page says.")
         except BatchShareError as error:
             return self._page(request, "refused.html", 409, said=f"{error.problem} {error.hint}")
         except (web.HTTPException, asyncio.CancelledError, ConnectionError):
@@ -159,7 +176,7 @@ class Server:
         """A file that belongs to the page, by a name that changes with what is in it."""
         if (found := self._static.get(request.match_info["file"])) is None:
             raise web.HTTPNotFound
-        kind = "text/css" if found[0].endswith(".css") else "text/javascript"
+        kind = _KINDS[Path(found[0]).suffix]
         cached = {"Cache-Control": "public, max-age=31536000, immutable"}
         return web.Response(body=found[1], content_type=kind, charset="utf-8", headers=cached)
 
@@ -170,6 +187,8 @@ class Server:
             "once": secrets.token_hex(16),
             "user": self.door.user(request),
             "alert": None,
+            "is_event": False,
+            "speaks": False,
             **values,
         }
         text = self._templates.get_template(template).render(shown)
@@ -190,7 +209,7 @@ class Server:
     async def _runs(
         self, request: web.Request, alert: BatchShareError | None = None, status: int = 200
     ) -> web.Response:
-        lines, seen, trouble = [], set[str](), alert
+        lines, seen, trouble = list[dict[str, Any]](), set[str](), alert
         try:
             library = BatchShare(self._settings())
             known = await library.runs(_MOST_RUNS)
@@ -211,8 +230,11 @@ class Server:
             if desk is not None and desk.is_running and desk.progress is not None and desk.progress.waiting_for:
                 state = "waiting for another run of the account"
             name = mine.name if mine else run.sheet or "(no sheet yet)"
-            counts = words.spell_counts(run.counts or {})
-            at = run.started_at
+            counts, at = words.spell_counts(run.counts or {}), run.started_at
+            if (run.counts or {}).get(State.PENDING) and run.ledger.size() and len(lines) < RUNS_ON_PAGE:
+                with suppress(BatchShareError):
+                    first = (await library.status(run.ledger)).waiting.first
+                    counts += f"; next due {words.clock(words.utc(first))}" if first is not None else ""
             lines.append(
                 {
                     "id": mine.id if mine else run.id, "name": name, "state": state, "colour": colour,
@@ -238,7 +260,8 @@ class Server:
         begin, shown = _paged(request, lines, RUNS_ON_PAGE)
         return self._page(
             request, "runs.html", status, lines=shown, total=len(lines), begin=begin, size=RUNS_ON_PAGE,
-            wanted=request.query.get("name", ""), alert=trouble, remarks=known.remarks if known else (),
+            wanted=request.query.get("name", ""), goes_on=any(line["colour"] == "way" for line in shown),
+            alert=trouble, remarks=known.remarks if known else (),
         )  # fmt: skip
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
@@ -250,6 +273,9 @@ class Server:
         try:
             async with self._uploading:
                 return await self._upload(request)
+        except TimeoutError:
+            lost = BatchShareError("The upload stood still, so it was given up: choose the sheet again.")
+            return await self._runs(request, lost, 408)
         except SheetError as error:
             return await self._runs(request, error, 413 if isinstance(error, _TooLarge) else 400)
         except OSError as error:
@@ -266,11 +292,11 @@ class Server:
             parts = await request.multipart()
         except (AssertionError, ValueError):
             raise Refused(400, "That was no form of this page.") from None
-        async for part in parts:
-            if not isinstance(part, BodyPartReader):
+        while part := await _in_time(parts.next()):
+            if not isinstance(part, BodyPartReader) or part.name not in {"form_key", "once", "sheet"}:
                 break
             if part.name != "sheet":
-                said[part.name or ""] = (await part.read_chunk(1024)).decode("utf-8", "replace")
+                said[part.name] = (await _in_time(part.read_chunk(1024))).decode("utf-8", "replace")
                 continue
             self.door.check_form(self.door.session(request), said.get("form_key"))
             if (once := said.get("once", "")) in self._once:
@@ -279,7 +305,7 @@ class Server:
             size = 0
             try:
                 with open(kept.sheet, "xb", opener=private) as out:  # noqa: ASYNC230 - as quick as a thread begins
-                    while size <= most << 20 and (chunk := await part.read_chunk(1 << 16)):
+                    while size <= most << 20 and (chunk := await _in_time(part.read_chunk(1 << 16))):
                         size += len(chunk)
                         await asyncio.to_thread(out.write, chunk)
                 if size > most << 20:
@@ -330,9 +356,15 @@ class Server:
     async def columns(self, request: web.Request) -> web.Response:
         """How the sheet was read: a row for each column."""
         desk = await self._at(request, "columns", "plan")
-        return await self._columns(request, desk, None)
+        return await self._columns(request, desk)
 
-    async def _columns(self, request: web.Request, desk: Desk, alert: BatchShareError | None) -> web.Response:
+    async def _columns(
+        self,
+        request: web.Request,
+        desk: Desk,
+        alert: BatchShareError | None = None,
+        typed: Mapping[str, str] | None = None,
+    ) -> web.Response:
         look, problems = None, list[Any]()
         try:
             look = await desk.look()
@@ -340,13 +372,13 @@ class Server:
         except BatchShareError as error:
             alert = alert or error
         rows_wrong = len({each.row for each in look.problems if each.row is not None}) if look else 0
-        defaults = {}
+        said = {}
         with suppress(BatchShareError):
-            defaults = {name: str(getattr(desk.settings, name) or "") for name in _SAID}
+            said = {name: str(getattr(desk.settings, name) or "") for name in _SAID}
+        wrong = alert.setting if isinstance(alert, SettingsError) else ""
         return self._page(
             request, "columns.html", 200 if alert is None else 400, desk=desk, look=look, problems=problems,
-            rows_wrong=rows_wrong, fields=_FIELDS, said={**defaults, **(desk.kept.said if desk.kept else {})},
-            alert=alert,
+            rows_wrong=rows_wrong, fields=_FIELDS, said={**said, **(typed or {})}, wrong=wrong, alert=alert,
         )  # fmt: skip
 
     async def say(self, request: web.Request) -> web.StreamResponse:
@@ -354,6 +386,7 @@ class Server:
         form, desk = await self._form(request), await self._at(request, "columns", "plan")
         kept = desk.kept
         assert kept is not None  # noqa: S101 - what has no sheet here stands at its results
+        before = (kept.worksheet, kept.columns, kept.said)
         worksheet = form.get("worksheet", kept.worksheet)
         if worksheet != kept.worksheet:
             kept.worksheet, kept.columns = worksheet, {}
@@ -364,32 +397,45 @@ class Server:
             }
             kept.columns = {header: field for header, field in chosen.items() if header.strip() and field}
         kept.said = {name: form[name].strip() for name in _SAID if form.get(name, "").strip()}
+        if before != (kept.worksheet, kept.columns, kept.said) and (user := self.door.user(request)):
+            kept.changed_by = [*dict.fromkeys([*kept.changed_by, user])]
         desk.forget_plan()
-        await asyncio.to_thread(kept.note)
-        if form.get("then") != "plan":
-            return web.Response(status=303, headers={"Location": f"/r/{desk.id}/columns"})
+        is_to_be_planned = form.get("then") == "plan"
         try:
-            look = await desk.look()
+            look = await desk.look() if is_to_be_planned or kept.said != before[2] else None
+        except SettingsError as error:
+            kept.said = before[2]  # with what is wrong, no page of it could be shown any more
+            return await self._columns(request, desk, error, {name: form.get(name, "") for name in _SAID})
         except BatchShareError as error:
             return await self._columns(request, desk, error)
-        if any(each.row is None for each in look.problems):
+        finally:
+            await asyncio.to_thread(kept.note)
+        if not is_to_be_planned or look is None or any(each.row is None for each in look.problems):
             return web.Response(status=303, headers={"Location": f"/r/{desk.id}/columns"})
         desk.begin_plan()
         return self._done("", f"/r/{desk.id}/plan")
 
     async def plan(self, request: web.Request) -> web.Response:
         """What a run would do: to be approved."""
-        desk = await self._at(request, "columns", "plan")
+        return await self._plan(request, await self._at(request, "columns", "plan"))
+
+    async def _plan(self, request: web.Request, desk: Desk, alert: BatchShareError | None = None) -> web.Response:
         plan = desk.plan
         begin, problems = _paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
         users = plan.users.most_common() if plan else []
         host = plan.settings.account()[0].partition("//")[2] if plan else ""
-        alone = self._two_people and desk.kept is not None and desk.kept.prepared_by == self.door.user(request)
+        alone = not self._may_approve(desk, self.door.user(request))
         return self._page(
-            request, "plan.html", desk=desk, plan=plan, problems=problems, begin=begin, size=ROWS_ON_PAGE,
-            users=users, typed=plan is not None and plan.to_send > TYPED_ABOVE, host=host, alert=desk.error,
+            request, "plan.html", 200 if alert is None else 400, desk=desk, plan=plan, problems=problems,
+            begin=begin, size=ROWS_ON_PAGE, users=users, host=host, alert=alert or desk.error,
+            typed=plan is not None and plan.to_send > TYPED_ABOVE,
             guards=spell_guards(plan.settings) if plan else "", alone=alone, progress=desk.progress,
         )  # fmt: skip
+
+    def _may_approve(self, desk: Desk, user: str) -> bool:
+        """Whether it is another one than those who chose the sheet and said what it holds, where that is wanted."""
+        hands = {desk.kept.prepared_by, *desk.kept.changed_by} if desk.kept is not None else set()
+        return not self._two_people or (bool(user) and user.casefold() not in {each.casefold() for each in hands})
 
     async def begin_plan(self, request: web.Request) -> web.StreamResponse:
         """Plan, or plan again."""
@@ -405,9 +451,9 @@ class Server:
         if once in self._once or await desk.state() in {"run", "results"}:
             return self._done(once, f"/r/{desk.id}")
         wrong = ""
-        if desk.kept is not None and self._two_people and (not user or desk.kept.prepared_by == user):
+        if not self._may_approve(desk, user):
             wrong = "Who prepared a sheet can't approve it: somebody else has to."
-        elif plan is not None and form.get("rows") != str(plan.to_send):
+        elif plan is not None and form.get("plan") != desk.plan_number:
             wrong = "The plan has changed since this page was shown: look at it again."
         elif not form.get("sure"):
             wrong = "Nothing was sent: tick the box first."
@@ -418,8 +464,7 @@ class Server:
         ):
             wrong = f"Nothing was sent: type {plan.to_send}, the number of leads, to confirm."
         if wrong:
-            desk.error = NotConfirmed(wrong)
-            return web.Response(status=303, headers={"Location": f"/r/{desk.id}/plan"})
+            return await self._plan(request, desk, NotConfirmed(wrong))
         self._once[once] = f"/r/{desk.id}"  # before anything is waited for: the second click comes at once
         try:
             await desk.approve(user)
@@ -437,23 +482,21 @@ class Server:
         desk = await self._desk(request)
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await stream.prepare(request)
-        number, before, spoke = 0, "", time.monotonic()
+        number, before, sent, said = 0, "", time.monotonic(), float("-inf")
         with suppress(ConnectionError):  # whoever looked on has gone: what goes on goes on
             await stream.write(b"retry: 2000\n\n")
             while desk.is_running or desk.is_planning:
+                now = time.monotonic()
                 if (progress := desk.progress) is not None:
-                    html = self._templates.get_template("live.html").render(desk=desk, progress=progress)
-                    told = {
-                        "html": html,
-                        "title": words.title(progress, desk.name),
-                        "phase": words.spoken(progress),
-                    }
-                    text = json.dumps(told)
+                    # A screen reader is not to talk without end.
+                    shown = {"desk": desk, "progress": progress, "is_event": True, "speaks": now - said > _SPEAKS}
+                    text = self._templates.get_template("live.html").render(shown)
                     if text != before:
-                        number, before, spoke = number + 1, text, time.monotonic()
-                        await stream.write(f"id: {number}\nevent: snapshot\ndata: {text}\n\n".encode())
-                if time.monotonic() - spoke > _KEEP_ALIVE:
-                    spoke = time.monotonic()
+                        number, before, sent, said = number + 1, text, now, now if shown["speaks"] else said
+                        data = "".join(f"data: {line}\n" for line in text.splitlines())
+                        await stream.write(f"id: {number}\n{data}\n".encode())
+                if now - sent > _KEEP_ALIVE:
+                    sent = now
                     await stream.write(b": still there\n\n")
                 await desk.changes()
             if not self._is_closing:  # else there would be nobody to load the page from
@@ -491,10 +534,12 @@ class Server:
         interrupted = last is not None and words.is_cut_off(last) and not elsewhere
         if interrupted and sum(summary.states.get(each, 0) for each in words.UNSETTLED) == 0:
             interrupted = False
+        is_told = interrupted or elsewhere or desk.error is not None
+        ended = words.how_it_ended(last) if last is not None and not is_told else ""
         can_fix = summary.failed_sheet is not None
         return self._page(
             request, "results.html", desk=desk, summary=summary, page=page, headline=headline(summary.states),
-            others=others(summary.states), ended=words.how_it_ended(desk.ending), interrupted=interrupted,
+            others=others(summary.states), ended=ended, interrupted=interrupted,
             elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=desk.error,
             parts_shown=words.parts(summary.states),
@@ -503,23 +548,19 @@ class Server:
     async def download(self, request: web.Request) -> web.StreamResponse:
         """A file with results, made anew of what the ledger says."""
         desk, wanted = await self._desk(request), request.match_info["file"]
-        if wanted == "plan.xlsx" and desk.plan is not None:
-            with tempfile.TemporaryDirectory(prefix="page", dir=self._shelf.folder) as folder:
-                target = Path(folder, "plan.xlsx")
-                await desk.write_plan(target)
-                return await _sent(target, f"{Path(desk.name).stem}.plan.xlsx")
-        if wanted not in _DOWNLOADS or not desk.ledger.size():
-            raise web.HTTPNotFound
-        library = BatchShare(desk.settings)
+        library, plan, has_ledger = BatchShare(desk.settings), desk.plan, desk.ledger.size() is not None
         with tempfile.TemporaryDirectory(prefix="page", dir=self._shelf.folder) as folder:
             target = Path(folder, wanted)
-            if wanted.startswith("failed"):
-                if (await library.failed_sheet(desk.ledger, target)).path is None:
-                    raise web.HTTPNotFound
-            elif wanted.startswith("report"):
-                await library.report(desk.ledger, target)
-            else:
+            if wanted == "plan.xlsx" and plan is not None:
+                await desk.write_plan(target)
+            elif wanted == "mistakes.csv" and plan is not None:
+                await desk.write_mistakes(target)
+            elif wanted in {"results.xlsx", "results.csv"} and has_ledger:
                 await library.results(desk.ledger, target)
+            elif wanted == "failed.xlsx" and has_ledger:
+                await library.failed_sheet(desk.ledger, target)
+            elif wanted == "report.html" and has_ledger:
+                await library.report(desk.ledger, target)
             return await _sent(target, f"{Path(desk.name).stem}.{wanted}")
 
     # ------------------------------------------------------------------------------------- settings
@@ -561,22 +602,37 @@ async def listening(server: Server, port: int) -> AsyncIterator[str]:
             f"another server has {folder} (process {who}): {instead}",
             problem="Another server has this folder.",
         ) from None
-    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(server.app, access_log=None, shutdown_timeout=0.1, keepalive_timeout=_IDLE)
+
+    def answering() -> asyncio.Protocol:
+        assert runner.server is not None  # noqa: S101 - it was set up
+        return runner.server() if len(runner.server.connections) < MOST_CONNECTIONS else _TurnedAway()
+
+    listener = None
     try:
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+            listener = await asyncio.get_running_loop().create_server(answering, "127.0.0.1", port)
         except OSError as error:
             wrong = f"{port} can't be listened on ({error.strerror}): name another"
             raise SettingsError("--port", wrong, problem="The server can't listen on this port.") from None
-        server.door.port = runner.addresses[0][1]
+        server.door.port = listener.sockets[0].getsockname()[1]
         note_server(folder, {"port": server.door.port, "process": os.getpid()})
         link = f"enter?token={new_link(folder)}" if server.door.lets_in_by_link else ""
         yield f"http://127.0.0.1:{server.door.port}/{link}"
     finally:
+        if listener is not None:
+            listener.close()
         await runner.cleanup()
         (folder / ".server").unlink(missing_ok=True)
         lock.release()
+
+
+class _TurnedAway(asyncio.Protocol):
+    """One connection too many: it is closed at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()
 
 
 async def _add_headers(_request: web.Request, response: web.StreamResponse) -> None:
@@ -588,12 +644,21 @@ async def _add_headers(_request: web.Request, response: web.StreamResponse) -> N
 
 async def _sent(file: Path, called: str) -> web.Response:
     """A file as a download, never opened in the page's place."""
-    body = await asyncio.to_thread(file.read_bytes)
+    try:
+        body = await asyncio.to_thread(file.read_bytes)
+    except FileNotFoundError:  # there is nothing to be written in it, or no such file
+        raise web.HTTPNotFound from None
     ascii_name = "".join(each if each.isascii() and (each.isalnum() or each in "._- ") else "_" for each in called)
     disposition = f"attachment; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(called, safe='')}"
     return web.Response(
         body=body, content_type="application/octet-stream", headers={"Content-Disposition": disposition}
     )
+
+
+async def _in_time(reading: Awaitable[T]) -> T:
+    """What is read, if it comes: one that stands still would keep everybody else from uploading."""
+    async with asyncio.timeout(_STANDS_STILL):
+        return await reading
 
 
 def _paged(request: web.Request, lines: list[Any], size: int) -> tuple[int, list[Any]]:
@@ -607,7 +672,7 @@ def _static_files() -> dict[str, tuple[str, bytes]]:
     """The files of the page: by the name in its address, their own, and what is in them."""
     found = {}
     for file in files("batch_share.page").joinpath("static").iterdir():
-        if file.name.endswith((".css", ".js")):
+        if Path(file.name).suffix in _KINDS:
             content = file.read_bytes()
             stem, _, suffix = file.name.rpartition(".")
             found[f"{stem}-{sha256(content).hexdigest()[:12]}.{suffix}"] = (file.name, content)

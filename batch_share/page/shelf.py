@@ -6,8 +6,10 @@ The folder is one as every command knows it: the sheet, its ledger and its resul
 from __future__ import annotations
 
 import json
+import os
 import re
 import secrets
+import stat
 import unicodedata
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -15,12 +17,14 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share import SHEET_SUFFIXES, LedgerName, SheetError
 from batch_share.common import utc_now
-from batch_share.outputs import temporary_for, write_private
+from batch_share.errors import SettingsError
+from batch_share.outputs import spelled, temporary_for, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NOTE: Final = "page.json"
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _LONGEST: Final = 100  # characters of a name that are kept: enough to know a sheet by
 
 
@@ -29,8 +33,8 @@ class Kept:
     """A sheet in its `folder`: called `name` by people, in the `file` of that name, since `made` (UTC).
 
     `columns` say by header what each holds, `worksheet` which one is meant, `said` what holds for rows that don't
-    say: settings by name. `prepared_by` and `approved_by` are whom a proxy named. It was `approved` for so many
-    rows to be sent; None: not yet.
+    say: settings by name. `prepared_by`, `changed_by` (who said any of these) and `approved_by` are whom a proxy
+    named. It was `approved` for so many rows to be sent; None: not yet.
     """
 
     id: str
@@ -41,6 +45,7 @@ class Kept:
     worksheet: str = ""
     said: dict[str, str] = field(default_factory=dict)
     prepared_by: str = ""
+    changed_by: list[str] = field(default_factory=list)
     approved_by: str = ""
     approved: int | None = None
     folder: Path = Path()
@@ -65,15 +70,22 @@ class Kept:
 
 
 class Shelf:
-    """All sheets of a `folder`, which only its owner can read."""
+    """All sheets of a `folder`, which only its owner can read. Raises SettingsError if others can write it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        there = folder.stat()
+        if os.name == "posix" and (there.st_uid != os.geteuid() or there.st_mode & _OTHERS_WRITE):
+            # who can write here can leave a link of their own, and change what was approved
+            why = f"{folder} is another user's, or others can write it: name one of your own (chmod go-w)"
+            raise SettingsError("--folder", why, problem="Others can write the folder of the sheets.")
 
     def new(self, called: str, by: str) -> Kept:
         """A place for a sheet that is called so; its file is still to be written. Raises SheetError, OSError."""
-        name = unicodedata.normalize("NFC", re.split(r"[/\\]", called)[-1]).strip()[-_LONGEST:]
+        # What was not UTF-8 could not be shown again, and a line of its own in a name is nobody's.
+        name = re.sub(r"[\x00-\x1f\x7f]", "_", spelled(re.split(r"[/\\]", called)[-1]))
+        name = unicodedata.normalize("NFC", name).strip()[-_LONGEST:]
         suffix = Path(name).suffix.lower()
         if suffix not in SHEET_SUFFIXES:
             known = ", ".join(sorted(SHEET_SUFFIXES))
@@ -95,11 +107,11 @@ class Shelf:
 
     def find(self, wanted: str) -> Kept | None:
         """The one with this Id."""
-        return next((kept for kept in self._found() if kept.id == wanted), None)
+        return next((kept for kept in self._found(f"*_{wanted[:6]}") if kept.id == wanted), None)
 
-    def _found(self) -> Iterator[Kept]:
+    def _found(self, named: str = "*") -> Iterator[Kept]:
         known = {each.name for each in fields(Kept)}
-        for note in self.folder.glob(f"*/{_NOTE}"):
+        for note in self.folder.glob(f"{named}/{_NOTE}"):
             try:
                 said = json.loads(note.read_text(encoding="utf-8"))
                 yield Kept(

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share import State
 from batch_share.common import plural
-from batch_share.results.wording import CUT_OFF
+from batch_share.results.wording import CUT_OFF, DONE, INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_share import Ending, KnownRun, Overview, Progress, Summary
+    from batch_share import KnownRun, Overview, Progress, Summary
 
 PARTS: Final = (
     ("shared", "good", (State.SHARED, State.ENDED, State.REVOKED)),
@@ -182,13 +182,12 @@ def buttons(summary: Summary, *, interrupted: bool) -> list[Button]:
     return found
 
 
-def how_it_ended(ending: Ending | None) -> str:
-    """What is to be said of the end itself; "" where the counts say all."""
-    return (
-        "It was stopped: rows that were not sent yet wait for you to go on."
-        if ending and ending.interrupted
-        else ""
-    )
+def how_it_ended(run: KnownRun) -> str:
+    """What is to be said of the end itself, as it was noted; "" where the counts say all."""
+    if run.ended in {"stopped", INTERRUPTED}:
+        return "It was stopped: rows that were not sent yet wait for you to go on."
+    # What was noted of an error may name commands and places of files.
+    return "" if run.ended in {None, DONE, CUT_OFF} else "It ended before it was done: the report says why."
 
 
 UNSETTLED: Final = (

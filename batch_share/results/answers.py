@@ -374,7 +374,7 @@ _GONE: Final = "gone-"
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """A row of a ledger: its number (`row`) and `cells` in the sheet, its `state`, and the `reason`, in a sentence.
+    """A row of a ledger: its number (`row`) and `cells` in the sheet, its `state`, and the `reason`, in words.
 
     `lead_id` and `user_id` are LeadSquared's, "" where the row is invalid; `user` is the user's name or e-mail
     address, else the Id. `access` is read, write or "" (it shares nothing). `until` is when its share ends, or
@@ -441,7 +441,7 @@ def _shown(row: Row, users: dict[str | None, tuple[str, str]], now: datetime) ->
         is_in_sheet=row.position is not None,
         cells=row.cells,
         state=row.state_at(now),
-        reason=reason_of(row),
+        reason=reason_of(row, says_row=False, place_free=True),
         lead_id=asked.lead_id if asked else "",
         user_id=user_id,
         user=next(filter(None, users.get(user_id, ())), user_id),

@@ -230,23 +230,56 @@ _THEN: Final[Mapping[tuple[Cause, Stage | None], str]] = {
 """What becomes of an unknown row, or what a person does about it."""
 
 
-def spell(state: State, stage: Stage | None, why: Why | None, sheet_row: int | None = None) -> str:
+_PLACE_FREE: Final[Mapping[Cause | tuple[Cause, State | Stage | None], str]] = {
+    Cause.UNCHECKED: "its Ids could not be checked ({said})",
+    Cause.HELD: "held by a run of {sheet}, which has the same lead and user under way",
+    (Cause.HELD, State.FAILED): (
+        "its activity was posted, but it was not shared: a run of {sheet} has the same lead and user under way"
+    ),
+    Cause.NOTHING_KNOWN: "this machine's ledgers know of no share of this lead with this user",
+    Cause.PERHAPS_REVOKED: (
+        "its activity exists, but as far as is known here its lead is not shared: a newer copy of the ledger has "
+        "revoked shares. To retry it shares it again"
+    ),
+    Cause.UNSHOWN: (
+        f"{_NOT_KNOWN}no activity of this type was ever seen with its marker, so not finding it proves nothing: "
+        "check the lead in LeadSquared"
+    ),
+    Cause.PARKED: f"{_NOT_KNOWN}it was not found in two looks, and it was set that nothing is posted again",
+}
+_THEN_PLACE_FREE: Final[Mapping[tuple[Cause, Stage | None], str]] = {
+    (Cause.LOST, Stage.ACTIVITY): "Whoever goes on looks it up before it is sent again",
+    (Cause.LOST, Stage.SHARE): "Whoever goes on looks it up before it is sent again",
+    (Cause.LOST, Stage.REVOKE): "To revoke it again does no harm",
+    (Cause.PARKED, Stage.ACTIVITY): "To settle it looks again",
+}
+_MEANING_PLACE_FREE: Final = {
+    State.REVOKING: "revoking its share, or cut off while doing so: it can be revoked again"
+}
+"""The same three where people have no terminal: without commands and options."""
+
+
+def spell(
+    state: State, stage: Stage | None, why: Why | None, sheet_row: int | None = None, *, place_free: bool = False
+) -> str:
     """Why a row is where it is, in words, with what follows from it; "" where nothing is to be said.
 
-    With `sheet_row`, what is wrong in the sheet says in which row.
+    With `sheet_row`, what is wrong in the sheet says in which row. If `place_free`, no commands are named.
     """
     if why is None:
         return ""
     cause, details = why.cause, why.details
     if OLD_WORDS in details:
         return str(details[OLD_WORDS])
-    then = _THEN.get((cause, stage)) if state is State.UNKNOWN else None
+    thens = {**_THEN, **_THEN_PLACE_FREE} if place_free else _THEN
+    then = thens.get((cause, stage)) if state is State.UNKNOWN else None
     if "problems" in details:
         problems = (Problem(sheet_row or 0, *each) for each in details["problems"])
         reported = "; ".join(str(each) if sheet_row is not None else each.said for each in problems)
     else:
         keys: tuple[Cause | tuple[Cause, State | Stage | None], ...] = ((cause, state), (cause, stage), cause)
-        reason = next((_REASONS[key] for key in keys if key in _REASONS), str(cause).replace("_", " "))
+        reasons = {**_REASONS, **_PLACE_FREE} if place_free else _REASONS
+        reason = next((reasons[key] for key in keys if key in reasons), str(cause).replace("_", " "))
         row = f"Row {sheet_row}: " if sheet_row is not None and state is State.INVALID else ""
         doubt = _DOUBTS.get((state, stage), "") if stage and cause in _REFUSALS else ""
         reported = row + doubt + reason.format_map(_shown(cause, details))
@@ -389,18 +422,19 @@ def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     return said
 
 
-def reason_of(row: Row | NewRow, *, says_row: bool = True) -> str:
+def reason_of(row: Row | NewRow, *, says_row: bool = True, place_free: bool = False) -> str:
     """Why a row is where it is and what else is to be known of it, for the person who reads the results.
 
-    What is wrong in the sheet says in which row, if it `says_row`.
+    What is wrong in the sheet says in which row, if it `says_row`. If `place_free`, no commands are named.
     """
     sheet_row = row.sheet_row if says_row else None
     if isinstance(row, NewRow):
-        return spell(row.state, None, row.why, sheet_row)
+        return spell(row.state, None, row.why, sheet_row, place_free=place_free)
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
     is_moving = row.state in {*ON_ITS_WAY, *BEING_REVOKED}
-    label = f"waits until {spell_time(start)}" if start else MEANING[row.state] if is_moving else ""
-    history, said = "", spell(row.state, row.stage, row.why, sheet_row)
+    meaning = {**MEANING, **_MEANING_PLACE_FREE} if place_free else MEANING
+    label = f"waits until {spell_time(start)}" if start else meaning[row.state] if is_moving else ""
+    history, said = "", spell(row.state, row.stage, row.why, sheet_row, place_free=place_free)
     if row.earlier:  # the shares before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`
         days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
         history = f"shared {', '.join(first if first == last else f'{first} - {last}' for first, last in days)}"

@@ -200,7 +200,10 @@ async def test_stop_ends_in_good_order_and_go_on_finishes(browser: Browser, visi
         await page.get_by_text("posted").first.wait_for()
         began = time.monotonic()
         await page.get_by_role("button", name="Stop").click()
-        await page.get_by_role("heading", name="What to do next").or_(page.get_by_text("Stopping:")).wait_for()
+        told = page.get_by_role("heading", name="What to do next").or_(
+            page.locator("#live").get_by_text("Stopping:")
+        )
+        await told.wait_for()
         assert time.monotonic() - began < 1.5
         await page.get_by_role("heading", name="What to do next").wait_for()
         assert time.monotonic() - began < 10
@@ -260,6 +263,70 @@ async def test_two_servers_share_no_login(browser: Browser, visitor: Visitor, tr
         await seen.page.goto(visitor.origin)
         await seen.page.get_by_role("heading", name="Share leads from a sheet").wait_for()
         seen.wrong.clear()  # it is asked for another server's pages here
+
+
+async def test_links_from_elsewhere_lead_in_and_a_login_at_another_site_too(
+    browser: Browser, visitor: Visitor
+) -> None:
+    async with opened(browser, visitor) as seen:
+        page, proxied = seen.page, visitor.origin.replace("127.0.0.1", "localhost")
+
+        async def follow(link: str) -> None:
+            body = f"<a href='{link}'>Go</a>"
+            await page.route(
+                "http://mail.example/", lambda route: route.fulfill(body=body, content_type="text/html")
+            )
+            await page.goto("http://mail.example/")
+            await page.get_by_role("link", name="Go").click()
+            await page.get_by_role("heading", name="Settings").wait_for()
+            await page.unroute("http://mail.example/")
+
+        await follow(f"{visitor.origin}/settings")  # a Strict cookie stays behind on that way
+        visitor.door._origin = proxied
+        await follow(f"{proxied}/settings")  # who comes from a proxy's login has no cookie yet
+        seen.wrong.clear()  # it saw another site's page
+
+
+async def test_parts_of_pages_are_read_anew_without_loading_the_page(
+    browser: Browser, visitor: Visitor, trial: Trial
+) -> None:
+    async with opened(browser, visitor) as seen:
+        page = seen.page
+        file = sheet(trial.folder, 250, 130)
+        for _ in range(21):  # from there on they can be filtered
+            await visitor.enter()
+            await visitor.upload(b"Lead Number,User Id\n1,2\n", "another.csv")
+        await page.get_by_label("Choose a workbook").set_input_files(file)
+        await page.get_by_role("button", name="Read this sheet").click()
+        await page.evaluate("document.body.dataset.first = 'yes'")
+        await page.get_by_label("What column Duration holds").select_option("(not read)")
+        await page.get_by_text("has no column for Duration").wait_for()
+        await page.get_by_label("What column Duration holds").select_option("Duration")
+        await page.get_by_text("130 rows can't be sent").wait_for()
+        await page.get_by_role("button", name="Plan it").press("Tab")
+        assert await page.evaluate("document.body.dataset.first") == "yes"
+        await page.get_by_role("button", name="Plan it").click()
+        await page.get_by_role("heading", name="Approve").wait_for()
+        await page.evaluate("document.body.dataset.first = 'yes'")
+        await page.get_by_role("link", name="Next ones").click()
+        await page.get_by_text("101 to 130 of 130").wait_for()
+        assert await page.evaluate("document.body.dataset.first") == "yes"
+        assert page.url.endswith("?from=100")
+        await page.go_back()
+        await page.get_by_text("1 to 100 of 130").wait_for()
+        await approved(page, 120)
+        await page.get_by_text("posted").first.wait_for()
+        await page.get_by_role("link", name="Runs").click()
+        await page.get_by_text("going on").wait_for()
+        await page.evaluate("document.body.dataset.first = 'yes'")
+        await page.get_by_text("done, with rows to look at").wait_for(timeout=40_000)  # by itself
+        await page.get_by_label("Name of the sheet").press_sequentially("new")
+        await page.get_by_text("another.csv").first.wait_for(state="hidden")
+        await page.get_by_role("link", name="new leads.csv").wait_for()
+        assert page.url.endswith("name=new")
+        await page.get_by_label("Name of the sheet").press_sequentially("er")
+        await page.get_by_text("No sheet is called so.").wait_for()
+        assert await page.evaluate("document.body.dataset.first") == "yes"
 
 
 async def planned(page: Page, file: Path) -> None:

@@ -285,7 +285,7 @@ async def test_rows_come_page_by_page_in_the_sheets_order_each_once(tmp_path: Pa
         found = await bs.page(it.ledger, states=["failed", State.INVALID])
         assert [row.state for row in found.rows] == [State.FAILED, State.INVALID]
         assert "Lead does not exist" in found.rows[0].reason
-        assert found.rows[1].reason.startswith("Row 13, Lead Id 'nobody': ")
+        assert found.rows[1].reason.startswith("Lead Id 'nobody': ")
         assert found.next is None
 
 

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
-import json
 import re
 import sqlite3
 import time
 from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 from trial import HEADER, Trial, options, sheet_rows
 from visiting import visiting
 
 from batch_share.common import Rate
+from batch_share.errors import SettingsError
+from batch_share.page import server
 from batch_share.page.door import LINK_SECONDS, new_link
 from batch_share.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -93,7 +97,7 @@ async def test_nothing_is_sent_without_the_tick_the_number_and_the_plan_itself(t
         assert "tick the box first" in visitor.text
         await visitor.post(action, visitor.form(action) | {"sure": "yes", "typed": "59"})
         assert "type 60, the number of leads" in visitor.text
-        await visitor.post(action, visitor.form(action) | {"sure": "yes", "typed": "60", "rows": "61"})
+        await visitor.post(action, visitor.form(action) | {"sure": "yes", "typed": "60", "plan": "another"})
         assert "The plan has changed" in visitor.text
         (kept,) = (trial.folder / "page").glob("*/leads.csv")
         kept.write_bytes(sheet(59))
@@ -228,14 +232,21 @@ async def test_a_link_lets_one_browser_in_once_and_not_for_long(
         "<script>alert(1)</script>.csv",
         f"{'x' * 300}.csv",
         "é\n.csv",
+        b"\xe9.csv",
+        "x\u202evsc.exe.csv",
         "=1.CSV",
         "日本.csv",
     ],
 )
-async def test_no_name_of_a_file_is_a_path_or_markup(trial: Trial, name: str) -> None:
+async def test_no_name_of_a_file_is_a_path_or_markup(trial: Trial, name: str | bytes) -> None:
     async with visiting(trial) as visitor:
-        await visitor.upload(sheet().replace(b"Access", b"<script>x</script>"), name.replace("\n", "%0A"))
+        called = name.replace("\n", "%0A") if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+        content = sheet().replace(b"Access", b"<script>x</script>")
+        await visitor.send_sheet(content, called.encode("utf-8", "surrogateescape"))
         assert visitor.status in {200, 400}, visitor.text
+        assert "<script>" not in visitor.text
+        await visitor.get("/")  # whatever it is called, all others are still shown
+        assert visitor.status == 200
         assert "<script>" not in visitor.text
         outside = {each.name for each in trial.folder.iterdir()} - {"page", "state", "data", "log"}
         assert outside == set()
@@ -287,9 +298,11 @@ async def test_progress_comes_as_a_stream_of_whole_snapshots(trial: Trial) -> No
             assert stream.content_type == "text/event-stream"
             events = (await stream.text()).split("\n\n")
         assert events[0] == "retry: 2000"
-        shown = [json.loads(each.partition("data: ")[2]) for each in events if "event: snapshot" in each]
+        shown = [each for each in events if each.startswith("id: ") and "event: " not in each]
         assert shown
-        assert all("leads.csv" in each["title"] for each in shown)
+        assert all(re.search(r"\ndata: <title>\d+ % · leads.csv</title>", each) for each in shown)
+        assert all(re.fullmatch(r"id: \d+(\ndata: .*)+", each) for each in shown)
+        assert sum("hx-swap-oob" in each for each in shown) == 1  # it speaks every ten seconds at most
         assert "event: end" in events[-2]
         await visitor.results()
         assert "All 30 rows are shared." in visitor.text
@@ -301,7 +314,7 @@ async def test_a_server_that_closes_sends_nobody_to_a_page_that_is_gone(trial: T
         await visitor.plan(sheet(40))
         await visitor.approve()
         async with visitor.http.get(f"{visitor.origin}{visitor.sheet}/live") as stream:
-            await stream.content.readuntil(b"snapshot")
+            await stream.content.readuntil(b"data: ")
             await visitor.server.drain()
             assert "event: end" not in await stream.text()
 
@@ -340,8 +353,8 @@ async def test_behind_a_proxy_another_person_approves(trial: Trial) -> None:
         await visitor.plan(sheet())
         assert "Somebody else approves it" in visitor.text
         await visitor.get("/")
-        form = visitor.form("/sheets") | {"sure": "yes", "rows": "6"}
         address = next(iter(re.findall(r'href="(/r/[^"]+)"', visitor.text)))
+        form = visitor.form("/sheets") | {"sure": "yes"}
         await visitor.post(f"{address}/approve", form)
         assert "approve it: somebody else has to" in visitor.text
         visitor.http.headers["X-User"] = "ravi"
@@ -358,3 +371,212 @@ async def test_a_cookie_of_a_page_behind_tls_goes_through_nothing_else(trial: Tr
     async with visiting(trial, origin="https://share.example") as visitor:
         await visitor.get("/", allow_redirects=False)
         assert "Secure" in visitor.headers["Set-Cookie"]
+
+
+async def test_a_plan_that_was_made_anew_is_not_approved_unseen(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet())
+        action, seen = f"{visitor.sheet}/approve", visitor.text
+        await visitor.get(f"{visitor.sheet}/columns")  # in another tab
+        said = visitor.form(f"{visitor.sheet}/columns") | {"note": "another", "then": "plan"}
+        await visitor.post(f"{visitor.sheet}/columns", said)
+        await visitor.ended("/plan", "Looking up leads")
+        visitor.text = seen
+        await visitor.approve()
+        assert "The plan has changed" in visitor.text
+        assert trial.sandbox.report()["activities"] == 0
+        await visitor.post(action, visitor.form(action) | {"sure": "yes"})
+        await visitor.results()
+        assert trial.sandbox.report()["activities"] == 6
+
+
+async def test_whoever_had_a_hand_in_a_sheet_is_not_the_one_who_approves_it(trial: Trial) -> None:
+    proxy: Any = {"origin": "http://share.example", "user_header": "X-User"}
+    async with visiting(trial, two_people=True, **proxy) as visitor:
+        visitor.http.headers.update({"X-User": "asha", "Host": "share.example"})
+        visitor.sends = {"Origin": "http://share.example"}
+        await visitor.upload(sheet())
+        where, keys = visitor.sheet, visitor.form(f"{visitor.sheet}/columns")
+        visitor.http.headers["X-User"] = "ravi"
+        await visitor.get(f"{where}/columns")
+        said = visitor.form(f"{where}/columns") | {"note": "ravi's", "then": "plan"}
+        await visitor.post(f"{where}/columns", said)
+        for name in ("ravi", "asha", "Asha"):  # who logs in may write a name in another way
+            visitor.http.headers["X-User"] = name
+            await visitor.ended("/plan", "Looking up leads")
+            assert "Somebody else approves it" in visitor.text, name
+            await visitor.post(f"{where}/approve", keys | {"sure": "yes"})
+            assert "somebody else has to" in visitor.text, name
+        visitor.http.headers["X-User"] = "meera"
+        await visitor.get(f"{where}/plan")
+        await visitor.approve()
+        await visitor.results()
+        assert "All 6 rows are shared." in visitor.text
+
+
+async def test_a_proxy_may_name_a_user_in_any_bytes(trial: Trial) -> None:
+    async with visiting(trial, origin="http://share.example", user_header="X-User") as visitor:
+        for name in (b"asha\xe9", "日本".encode(), b"<b>x</b>"):
+            answer = await visitor.raw(b"GET / HTTP/1.1\r\nHost: share.example\r\nX-User: " + name + b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 303")
+            cookie = re.findall(rb"Set-Cookie: ([^;]+)", answer)[0]
+            asked = b"GET / HTTP/1.1\r\nHost: share.example\r\nCookie: " + cookie + b"\r\nX-User: " + name
+            answer = await visitor.raw(asked + b"\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 200"), answer
+            assert b"<b>x" not in answer
+
+
+async def test_no_address_leads_to_another_host(trial: Trial) -> None:
+    async with visiting(trial, origin="http://share.example") as visitor:
+        for path in ("//evil.example/x", "///evil.example", "/\\evil.example", "//evil.example%2f.."):
+            for more in (
+                "",
+                "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n",
+            ):
+                head = f"GET {path} HTTP/1.1\r\nHost: share.example\r\n{more}\r\n".encode()
+                found = re.findall(rb"Location: (\S+)|; url=([^\"]+)", await visitor.raw(head))
+                for each in filter(None, (where for both in found for where in both)):
+                    assert re.match(rb"/(?![/\\])", each), (path, each)
+
+
+async def test_a_link_in_a_mail_leads_to_the_page_once_the_page_itself_asks(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.upload(sheet())
+        kept, where = visitor.http.cookie_jar, f"{visitor.sheet}/columns"
+        led = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        await visitor.get(where, headers=led | {"Cookie": "none"})
+        assert f'content="0; url={where}"' in visitor.text
+        assert visitor.status == 200
+        assert kept is visitor.http.cookie_jar
+        await visitor.get(where, headers={"Sec-Fetch-Site": "same-origin"})
+        assert "How it was read" in visitor.text
+
+
+async def test_a_folder_that_others_can_write_is_not_served(trial: Trial) -> None:
+    folder = trial.folder / "page"
+    folder.mkdir()
+    folder.chmod(0o777)  # whoever leaves a link in it would come in
+    with pytest.raises(SettingsError, match="others can write it"):
+        async with visiting(trial):
+            pass
+
+
+async def test_connections_that_ask_for_nothing_keep_nobody_out(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch_share.page.server.MOST_CONNECTIONS", 10)
+    monkeypatch.setattr("batch_share.page.server._IDLE", 0.3)
+    async with visiting(trial) as visitor:
+        slow = [await asyncio.open_connection("127.0.0.1", visitor.door.port) for _ in range(30)]
+        for _, out in slow:
+            out.write(b"GET / HTTP/1.1\r\nX-Slow: ")
+        at_once = [each for each in slow if await ended(each[0], 0.15)]
+        assert len(at_once) >= 20  # those above what is allowed
+        for reader, _ in slow:
+            assert await ended(reader, 2)
+        await visitor.get("/")
+        assert visitor.status == 200
+        for _, out in slow:
+            out.close()
+
+
+async def ended(reader: asyncio.StreamReader, seconds: float) -> bool:
+    """Whether the server closes a connection within this time."""
+    try:
+        async with asyncio.timeout(seconds):
+            await reader.read()
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        pass
+    return True
+
+
+async def test_an_upload_that_stands_still_keeps_nobody_from_uploading(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch_share.page.server._STANDS_STILL", 0.2)
+    async with visiting(trial) as visitor:
+        await visitor.get("/")
+
+        async def stuck() -> AsyncIterator[bytes]:
+            for name, value in visitor.form("/sheets").items():
+                yield f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+            yield b'--x\r\nContent-Disposition: form-data; name="sheet"; filename="x.csv"\r\n\r\nLead'
+            await asyncio.sleep(5)
+
+        headers = visitor.sends | {"Content-Type": "multipart/form-data; boundary=x"}
+        async with visitor.http.post(f"{visitor.origin}/sheets", data=stuck(), headers=headers) as answer:
+            assert answer.status == 408
+            assert "stood still" in await answer.text()
+        assert not [*(trial.folder / "page").glob("*_*")]
+        await visitor.upload(sheet())
+        assert visitor.path.endswith("/columns")
+
+
+async def test_a_form_of_many_parts_or_much_text_is_refused(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.upload(sheet())
+        where = f"{visitor.sheet}/columns"
+        form = urlencode(visitor.form(where) | {"note": "x" * (2 << 20)}).encode()
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        await visitor.post(where, io.BytesIO(form), visitor.sends | kind)
+        assert visitor.status == 413
+        assert "more than a form" in visitor.text
+        await visitor.send_sheet(sheet(), b"x.csv", more="x" * 100_000)
+        assert visitor.status == 400
+        assert "No sheet came" in visitor.text
+
+
+async def test_what_is_typed_wrong_is_said_at_its_field_and_can_be_corrected(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.upload(sheet())
+        where = f"{visitor.sheet}/columns"
+        await visitor.post(where, visitor.form(where) | {"duration": "a while", "note": "kept", "then": "plan"})
+        assert visitor.status == 400
+        assert 'value="a while" aria-invalid="true" aria-describedby="alarm"' in visitor.text
+        assert 'value="kept"' in visitor.text
+        assert 'id="alarm"' in visitor.text
+        await visitor.post(where, visitor.form(where) | {"duration": "7d", "then": "plan"})
+        assert "What will happen" in await visitor.ended("/plan", "Looking up leads")
+
+
+async def test_the_sample_sheet_can_be_sent_as_it_is_but_for_its_names(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        (sample,) = re.findall(r'href="([^"]+sample-[^"]+csv)" download', visitor.text)
+        content = (await visitor.get(sample)).encode()
+        assert visitor.headers["Content-Type"].startswith("text/csv")
+        await visitor.plan(content)
+        assert "No row of this sheet can or need be sent" in visitor.text  # nobody is called so in this account
+        assert "To be said before" not in visitor.text
+
+
+async def test_mistakes_can_be_downloaded_and_are_no_formulas(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(6, Duration="=1+1"))
+        await visitor.get(f"{visitor.sheet}/files/mistakes.csv")
+        first, *lines = csv.reader(visitor.text.lstrip("\ufeff").splitlines())
+        assert first == ["Row", "Column", "Says", "What is wrong"]
+        assert [line[:3] for line in lines] == [["2", "Duration", "'=1+1"]]
+        assert "attachment" in visitor.headers["Content-Disposition"]
+        for name in ("results.xlsx", "failed.xlsx", "report.html", "nothing", "page.json"):  # nothing was sent yet
+            await visitor.get(f"{visitor.sheet}/files/{name}")
+            assert visitor.status == 404
+
+
+async def test_runs_say_when_the_next_row_is_due(trial: Trial) -> None:
+    content = sheet(3).replace(b"\r\n", b",2030-01-02 10:00\r\n").replace(b",2030-01-02 10:00", b",Start", 1)
+    async with visiting(trial) as visitor:
+        await visitor.plan(content)
+        assert "only once their start has come" in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        await visitor.get("/")
+        assert re.search(r"3 pending; next due 2030-01-0[12] \d\d:\d0", visitor.text)
+
+
+def test_htmx_is_as_its_makers_released_it() -> None:
+    folder = Path(server.__file__).parent / "static"
+    digest = sha256((folder / "htmx-2.0.11.min.js").read_bytes()).hexdigest()
+    assert digest == "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
+    assert "Zero-Clause BSD" in (folder / "htmx-2.0.11.LICENSE").read_text(encoding="utf-8")

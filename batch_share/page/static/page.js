@@ -17,23 +17,15 @@ window.addEventListener("pageshow", (event) => {
 });
 
 const live = document.querySelector("[data-live]");
-let stream, spoken = 0;
+let stream;
 
 function follow() {
   stream = new EventSource(live.dataset.live);
   const lost = document.getElementById("lost");
-  stream.addEventListener("open", () => { if (lost) lost.hidden = true; });
-  stream.addEventListener("error", () => { if (lost) lost.hidden = false; });
+  stream.onopen = () => { lost.hidden = true; };
+  stream.onerror = () => { lost.hidden = false; };
+  stream.onmessage = (event) => htmx.swap("#live", event.data, { swapStyle: "innerHTML" });
   stream.addEventListener("end", () => { stream.close(); location.reload(); });
-  stream.addEventListener("snapshot", (event) => {
-    const told = JSON.parse(event.data);
-    document.getElementById("live").innerHTML = told.html; // escaped by the server's template
-    document.title = told.title;
-    if (Date.now() - spoken > 10000) { // a screen reader is not to talk without end
-      document.getElementById("said").textContent = told.phase;
-      spoken = Date.now();
-    }
-  });
 }
 
 if (live) {

@@ -14,6 +14,7 @@ from batch_share.results.wording import (
     _FIXING,
     _NOTICES,
     _REASONS,
+    _THEN,
     Advice,
     reason_of,
     spell,
@@ -309,3 +310,19 @@ def test_what_was_not_checked_says_of_how_many_rows_and_why() -> None:
     assert spell_unchecked(ids) == "whether the lead and user Ids of 1,200 rows are right (HTTP 404)"
     owner = Why(Cause.OWNER_NOT_CHECKED, {"rows": 0, "why": ""})
     assert spell_unchecked(owner) == "whether activities belong to the users they are posted for"
+
+
+@pytest.mark.parametrize("key", [*_REASONS, *_THEN, State.REVOKING], ids=str)
+def test_where_nobody_has_a_terminal_no_reason_names_commands(key: Any) -> None:
+    cause, at = key if isinstance(key, tuple) else (key, None)
+    state = at if isinstance(at, State) else key if isinstance(key, State) else State.UNKNOWN
+    said: Any = dict.fromkeys(
+        ("said", "by", "sheet", "row", "run", "says", "owner", "activity", "request", "what", "date", "read"), "it"
+    )
+    said |= {"of": ["it"], "left": [], "reassigns": False, "not": "", "status": None, "until": "2026-01-01 18:00"}
+    why = None if isinstance(key, State) else Why(cause, said)
+    reason = reason_of(row(state, stage=at if isinstance(at, Stage) else None, why=why), place_free=True)
+    assert reason
+    assert "`" not in reason
+    assert "--" not in reason
+    assert "batch-share" not in reason
