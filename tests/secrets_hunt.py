@@ -7,6 +7,7 @@ import html
 import json
 import traceback
 import zipfile
+from functools import lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -38,11 +39,15 @@ PIECES: Final = {
 
 def leaks(held: bytes | str) -> set[bytes]:
     """The pieces of the keys in it; of a zip file, in what is packed."""
-    content = held.encode("utf-8", "surrogatepass") if isinstance(held, str) else held
+    return {*_pieces_in(held.encode("utf-8", "surrogatepass") if isinstance(held, str) else held)}
+
+
+@lru_cache(64)  # most files are as they were at the call before
+def _pieces_in(content: bytes) -> frozenset[bytes]:
     if content.startswith(b"PK\x03\x04"):
         with zipfile.ZipFile(BytesIO(content)) as parts:
             content = b"".join(parts.read(name) for name in parts.namelist())
-    return {piece for piece in PIECES if piece in content}
+    return frozenset(piece for piece in PIECES if piece in content)
 
 
 def leaks_in(folder: Path) -> dict[str, set[bytes]]:

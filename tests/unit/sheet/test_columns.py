@@ -232,16 +232,16 @@ def test_headers_that_are_blank_or_there_twice_are_refused_by_name(columns: list
     assert words in refusal(columns)
 
 
-MANY = [f"col{at}" for at in range(20_000)]
+MANY = [f"col{at}" for at in range(2_000)]
 
 
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
         (MANY, "Its headers are: 'col0', 'col1', 'col2'"),
-        ([*LEAST, *[""] * 20_000, "x"], "column C, D, E, F, G, H, I, J, K, L and 19,990 more has no header"),
+        ([*LEAST, *[""] * 2_000, "x"], "column C, D, E, F, G, H, I, J, K, L and 1,990 more has no header"),
         ([*LEAST, *MANY, *MANY], "a header is there more than once: 'col0' (C), 'col1' (D)"),
-        ([*LEAST[:1], *(f"{name} {'x' * 30_000}" for name in MANY[:500])], "'col8 xxx"),
+        ([*LEAST[:1], *(f"{name} {'x' * 3_000}" for name in MANY[:100])], "'col8 xxx"),
     ],
     ids=["no user", "blank", "twice", "long"],
 )

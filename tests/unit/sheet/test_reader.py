@@ -180,13 +180,13 @@ def test_an_unclosed_quotation_mark_is_reported_with_the_row_it_stands_in(
     assert "quotation mark" in error.wrong
 
 
-@pytest.mark.parametrize("rows_before", [0, 1, 300_000])
+@pytest.mark.parametrize("rows_before", [0, 1, 1 << 17])  # these are more than a sample, and as much as a step
 def test_one_byte_of_windows_1252_is_seen_wherever_it_stands(
     csv_file: Callable[[bytes], Path], rows_before: int
 ) -> None:
-    sheet = read_sheet(csv_file(b"A,B\n" + b"1,2\n" * rows_before + "3,Müller\n".encode("cp1252") + b"5,6\n"))
+    sheet = read_sheet(csv_file(b"A,B\n" + b"1,23456\n" * rows_before + "3,Müller\n".encode("cp1252") + b"5,6\n"))
     assert sheet.notes() == ["read as Windows-1252: “Müller”"]
-    assert cells(sheet)[rows_before] == ["3", "Müller"]
+    assert next(row.cells for row in sheet.rows() if row.number == rows_before + 2) == ["3", "Müller"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
