@@ -14,8 +14,8 @@ import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from batch_share.errors import SettingsError
-from batch_share.outputs import spelled, write_private
+from batch_share.errors import SettingsError, spelled
+from batch_share.outputs import write_private
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share import SHEET_SUFFIXES, LedgerName, SheetError
 from batch_share.common import utc_now
-from batch_share.errors import SettingsError
-from batch_share.outputs import spelled, temporary_for, write_private
+from batch_share.errors import SettingsError, spelled
+from batch_share.outputs import temporary_for, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
