@@ -20,6 +20,7 @@ from batch_share.leadsquared.account import tried
 from batch_share.leadsquared.guesses import HOPELESS
 from batch_share.ledger.queries import ACCEPTED, Reasons
 from batch_share.ledger.reading import pages
+from batch_share.ledger.records import NewRow
 from batch_share.ledger.states import ARE_SHARED, INTENTS, PROCESSING, TO_DO, Stage, State
 from batch_share.planning.already_shared import choose_renewals, live_for, lost_jobs, skip_reassigned, skip_shared
 from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in
@@ -182,8 +183,14 @@ class Resume(Kind):
         )
         live = live_for(session.settings, facts.job)
         async for page in pages(ledger.planned()):
+            rows = list[NewRow]()
+            for each in page:
+                if isinstance(each, NewRow):
+                    rows.append(each)
+                else:
+                    counts.add_known(*each)
             # All but what is renewed was judged already.
-            for row in live.decide(page) if ledger.renew_before is not None else page:
+            for row in live.decide(rows) if ledger.renew_before is not None else rows:
                 counts.add(row)
         return counts
 

@@ -26,7 +26,6 @@ from batch_share.errors import BatchShareError, HistoryError, LedgerError, Ledge
 from batch_share.ledger.database import create_private
 from batch_share.ledger.files import LedgerName, locked, read_ledger
 from batch_share.ledger.queries import NEVER
-from batch_share.ledger.reading import pages
 from batch_share.ledger.records import run_id
 from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, State
 
@@ -201,9 +200,13 @@ class History:
         self.begun_anew = begun_anew
         self._connection = connection
 
-    def _read(self, query: str, **values: object) -> list[dict[str, Any]]:
+    def _read(self, query: str, as_they_are: bool = False, /, **values: object) -> list[Any]:
+        """What is found, by name; or as the file has it, in the order of its columns."""
         try:
-            return self._connection.execute(query, _stored(values)).fetchall()
+            cursor = self._connection.cursor()
+            if as_they_are:
+                cursor.row_factory = None
+            return cursor.execute(query, _stored(values)).fetchall()
         except (sqlite3.Error, ValueError) as error:  # a value that is none of ours
             raise HistoryError(self.file, f"it can't be read or written ({error})") from None
 
@@ -390,16 +393,14 @@ class History:
         share may be another row's by now.
         """
         up_to = f"AND row_id <= {int(shares[-1]['row_id'])}" if shares else ""
-        names = ("row_id", *_OF_SHARE)
         which = f"ledger_id = :id AND row_id > :after {up_to}"
-        query = f"SELECT {', '.join(names)} FROM live WHERE {which}"
-        noted = {row["row_id"]: row for row in self._read(query, id=ledger.id, after=after)}
-        found = {share["row_id"]: share for share in shares}
-        other = [
-            share
-            for row_id, share in found.items()
-            if (before := noted.get(row_id)) is None or any(before[name] != share[name] for name in _OF_SHARE)
-        ]
+        query = f"SELECT row_id, {', '.join(_OF_SHARE)} FROM live WHERE {which} ORDER BY row_id"
+        noted = self._read(query, True, id=ledger.id, after=after)
+        found = [(each["row_id"], *map(_stored(each).__getitem__, _OF_SHARE)) for each in shares]
+        if noted == found:  # as nearly always
+            return []
+        before, now = {row[0]: row for row in noted}, {row[0] for row in found}
+        other = [share for share, row in zip(shares, found, strict=True) if before.get(share["row_id"]) != row]
         if other:
             self._write(
                 """INSERT OR REPLACE INTO live (ledger_id, row_id, sheet_row, lead_id, user_id, access, ends_at,
@@ -408,7 +409,7 @@ class History:
                 rows=other,
                 ledger_id=ledger.id,
             )
-        return [row_id for row_id in noted if row_id not in found]
+        return [row_id for row_id in before if row_id not in now]
 
     def live_noted(
         self, ledger: KnownLedger, now: datetime, gone: Iterable[int] = (), told: Iterable[int] = ()
@@ -639,8 +640,6 @@ def check_whole(history: History) -> None:
         )
 
 
-_OF_LEDGER: Final = ("row_id", *(name for name in _OF_SHARE if name != "run_id"))
-
 SAME_END: Final = timedelta(minutes=10)
 """By so much may the ends of one share differ: its copies may have accepted it at different times, and its activity
 says the end as it was when it was posted."""
@@ -693,9 +692,19 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger)
     ids = {run.id: run_id(known.job, run) for run in recorded}
     ids[0] = ids[recorded[-1].id]  # of what is yet to be shared
     gone, last = list[int](), -1
-    async for page in pages(ledger.shares(held=known.forgotten_at is None), _CHUNK):
-        live = [
-            {name: getattr(share, name) for name in _OF_LEDGER} | {"run_id": ids.get(share.run or 0, "")}
+    async for page in ledger.share_pages(held=known.forgotten_at is None):
+        live: list[dict[str, Any]] = [
+            {
+                "row_id": share.row_id,
+                "sheet_row": share.sheet_row,
+                "lead_id": share.lead_id,
+                "user_id": share.user_id,
+                "access": share.access,
+                "ends_at": share.ends_at,
+                "request_id": share.request_id,
+                "run_id": ids.get(share.run or 0, ""),
+                "held": share.held,
+            }
             for share in page
             if share.ends_at is not None and share.ends_at > now
         ]

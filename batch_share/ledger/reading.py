@@ -132,6 +132,9 @@ _TAKEN: Final = (
 )
 """What a sheet says of its rows, as they were taken in."""
 
+_TOLD_ALONE: Final = (*TO_DO, State.INVALID, State.SKIPPED)
+"""The states of rows of which more is counted than their state."""
+
 _EVENT: Final = "Activity Event"
 """The kind of what LeadSquared was asked about activity types."""
 
@@ -270,23 +273,26 @@ class LedgerReader:
         async for row in self._paged(each, rows.c.id, SHARES_PAGE):
             yield row["key"], state_in_sheet(row["state"], row["cause"]), row["renewed_after"]
 
-    async def planned(self) -> AsyncIterator[NewRow]:
-        """Every row of the sheet in force as a plan would have it, without its cells; page by page, in order.
+    async def planned(self) -> AsyncIterator[NewRow | tuple[State, bool, int]]:
+        """The rows of the sheet in force as a plan would have them, without their cells, to be counted.
 
-        One that is renewed is `pending`, with what the sheet says now.
+        First those of which there is no more to tell, as state, whether chosen, and how many; then all others page
+        by page, in order. One that is renewed is `pending`, with what the sheet says now.
         """
         renews = self.to_renew() if self.renew_before is not None else false()
-        state = case((renews, State.PENDING.value), else_=self._found()).label("state")
+        state = case((renews, State.PENDING.value), else_=self._found())
+        first = func.min(rows.c.position)
+        alike = select(state.label("state"), rows.c.chosen, func.count().label("n")).where(IN_SHEET)
+        for row in await self._all(alike.group_by(state, rows.c.chosen).order_by(first)):
+            if row["state"] not in _TOLD_ALONE:
+                yield State(row["state"]), row["chosen"], row["n"]
         length = DURATION_NOW.label("duration"), UNTIL_NOW.label("until")
         start = case((renews, null()), else_=rows.c.start).label("start")
         asked = (rows.c[name] for name in ("lead_id", "lead_number", "user_id", "access", "event", "action"))
         told = (rows.c[name] for name in ("key", "position", "sheet_row", "chosen", "cause", "details"))
-        page = select(*told, state, *asked, *length, start).where(IN_SHEET).order_by(rows.c.position).limit(PAGE)
-        last = -1
-        while found := await self._all(page.where(rows.c.position > last)):
-            for row in found:
-                yield new_row_of(row)
-            last = found[-1]["position"]
+        each = select(*told, state.label("state"), *asked, *length, start).where(IN_SHEET, state.in_(_TOLD_ALONE))
+        async for row in self._paged(each, rows.c.position):
+            yield new_row_of(row)
 
     async def to_share(self) -> ToShare:
         """What the rows that are still to be sent would give, to how many people and until when."""
@@ -559,9 +565,17 @@ class LedgerReader:
 
         With `held`, those too that are still to be made, of rows that are under way.
         """
-        which = SHARE_MAY_COME if held else SHARE_NOT_ENDED
-        async for row in self._paged(SHARES.where(which), rows.c.id, SHARES_PAGE):
-            yield share_of(row, at_latest=True)
+        async for page in self.share_pages(held=held):
+            for share in page:
+                yield share
+
+    async def share_pages(self, *, held: bool = False) -> AsyncIterator[list[Share]]:
+        """The same page by page, in the order of their rows."""
+        last, each = -1, SHARES.where(SHARE_MAY_COME if held else SHARE_NOT_ENDED)
+        page = each.order_by(rows.c.id).limit(SHARES_PAGE)
+        while found := await self._all(page.where(rows.c.id > last)):
+            yield [share_of(row, at_latest=True) for row in found]
+            last = found[-1]["id"]
 
     async def type_names(self) -> dict[int, str]:
         """What activity types are called, by code, as far as LeadSquared told."""

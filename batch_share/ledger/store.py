@@ -338,6 +338,8 @@ class Ledger(LedgerReader):
             if is_other:
                 self.results = None
                 _put_facts(connection, {SHOWN: str(number)})
+            elif before and connection.scalar(select(about.c.name).where(about.c.name == SHOWN)) is None:
+                _put_facts(connection, {SHOWN: str(before["id"])})  # an older ledger had not noted it
             if new_edits:
                 values = [{**_fields(edit), "made_at": self.now()} for edit in new_edits]
                 connection.execute(_SAME_EDIT, [{"key_": edit.key} for edit in new_edits])

@@ -54,7 +54,7 @@ from batch_share.planning.directory import (
 )
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
-from batch_share.planning.unchanged import Unchanged, unchanged_rows
+from batch_share.planning.unchanged import unchanged_rows
 from batch_share.results.answers import reference_column, reference_in
 from batch_share.sending.calls import ask_key_user, consult
 from batch_share.sending.guards import check_canary
@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.planning.plan import Approval, Plan
+    from batch_share.planning.unchanged import Unchanged
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Connection, Session
     from batch_share.settings import Settings
@@ -185,7 +186,7 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
         await Enquiry(session, directory, [ledger, kept]).ask(wanted)
     if session.stop.asked:
         return None
-    if not unchanged.is_meant(directory):
+    if unchanged is not None and not unchanged.is_meant(directory):
         return await take_in(session, whole, watcher, anew=True)
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
@@ -218,9 +219,9 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
 
 async def look(
     ledger: Ledger, whole: Plan, directory: Directory, *, anew: bool
-) -> tuple[Unchanged, Plan, FirstLook]:
+) -> tuple[Unchanged | None, Plan, FirstLook]:
     """Which rows are unchanged, the plan of all others, and what these say; `directory` learns whom they name."""
-    if not anew:
+    if not anew and (await ledger.counts()).get(State.SHARED):
         async for answer in ledger.lookups(among=()):
             directory.learn([answer])
         if (unchanged := await unchanged_rows(ledger, whole, directory)) is not None:
@@ -233,7 +234,7 @@ async def look(
             return unchanged, plan, first
     async for answer in ledger.lookups():
         directory.learn([answer])
-    return Unchanged(), whole, whole.first_look(directory)
+    return None, whole, whole.first_look(directory)
 
 
 async def commit(
@@ -242,7 +243,7 @@ async def commit(
     directory: Directory,
     occasion: Occasion,
     recalled: Iterator[Lookup],
-    unchanged: Unchanged,
+    unchanged: Unchanged | None,
 ) -> Changes:
     """Commit the rows as they are judged now, and by what they were. Raises Repeated."""
     if directory.kept:  # but for leads without their addresses, of which it would not know that nobody told them

@@ -302,13 +302,9 @@ class Counts:
 
     def add(self, row: NewRow) -> None:
         """Count the next row."""
-        self.rows += 1
-        if row.state in PROCESSING:
-            self.processing[row.state] += 1
+        self.add_known(row.state, row.chosen, 1)
         if not row.chosen:
-            self.left_out += 1
             return
-        self.states[row.state] += 1
         if row.state in (State.INVALID, State.SKIPPED) and row.cause is not Cause.ALREADY_SHARED:
             self.reasons.add(row)
         if row.state is State.SKIPPED:
@@ -334,6 +330,16 @@ class Counts:
                 key = asked.lead_id, asked.user_id, asked.event
                 first = self._first.setdefault(key, 4 * row.sheet_row + asked.access)
                 self._compare(first, row.sheet_row, asked.access)
+
+    def add_known(self, state: State, is_chosen: bool, rows: int) -> None:
+        """Count rows of which there is no more to tell: they are not to be sent, and nothing is wrong with them."""
+        self.rows += rows
+        if state in PROCESSING:
+            self.processing[state] += rows
+        if is_chosen:
+            self.states[state] += rows
+        else:
+            self.left_out += rows
 
     def add_all(self, asked: Asked) -> None:
         """Count the next rows, each of which is to be shared with somebody of whom no earlier one has said so."""

@@ -157,7 +157,7 @@ async def unchanged_rows(ledger: LedgerReader, plan: Plan, directory: Directory)
         return None
     if before.mapping != mapping_of(sheet) or len({*sheet.columns}) < len(sheet.columns):
         return None
-    if not (await ledger.counts()).get(State.SHARED) or await ledger.asked_in_vain(unanswered=True):
+    if await ledger.asked_in_vain(unanswered=True):
         return None
     unchanged, place, others = Unchanged(), 0, set[tuple[Any, ...]]()
     told = _Told(plan, directory, unchanged.events)

@@ -7,7 +7,6 @@ import csv
 import shutil
 import sqlite3
 from contextlib import closing
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -130,7 +129,7 @@ def answered(ref: Ref) -> Lookup:
 
 async def taken_in(
     ledger: Ledger, plan: Plan, options: Settings, types: dict[int, str], *, anew: bool
-) -> tuple[Changes, Unchanged]:
+) -> tuple[Changes, Unchanged | None]:
     """As a run takes a sheet in, its calls made up."""
     directory = Directory()
     unchanged, rest, first = await intake.look(ledger, plan, directory, anew=anew)
@@ -140,7 +139,7 @@ async def taken_in(
     if first.may_do:
         directory.learn_types(types)
         intake.check_type(plan, directory, options)
-    if not unchanged.is_meant(directory):
+    if unchanged is not None and not unchanged.is_meant(directory):
         return await taken_in(ledger, plan, options, types, anew=True)
     try:
         return await intake.commit(ledger, rest, directory, Occasion.SHEET, iter(()), unchanged), unchanged
@@ -168,28 +167,33 @@ def come_on(chance: Random, file: Path) -> None:
                 connection.execute("UPDATE rows SET notice_kind = 'double' WHERE id = ?", (row_id,))
 
 
-async def several_times(chance: Random, folder: Path) -> None:
-    header, rows = made_up(chance)
+async def both_ways(folder: Path, plan: Plan, options: Settings, types: dict[int, str]) -> int | None:
+    """Take a sheet in as a run does, and beside it all of it anew. How many rows were unchanged."""
     file, beside = folder / "ledger.db", folder / "beside.db"
-    file.unlink(missing_ok=True)
+    shutil.copy(file, beside) if file.exists() else beside.unlink(missing_ok=True)
+    found: list[tuple[Any, ...]] = []
+    same: Unchanged | None = None
+    for each, anew in ((file, False), (beside, True)):
+        async with open_ledger(LedgerName.of(each), host=HOST, now=lambda: NOON) as ledger:
+            await ledger.note(job="same")
+            try:
+                changes, unchanged = await taken_in(ledger, plan, options, types, anew=anew)
+                same, ended = (same if anew else unchanged), repr(changes)
+            except BatchShareError as error:
+                ended = str(type(error))
+        found.append((ended, held(each)))
+    assert found[0] == found[1]
+    return None if same is None else len(same)
+
+
+async def several_times(chance: Random, folder: Path) -> None:
+    (folder / "ledger.db").unlink(missing_ok=True)
+    header, rows = made_up(chance)
     for _ in range(4):
         plan, options = plan_for(chance, folder, header, rows)
-        shutil.copy(file, beside) if file.exists() else beside.unlink(missing_ok=True)
         types = chance.choice([TYPES, TYPES, TYPES, {}, {202: "Site visit"}, {201: "Phone Call", 202: "Call"}])
-        found: list[Any] = []
-        for each, anew in ((file, False), (beside, True)):
-            async with open_ledger(LedgerName.of(each), host=HOST, now=lambda: NOON) as ledger:
-                await ledger.note(job="same")
-                changes: Changes | None = None
-                try:
-                    changes, _ = await taken_in(ledger, plan, options, types, anew=anew)
-                except BatchShareError as error:
-                    found.append(type(error))
-            found.append(changes and asdict(changes))
-            found.append(held(each))
-        half = len(found) // 2
-        assert found[:half] == found[half:]
-        come_on(chance, file)
+        await both_ways(folder, plan, options, types)
+        come_on(chance, folder / "ledger.db")
         if chance.random() < 0.05:
             header = [name for name in header if name != "City"]
         rows = changed(chance, header, rows)
@@ -202,3 +206,41 @@ def test_the_ledger_is_as_if_all_was_judged(tmp_path: Path, chance: Random, size
         for module in (table, reader):
             patch.setattr(module, "IN_BLOCK", size)
         asyncio.run(several_times(chance, tmp_path))
+
+
+HEADER: Final = "Lead Id,User Email,Duration,Note,Activity Event,City"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "given", "types", "unchanged"),
+    [
+        pytest.param("012", "012", {}, TYPES, 3, id="nothing is other"),
+        pytest.param("012", "012", {"note": "Another"}, TYPES, 3, id="another note for all"),
+        pytest.param("012", "012", {"duration": "8d"}, TYPES, 0, id="another length for all"),
+        pytest.param("012", "013", {}, TYPES, 2, id="another row"),
+        pytest.param("012", "01", {}, TYPES, 2, id="a row less"),
+        pytest.param("012", "0123", {}, TYPES, 3, id="a row more"),
+        pytest.param("012", "3012", {}, TYPES, 0, id="a row more above all others"),
+        pytest.param("0102", "3102", {}, TYPES, 2, id="what was there twice is there once"),
+        pytest.param("012", "0120", {}, TYPES, None, id="what was there once is there twice"),
+        pytest.param("012", "011", {}, TYPES, None, id="a row that becomes another one's like"),
+        pytest.param(
+            "012", "012", {"event": "Phone Call"}, {201: "Phone Call"}, None, id="a type called otherwise"
+        ),
+        pytest.param("012", "012", {}, {202: "Phone Call"}, None, id="a type that is gone"),
+    ],
+)
+async def test_only_what_is_other_is_judged(
+    tmp_path: Path, before: str, after: str, given: dict[str, str], types: dict[int, str], unchanged: int | None
+) -> None:
+    chosen = {"event": "Phone Call"} if given.get("event") else {"event": "201"}
+    for leads, of_all, called in ((before, chosen, TYPES), (after, {**chosen, **given}, types)):
+        path = tmp_path / "leads.csv"
+        lines = [f"{GUIDS[int(lead)]},a@x.example,,,,Pune {at}" for at, lead in enumerate(leads)]
+        path.write_text("\n".join([HEADER, *lines, ""]))
+        values: dict[str, Any] = {"duration": "7d", "allow_duplicates": True, **of_all}
+        options = Settings.model_construct(**values)
+        same = await both_ways(tmp_path, make_plan(path, SheetOptions(), options), options, called)
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
+            connection.execute("UPDATE rows SET state = 'shared', request_id = 'r', ends_at = '2030-01-01'")
+    assert same == unchanged
