@@ -115,7 +115,7 @@ def write_page(file: Path, parts: Iterable[Part], size: str) -> None:
             missed = " (missed)" if line.met is False else ""
             rows.append(f"| {line.what} | {line.measured} | {line.beside} | {ratio} | {line.goal}{missed} |")
         head = f"### {part.title[0].upper()}{part.title[1:]}"
-        text = "\n".join([f"{before}{begin}{head}", "", *rows, "", f"{part.how} Measured {on}.", f"{end}{after}"])
+        text = "\n".join([f"{before}{begin}", head, "", *rows, "", f"{part.how} Measured {on}.", f"{end}{after}"])
     file.write_text(text, encoding="utf-8")
 
 
