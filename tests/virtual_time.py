@@ -20,6 +20,7 @@ class _JumpingSelector(selectors.DefaultSelector):
     """Looks for I/O without waiting; where asyncio would wait for a timer, time itself moves on."""
 
     now = 0.0
+    wakeups = 0
     has_work: Callable[[], bool]
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -29,6 +30,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         # A timer of this very moment is due once it is past: after half a year the loop's nanosecond is none.
         if not ready and not self.has_work():
             self.now = max(self.now + timeout, _later(self.now))
+            self.wakeups += 1
         return ready
 
 
@@ -52,6 +54,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Seconds since the loop was made."""
         return self._jumping.now
+
+    @property
+    def wakeups(self) -> int:
+        """How often a timer has ended a wait so far."""
+        return self._jumping.wakeups
 
     def call_at(
         self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None

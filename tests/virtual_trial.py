@@ -9,9 +9,9 @@ from direct import DirectClient
 from trial import Trial, sheet_rows
 
 from batch_share import common
+from batch_share.leadsquared import client as leadsquared
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.account import Clock
-from batch_share.sending import session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +65,7 @@ def in_virtual_time(
         return made
 
     monkeypatch.setattr(common, "datetime", VirtualDate)
-    monkeypatch.setattr(session, "Client", client)
+    monkeypatch.setattr(leadsquared, "Client", client)
     it = Trial(folder, sandbox, {"host": "http://127.0.0.1"} | changes)
     it.write(sheet_rows(rows, sandbox.world))
     return it

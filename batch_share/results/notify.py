@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
-
 from batch_share.errors import SettingsError
 from batch_share.outputs import private
 from batch_share.results.wording import headline, next_steps, others, spell_ending
@@ -31,6 +29,8 @@ _BEGINS: Final = b'{"at": '
 
 async def post(url: SecretStr, text: str, *, seconds: float = 10.0) -> str | None:
     """Post `{"text": text}`, in two tries of so many seconds. None, or why not, in words without the URL."""
+    import aiohttp  # noqa: PLC0415 - few runs are told to a webhook
+
     # Two tries of 10 s outlast a dropped connection, and a run that ended is not kept waiting for half a minute.
     problem, timeout = "", aiohttp.ClientTimeout(total=seconds)
     for _ in range(2):

@@ -29,7 +29,6 @@ from batch_share.leadsquared.account import (
     remember_account,
     tried,
 )
-from batch_share.leadsquared.client import Client
 from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Refused, Throttled
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_share.common import Rate
+    from batch_share.leadsquared.client import Client
     from batch_share.leadsquared.people import FoundUser
     from batch_share.leadsquared.protocol import Call, Lost
     from batch_share.ledger.records import Result
@@ -417,7 +417,10 @@ async def open_connection(
             wire_log = course.wire_log
             if settings.wire_log:
                 wire_log = turns.enter_context(WireLog(settings.wire_log))
-            async with Client(
+            # aiohttp and all of TLS, for which plan and status need not wait: they make no call.
+            from batch_share.leadsquared import client as leadsquared  # noqa: PLC0415
+
+            async with leadsquared.Client(
                 host, access_key, secret_key, answer_seconds=seconds, proxy=proxy, wire_log=wire_log
             ) as client:
                 connection = Connection(

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from rapidfuzz import fuzz, process
-
 from batch_share.common import ascii_lower
 from batch_share.errors import SheetError, first_of
 from batch_share.sheet.values import WORDS, Kind, kind_of
@@ -340,6 +338,8 @@ def map_option(header: str, field: Field | str) -> str:
 
 def suggest(text: str, known: Sequence[str]) -> str:
     """` Did you mean …?` for the closest of what is known, or nothing."""
+    from rapidfuzz import fuzz, process  # noqa: PLC0415 - only what is mistyped has to wait for it
+
     close = process.extractOne(squeeze(text), {name: squeeze(name) for name in known}, scorer=fuzz.ratio)
     return f" Did you mean {close[2]!r}?" if close is not None and close[1] >= _CLOSE else ""
 
@@ -626,5 +626,7 @@ def _alike(header: str, names: Mapping[str, Field], least: float) -> Field | Non
     name = squeeze(header)
     if name in _KNOWN and name not in names:
         return None
+    from rapidfuzz import fuzz, process  # noqa: PLC0415 - as above
+
     hit = process.extractOne(name, names.keys(), scorer=fuzz.ratio)
     return names[hit[0]] if hit is not None and hit[1] >= least else None

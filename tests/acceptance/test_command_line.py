@@ -43,6 +43,36 @@ main()
     assert not HEAVY & set(done.stderr.split())
 
 
+def test_plan_and_status_wait_for_nothing_that_calls_and_a_run_only_for_what_it_uses(shell: Shell) -> None:
+    code = """
+import atexit, sys
+until = sys.argv.pop(1)
+told = []
+def tell(event, _):
+    if event == until and not told:
+        told.append(print("imported", *{name.split(".")[0] for name in sys.modules}, file=sys.stderr))
+sys.addaudithook(tell)
+atexit.register(sys.audit, "the end")
+from batch_share.cli.app import main
+main()
+"""
+
+    def imported(until: str, *arguments: str) -> set[str]:
+        command = [sys.executable, "-c", code, until, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=shell.folder, env=shell.env, check=False)
+        assert done.returncode == 0, done.stderr
+        return set(next(line for line in done.stderr.splitlines() if line.startswith("imported")).split())
+
+    shutil.copy(SAMPLES / "minimal.csv", shell.folder)
+    unused = {"jinja2", "keyring", "numpy", "openpyxl", "pandas", "rapidfuzz", "xlsxwriter"}
+    sheet = ("minimal.csv", "--event", "201", "--duration", "7d")
+    assert not imported("the end", "plan", *sheet) & {*unused, "aiohttp"}
+    at_first_call = imported("socket.connect", "run", *sheet, "--yes")
+    assert "aiohttp" in at_first_call
+    assert not at_first_call & unused
+    assert not imported("the end", "status", "minimal.csv") & {*unused, "aiohttp"}
+
+
 @pytest.mark.parametrize("command", [*commands()])
 def test_every_command_shows_an_example_in_its_help(command: str, offline: Shell) -> None:
     done = offline.run(*command.split(), "--help")

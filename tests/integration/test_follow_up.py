@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from trial import STATUS, Onlooker, Samples, Trial, options
-from virtual_time import run_virtually
+from virtual_time import VirtualTimeLoop, run_virtually
 from virtual_trial import in_virtual_time
 
 from batch_share.ledger.states import State
@@ -38,6 +38,19 @@ def test_a_request_is_asked_for_less_and_less_often_until_it_is_settled(slow: Tr
     ending = run_virtually(slow.run())
     assert ending.summary.states == {State.SHARED: 1}
     assert 5 <= asked(slow) <= 12  # every two seconds would be 25 at least
+
+
+@pytest.mark.usefixtures("traceable_sleep")
+def test_while_requests_are_being_processed_nothing_wakes_a_run_but_its_calls(slow: Trial) -> None:
+    async def woken() -> int:
+        await slow.run()
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        assert loop.time() > 50.0
+        return loop.wakeups
+
+    # Each call travels, and its permit comes back a period later; then it is waited for the next.
+    assert run_virtually(woken()) <= 4 * len(slow.sandbox.journal.since(0))
 
 
 def test_a_request_that_is_not_settled_in_time_is_left_to_the_next_follow_up(slow: Trial) -> None:

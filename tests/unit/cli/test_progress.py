@@ -16,7 +16,7 @@ from virtual_time import run_virtually
 
 from batch_share.cli.progress import LINE_SECONDS, SAME_LINE_SECONDS, _clock, status_line, view
 from batch_share.cli.screen import Display, console
-from batch_share.common import Rate
+from batch_share.common import Rate, loop_time
 from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.pacing import Pacer
 from batch_share.ledger.states import State
@@ -27,6 +27,10 @@ from batch_share.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from rich.console import RenderableType
+
+    from batch_share.sending.onlookers import Progress
 
     Work = Callable[[Connection], Awaitable[None]]
 
@@ -92,6 +96,33 @@ def printed(session: Connection, work: Work, *, one_line: bool = False) -> list[
 
     run_virtually(watched())
     return lines
+
+
+@pytest.mark.parametrize(
+    ("again", "seconds_a_call", "least", "most"),
+    [(None, 0.25, 230, 241), (None, 60.0, 1, 15), (58.0, 60.0, 57, 70)],
+    ids=["calls", "nothing goes on", "a wait told in seconds"],
+)
+def test_a_terminal_is_drawn_anew_only_where_it_shows_something_new(
+    monkeypatch: pytest.MonkeyPatch, again: float | None, seconds_a_call: float, least: int, most: int
+) -> None:
+    session, drawn = connected("following up", accepted=300), list[object]()
+    terminal = Console(file=io.StringIO(), width=80, force_terminal=True)
+
+    def drawing(progress: Progress) -> RenderableType:
+        drawn.append(progress)
+        return view(progress)
+
+    async def watched() -> None:
+        session.tally.ask_awaited = lambda: Awaited(again, 480.0, 300)
+        async with Display(console=terminal).watch(session.progress, session.stop.ask):
+            while loop_time() < 60.0:
+                session.tally.calls += 1
+                await asyncio.sleep(seconds_a_call)
+
+    monkeypatch.setattr("batch_share.cli.progress.view", drawing)
+    run_virtually(watched())
+    assert least <= len(drawn) <= most
 
 
 def test_the_time_that_the_calls_take_is_reported_while_there_is_nothing_else_to_wait_for() -> None:
@@ -299,9 +330,8 @@ def test_a_terminal_shows_at_once_that_nobody_is_reached_and_no_more_when_it_is_
         terminal = Console(file=out, width=80, force_terminal=True, color_system=None)
         async with Display(console=terminal).watch(session.progress, session.stop.ask):
             for outage in (None, NO_CONNECTION, None):
-                session.tally.outage = outage
-                await asyncio.sleep(0.5)
                 out.truncate(out.seek(0))
+                session.tally.outage = outage
                 await asyncio.sleep(0.5)
                 seen.append(reported in out.getvalue())
         return seen
