@@ -16,6 +16,7 @@ import sqlite3
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -186,7 +187,10 @@ FROM live JOIN ledgers ON ledgers.id = live.ledger_id LEFT JOIN runs ON runs.id 
 CUT_OFF: Final = "cut off"
 GONE: Final = "unknown: its ledger is gone, or can't be read"
 _CHUNK: Final = 2000
-_OF_SHARE: Final = ("sheet_row", "lead_id", "user_id", "access", "ends_at", "request_id", "run_id", "held")
+_OF_SHARE: Final = (
+    *("row_id", "sheet_row", "lead_id", "user_id", "access", "ends_at", "request_id", "run_id", "held"),
+)
+_OF_LIVE: Final = itemgetter(*_OF_SHARE)
 
 
 class History:
@@ -394,9 +398,9 @@ class History:
         """
         up_to = f"AND row_id <= {int(shares[-1]['row_id'])}" if shares else ""
         which = f"ledger_id = :id AND row_id > :after {up_to}"
-        query = f"SELECT row_id, {', '.join(_OF_SHARE)} FROM live WHERE {which} ORDER BY row_id"
+        query = f"SELECT {', '.join(_OF_SHARE)} FROM live WHERE {which} ORDER BY row_id"
         noted = self._read(query, True, id=ledger.id, after=after)
-        found = [(each["row_id"], *map(_stored(each).__getitem__, _OF_SHARE)) for each in shares]
+        found = [_OF_LIVE({**each, "ends_at": _at(each["ends_at"])}) for each in shares]
         if noted == found:  # as nearly always
             return []
         before, now = {row[0]: row for row in noted}, {row[0] for row in found}
@@ -487,12 +491,16 @@ class History:
         return [LiveShare(**row) for row in found]
 
 
+def _at(moment: datetime) -> str:
+    return moment.isoformat(" ", "microseconds")
+
+
 def _stored(values: Mapping[str, object]) -> dict[str, object]:
     """Values as the file has them."""
     stored = dict(values)
     for name, value in values.items():
         if isinstance(value, datetime):
-            stored[name] = value.isoformat(" ", "microseconds")
+            stored[name] = _at(value)
         elif isinstance(value, dict):
             stored[name] = json.dumps(value)
     return stored

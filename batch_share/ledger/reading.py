@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
@@ -77,6 +78,7 @@ from batch_share.ledger.records import (
     Posted,
     Row,
     RunRecord,
+    Settled,
     Share,
     SheetRecord,
     Statistics,
@@ -489,8 +491,7 @@ class LedgerReader:
         Place, Id, number, cells as they are written, note, the two of the lead, user, access, type, length, custom
         fields as they are written, state, whether it is chosen, edit, notice.
         """
-        page = _TAKEN.where(rows.c.position >= start, rows.c.position < end)
-        return await self._database.read(lambda connection: connection.execute(page).all())
+        return await self._rows(_TAKEN.where(rows.c.position >= start, rows.c.position < end))
 
     async def places_of(self, keys: Collection[str]) -> list[tuple[str, int]]:
         """Those of these rows, by key, that the sheet in force has, each with its place in it."""
@@ -676,6 +677,30 @@ class LedgerReader:
                 return
             last = found[-1][by]
 
+    async def answered(
+        self, which: ColumnElement[bool] = IN_SHEET, *, by_id: bool = False
+    ) -> AsyncIterator[Row | Settled]:
+        """The same, with those of which there is nothing to tell but that they are shared in few words."""
+        last, by = -1, rows.c.id if by_id else rows.c.position
+        is_plain = and_(
+            *(rows.c.state == State.SHARED, rows.c.position.is_not(None), rows.c.lead_id.is_not(None)),
+            *(rows.c.cause.is_(None), rows.c.notice_kind.is_(None), rows.c.renewal == 0),
+        )
+        names = ("activity_id", "request_id", "share_status", "sheet_row")
+        first = is_plain, by, rows.c.id, cast(rows.c.cells, Text), state_at(self.now())
+        page = select(*first, *(rows.c[name] for name in names)).where(which).order_by(by).limit(PAGE)
+        while found := await self._rows(page.where(by > last)):
+            others = [row_id for is_plain_row, _, row_id, *_ in found if not is_plain_row]
+            whole = self.in_order(rows.c.id.in_(others), by_id=True)
+            told = {row.id: row async for row in whole} if others else {}
+            cells = json.loads(f"[{','.join(row[3] for row in found)}]")  # at once: each by itself takes longer
+            for of_row, (is_plain_row, _, row_id, _, *known) in zip(cells, found, strict=True):
+                if is_plain_row:
+                    yield Settled(of_row, *known)
+                elif row_id in told:  # which it is, unless a run takes a sheet in meanwhile
+                    yield told[row_id]
+            last = found[-1][1]
+
     async def renewals(self) -> tuple[int, int]:
         """How many shares are to be renewed, and how many of them have not ended by now."""
         if self.renew_before is None:
@@ -749,6 +774,9 @@ class LedgerReader:
 
     async def _all(self, query: Executable) -> Sequence[RowMapping]:
         return await self._database.read(lambda connection: connection.execute(query).mappings().all())
+
+    async def _rows(self, query: Executable) -> Sequence[Any]:
+        return await self._database.read(lambda connection: connection.execute(query).all())
 
     async def schema_version(self) -> int:
         """The version of the ledger's tables. Raises LedgerError or LedgerTooNew for what we can't read."""

@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import Action, Cause, Order
 from batch_share.ledger.states import Stage, State
@@ -154,6 +154,17 @@ class NewRow(Reasoned):
     chosen: bool = True
     user_id: str | None = None
     edit: str | None = None
+
+
+class Settled(NamedTuple):
+    """A row of which there is nothing to tell but its `state`: it is shared, or was, as the sheet in force says."""
+
+    cells: Sequence[str]
+    state: State
+    activity_id: str | None
+    request_id: str | None
+    share_status: int | None
+    sheet_row: int
 
 
 @dataclass(frozen=True, slots=True)

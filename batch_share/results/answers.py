@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 from batch_share.common import IN_THE_SHEET, Cause, __version__, plural
 from batch_share.errors import BatchShareError, LedgerError, SettingsError, sentence
 from batch_share.ledger.queries import FIXABLE, OF_EARLIER_SHEET, TROUBLE
-from batch_share.ledger.records import Why
+from batch_share.ledger.records import Settled, Why
 from batch_share.ledger.states import AT_REST, TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output, digest_of, is_in_the_way
 from batch_share.results.wording import (
@@ -529,7 +529,7 @@ async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet
     header = [*columns, *COLUMNS]
 
     async def write(file: Path) -> None:
-        both = ledger.in_order(), ledger.in_order(OF_EARLIER_SHEET, by_id=True)
+        both = ledger.answered(), ledger.answered(OF_EARLIER_SHEET, by_id=True)
         if file.suffix.lower() == ".csv":
             await write_csv(file, header, _answers(ledger, len(columns), *both))
             return
@@ -608,22 +608,17 @@ async def write_table(
             await fill(book, book.page(ANSWERED[-1]), header, lines, Layout(len(sheet.columns), columns=kept))
 
 
-async def _answers(ledger: LedgerReader, width: int, *sources: AsyncIterator[Row]) -> AsyncIterator[Line]:
+async def _answers(ledger: LedgerReader, width: int, *sources: AsyncIterator[Row | Settled]) -> AsyncIterator[Line]:
     for source in sources:
         async for row in source:
-            state = row.state_at(ledger.now())
-            yield Line(
-                state,
-                [
-                    *_cells(row, width),
-                    str(state),
-                    reason_of(row),
-                    row.activity_id or "",
-                    row.request_id or "",
-                    "" if row.share_status is None else str(row.share_status),
-                    str(row.sheet_row) if row.position is not None else "",
-                ],
-            )
+            if isinstance(row, Settled):  # nearly all of a sheet that is done
+                state, reason, where = State(row.state), "", str(row.sheet_row)
+            else:
+                state, reason = row.state_at(ledger.now()), reason_of(row)
+                where = str(row.sheet_row) if row.position is not None else ""
+            status = "" if row.share_status is None else str(row.share_status)
+            ours = [str(state), reason, row.activity_id or "", row.request_id or "", status, where]
+            yield Line(state, [*row.cells[:width], *[""] * (width - len(row.cells)), *ours])
 
 
 # ------------------------------------------------------------------------------------- the sheet of failed rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import re
+import string
 import tempfile
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -85,6 +86,10 @@ class Line(NamedTuple):
     wrong: Mapping[int, str] = {}
 
 
+_PLAIN_STARTS: Final = frozenset({"", *string.ascii_letters, *string.digits})
+"""How nearly every cell begins, which `guarded` leaves as it is: asked so, it takes a quarter of the time."""
+
+
 async def write_csv(file: Path, header: Sequence[str], lines: AsyncIterator[Line]) -> None:
     """Write a table as CSV that no spreadsheet program finds a formula in."""
     with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the BOM to see UTF-8
@@ -92,7 +97,7 @@ async def write_csv(file: Path, header: Sequence[str], lines: AsyncIterator[Line
         writer = csv.writer(out, quoting=csv.QUOTE_ALL)
         writer.writerow([guarded(cell) for cell in header])
         async for line in lines:
-            writer.writerow([guarded(cell) for cell in line.cells])
+            writer.writerow([cell if cell[:1] in _PLAIN_STARTS else guarded(cell) for cell in line.cells])
 
 
 def check_format(target: Path) -> None:
