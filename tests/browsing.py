@@ -17,6 +17,9 @@ PICTURES: Final = Path(__file__).parent / "browser" / "pictures"
 AXE: Final = Path(os.environ.get("AXE", Path(__file__).parent / "browser" / "axe" / "axe.min.js"))
 """Where `make browser` puts axe-core, which is MPL-2.0 and lies beside its licence; it is in no wheel."""
 
+PATIENCE: Final = float(os.environ.get("PATIENCE", "1"))
+"""How many times longer than it should anything may take: CI's machines are busy."""
+
 _TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -63,7 +66,7 @@ class Seen:
 async def opened(browser: Browser, visitor: Visitor, **how: Any) -> AsyncIterator[Seen]:
     """A new browser that follows a new link."""
     context: BrowserContext = await browser.new_context(**how)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(60_000)
     page = await context.new_page()
     seen = Seen(page, visitor.origin)
     await page.goto(f"{visitor.origin}/enter?token={visitor.link()}")
