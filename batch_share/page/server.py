@@ -187,6 +187,7 @@ class Server:
             "once": secrets.token_hex(16),
             "user": self.door.user(request),
             "alert": None,
+            "here": request.path,
             "is_event": False,
             "speaks": False,
             **values,
@@ -671,7 +672,8 @@ def _paged(request: web.Request, lines: list[Any], size: int) -> tuple[int, list
 def _static_files() -> dict[str, tuple[str, bytes]]:
     """The files of the page: by the name in its address, their own, and what is in them."""
     found = {}
-    for file in files("batch_share.page").joinpath("static").iterdir():
+    report = files("batch_share.results").joinpath("templates", "report.css")  # the page looks as its reports do
+    for file in (report, *files("batch_share.page").joinpath("static").iterdir()):
         if Path(file.name).suffix in _KINDS:
             content = file.read_bytes()
             stem, _, suffix = file.name.rpartition(".")
