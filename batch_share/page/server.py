@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from aiohttp import BodyPartReader, web
 from filelock import FileLock, Timeout
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from batch_share import BatchShare, NotConfirmed, State, __version__
 from batch_share.common import plural
@@ -94,7 +94,10 @@ class Server:
         self._is_closing = False
         self._static = _static_files()
         self._templates = Environment(
-            loader=PackageLoader("batch_share.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+            loader=ChoiceLoader([PackageLoader("batch_share.page"), PackageLoader("batch_share.results")]),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
         )
         self._templates.globals |= {"static": {name: f"/static/{path}" for path, (name, _) in self._static.items()}}
         self._templates.globals |= {"version": __version__, "plural": plural, "words": words}
@@ -543,7 +546,7 @@ class Server:
             others=others(summary.states), ended=ended, interrupted=interrupted,
             elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=desk.error,
-            parts_shown=words.parts(summary.states),
+            parts_shown=words.parts(summary.states), reported=await library.reported(desk.ledger),
         )  # fmt: skip
 
     async def download(self, request: web.Request) -> web.StreamResponse:
