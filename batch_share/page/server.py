@@ -46,6 +46,9 @@ RUNS_ON_PAGE: Final = 50
 ROWS_ON_PAGE: Final = 100
 """As many as a person reads, and little enough for a telephone."""
 
+_COUNTED_AT_ONCE: Final = 5000
+"""Rows up to which results are counted by user without being asked: 50,000 take two seconds, these a blink."""
+
 TYPED_ABOVE: Final = 50
 """Rows above which the number is typed, and not only ticked: as the command asks for above so many."""
 
@@ -541,12 +544,13 @@ class Server:
         is_told = interrupted or elsewhere or desk.error is not None
         ended = words.how_it_ended(last) if last is not None and not is_told else ""
         can_fix = summary.failed_sheet is not None
+        counts_people = summary.rows <= _COUNTED_AT_ONCE or "people" in request.query
         return self._page(
             request, "results.html", desk=desk, summary=summary, page=page, headline=headline(summary.states),
             others=others(summary.states), ended=ended, interrupted=interrupted,
             elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=desk.error,
-            parts_shown=words.parts(summary.states), reported=await library.reported(desk.ledger),
+            parts_shown=words.parts(summary.states), reported=await library.reported(desk.ledger) if counts_people else None,
         )  # fmt: skip
 
     async def download(self, request: web.Request) -> web.StreamResponse:

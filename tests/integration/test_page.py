@@ -580,3 +580,19 @@ def test_htmx_is_as_its_makers_released_it() -> None:
     digest = sha256((folder / "htmx-2.0.11.min.js").read_bytes()).hexdigest()
     assert digest == "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
     assert "Zero-Clause BSD" in (folder / "htmx-2.0.11.LICENSE").read_text(encoding="utf-8")
+
+
+async def test_results_are_counted_by_user_when_that_is_asked_for_or_quick(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(6))
+        await visitor.approve()
+        await visitor.results()
+        assert "How many of each user" in visitor.text
+        assert "What ends when" in visitor.text
+        monkeypatch.setattr("batch_share.page.server._COUNTED_AT_ONCE", 5)
+        await visitor.get(f"{visitor.sheet}/results")
+        assert "How many of each user" not in visitor.text
+        await visitor.get(f"{visitor.sheet}/results?people=1")
+        assert "How many of each user" in visitor.text
