@@ -550,7 +550,8 @@ class Server:
             others=others(summary.states), ended=ended, interrupted=interrupted,
             elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=desk.error,
-            parts_shown=words.parts(summary.states), reported=await library.reported(desk.ledger) if counts_people else None,
+            parts_shown=words.parts(summary.states),
+            reported=await library.reported(desk.ledger) if counts_people else None,
         )  # fmt: skip
 
     async def download(self, request: web.Request) -> web.StreamResponse:
