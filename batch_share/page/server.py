@@ -216,13 +216,13 @@ class Server:
     async def _runs(
         self, request: web.Request, alert: BatchShareError | None = None, status: int = 200
     ) -> web.Response:
-        lines, seen, trouble = list[dict[str, Any]](), set[str](), alert
+        lines, seen, trouble, known = list[dict[str, Any]](), set[str](), alert, None
         try:
             library = BatchShare(self._settings())
             known = await library.runs(_MOST_RUNS)
             library.settings.account()
         except BatchShareError as error:
-            known, trouble = None, alert or error
+            trouble = alert or error
         kept = {str(each.ledger.resolved()): each for each in await asyncio.to_thread(self._shelf.all)}
         for run in known.runs if known else ():
             place = str(run.ledger.resolved())
@@ -268,7 +268,7 @@ class Server:
         return self._page(
             request, "runs.html", status, lines=shown, total=len(lines), begin=begin, size=RUNS_ON_PAGE,
             wanted=request.query.get("name", ""), goes_on=any(line["colour"] == "way" for line in shown),
-            alert=trouble, remarks=known.remarks if known else (),
+            alert=trouble, is_whole=known is not None and not known.remarks,
         )  # fmt: skip
 
     async def upload(self, request: web.Request) -> web.StreamResponse:

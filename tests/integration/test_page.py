@@ -596,3 +596,21 @@ async def test_results_are_counted_by_user_when_that_is_asked_for_or_quick(
         assert "How many of each user" not in visitor.text
         await visitor.get(f"{visitor.sheet}/results?people=1")
         assert "How many of each user" in visitor.text
+
+
+async def test_runs_are_listed_without_an_account_and_say_when_the_list_is_not_whole(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(6))
+        await visitor.approve()
+        await visitor.results()
+        await visitor.get("/")
+        assert "Runs may be missing" not in visitor.text
+        trial.changes["access_key"] = None
+        await visitor.get("/")
+        assert 'role="alert"' in visitor.text
+        assert "6 shared" in visitor.text
+        del trial.changes["access_key"]
+        (trial.folder / "data" / "history.db").write_bytes(b"SQLite format 3\0nonsense")
+        await visitor.get("/")
+        assert "Runs may be missing" in visitor.text
+        assert "`" not in visitor.text
