@@ -428,7 +428,13 @@ async def test_a_proxy_may_name_a_user_in_any_bytes(trial: Trial) -> None:
 
 async def test_no_address_leads_to_another_host(trial: Trial) -> None:
     async with visiting(trial, origin="http://share.example") as visitor:
-        for path in ("//evil.example/x", "///evil.example", "/\\evil.example", "//evil.example%2f.."):
+        for path in (
+            "http://evil.example/x",
+            "//evil.example/x",
+            "///evil.example",
+            "/\\evil.example",
+            "//evil.example%2f..",
+        ):
             for more in (
                 "",
                 "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n",
