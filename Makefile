@@ -54,15 +54,19 @@ $(VENV)/.browsed: $(VENV)/.tested
 	@touch $@
 
 $(AXE)/axe.min.js:
-	@command -v npm >/dev/null || { echo "axe-core comes from npm, which is not there: install it, or put axe.min.js into $(AXE)"; exit 1; }
+	@command -v npm >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends npm >/dev/null; } \
+		|| { echo "axe-core comes from npm, which is not there: install it, or put axe.min.js into $(AXE)"; exit 1; }
 	@mkdir -p $(AXE) && cd $(AXE) && npm pack --silent axe-core@4 >/dev/null && tar -xzf axe-core-4*.tgz --strip-components=1 \
 		package/axe.min.js package/LICENSE package/LICENSE-3RD-PARTY.txt && rm axe-core-4*.tgz
 
+# PATIENCE=5 lets all take five times as long as it should; SHORT chooses tests.
+browser: PATIENCE ?= 1
 browser: $(VENV)/.browsed $(AXE)/axe.min.js  ## Use the page in a real browser, and leave pictures of it in tests/browser/pictures
 	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 		&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| { echo "Chromium is needed: install it, or name one: make browser CHROMIUM=/path/to/chromium"; exit 1; }
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests/browser $(if $(SHORT),-k '$(SHORT)')
+	@env -u PYTHONDONTWRITEBYTECODE PATIENCE=$(PATIENCE) $(BIN)/python -m pytest tests/browser $(if $(SHORT),-k '$(SHORT)')
 
 crash: export KILLS ?= 2000
 crash: $(VENV)/.tested  ## Kill runs at every point and at random, KILLS of them (2000)

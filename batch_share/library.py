@@ -40,7 +40,7 @@ from batch_share.planning.overview import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
 from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
-from batch_share.results.report import ROWS_REPORTED
+from batch_share.results.report import ROWS_REPORTED, reported
 from batch_share.sending.onlookers import Watcher, log_error
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
@@ -417,6 +417,11 @@ class BatchShare:
     ) -> Placed:
         """Write a ledger's report for people, one .html file, with the first `most` rows to look at."""
         return await outputs.report_of(self.ledger_of(ledger), self._named(target), most)
+
+    async def reported(self, ledger: LedgerLike) -> Mapping[str, Any]:
+        """What a report of a ledger says, as its templates take it, but for the rows. Raises LedgerError."""
+        async with read_ledger(self.ledger_of(ledger)) as opened:
+            return await reported(opened, 0)
 
     async def failed_sheet(self, ledger: LedgerLike, target: Name | Named | None = None) -> FailedSheet:
         """Write the failed and invalid rows that can be fixed, as the sheet had them, to be run by themselves.

@@ -110,7 +110,7 @@ class Visitor:
 
     async def ended(self, path: str, going_on: str) -> str:
         """Load the page anew until it no longer says that this goes on."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while going_on in await self.get(self.sheet + path):  # noqa: ASYNC110 - as people reload
                 await asyncio.sleep(0.02)
         return self.text

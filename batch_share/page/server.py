@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from aiohttp import BodyPartReader, web
 from filelock import FileLock, Timeout
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from batch_share import BatchShare, NotConfirmed, State, __version__
 from batch_share.common import plural
@@ -45,6 +45,9 @@ T = TypeVar("T")
 RUNS_ON_PAGE: Final = 50
 ROWS_ON_PAGE: Final = 100
 """As many as a person reads, and little enough for a telephone."""
+
+_COUNTED_AT_ONCE: Final = 5000
+"""Rows up to which results are counted by user without being asked: 50,000 take two seconds, these a blink."""
 
 TYPED_ABOVE: Final = 50
 """Rows above which the number is typed, and not only ticked: as the command asks for above so many."""
@@ -94,7 +97,10 @@ class Server:
         self._is_closing = False
         self._static = _static_files()
         self._templates = Environment(
-            loader=PackageLoader("batch_share.page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+            loader=ChoiceLoader([PackageLoader("batch_share.page"), PackageLoader("batch_share.results")]),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
         )
         self._templates.globals |= {"static": {name: f"/static/{path}" for path, (name, _) in self._static.items()}}
         self._templates.globals |= {"version": __version__, "plural": plural, "words": words}
@@ -187,6 +193,7 @@ class Server:
             "once": secrets.token_hex(16),
             "user": self.door.user(request),
             "alert": None,
+            "here": request.path,
             "is_event": False,
             "speaks": False,
             **values,
@@ -209,13 +216,13 @@ class Server:
     async def _runs(
         self, request: web.Request, alert: BatchShareError | None = None, status: int = 200
     ) -> web.Response:
-        lines, seen, trouble = list[dict[str, Any]](), set[str](), alert
+        lines, seen, trouble, known = list[dict[str, Any]](), set[str](), alert, None
         try:
             library = BatchShare(self._settings())
             known = await library.runs(_MOST_RUNS)
             library.settings.account()
         except BatchShareError as error:
-            known, trouble = None, alert or error
+            trouble = alert or error
         kept = {str(each.ledger.resolved()): each for each in await asyncio.to_thread(self._shelf.all)}
         for run in known.runs if known else ():
             place = str(run.ledger.resolved())
@@ -261,7 +268,7 @@ class Server:
         return self._page(
             request, "runs.html", status, lines=shown, total=len(lines), begin=begin, size=RUNS_ON_PAGE,
             wanted=request.query.get("name", ""), goes_on=any(line["colour"] == "way" for line in shown),
-            alert=trouble, remarks=known.remarks if known else (),
+            alert=trouble, is_whole=known is not None and not known.remarks,
         )  # fmt: skip
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
@@ -537,12 +544,14 @@ class Server:
         is_told = interrupted or elsewhere or desk.error is not None
         ended = words.how_it_ended(last) if last is not None and not is_told else ""
         can_fix = summary.failed_sheet is not None
+        counts_people = summary.rows <= _COUNTED_AT_ONCE or "people" in request.query
         return self._page(
             request, "results.html", desk=desk, summary=summary, page=page, headline=headline(summary.states),
             others=others(summary.states), ended=ended, interrupted=interrupted,
             elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=desk.error,
             parts_shown=words.parts(summary.states),
+            reported=await library.reported(desk.ledger) if counts_people else None,
         )  # fmt: skip
 
     async def download(self, request: web.Request) -> web.StreamResponse:
@@ -671,7 +680,8 @@ def _paged(request: web.Request, lines: list[Any], size: int) -> tuple[int, list
 def _static_files() -> dict[str, tuple[str, bytes]]:
     """The files of the page: by the name in its address, their own, and what is in them."""
     found = {}
-    for file in files("batch_share.page").joinpath("static").iterdir():
+    report = files("batch_share.results").joinpath("templates", "report.css")  # the page looks as its reports do
+    for file in (report, *files("batch_share.page").joinpath("static").iterdir()):
         if Path(file.name).suffix in _KINDS:
             content = file.read_bytes()
             stem, _, suffix = file.name.rpartition(".")

@@ -138,15 +138,15 @@ async def write_report(ledger: LedgerReader, target: Path | Named, *, most: int 
     )
 
     async def write(file: Path) -> None:
-        reported = await _facts(ledger, most)
+        said = await reported(ledger, most)
         with file.open("w", encoding="utf-8", errors="replace") as out:
-            environment.get_template("report.html").stream(reported).dump(out)
+            environment.get_template("report.html").stream(said).dump(out)
 
     return await write_output(ledger, Output.REPORT, target, write)
 
 
-async def _facts(ledger: LedgerReader, most: int) -> dict[str, Any]:
-    """Everything that the template tells."""
+async def reported(ledger: LedgerReader, most: int) -> dict[str, Any]:
+    """Everything that the templates tell, with `most` rows to look at. Raises LedgerError."""
     numbers, summary, sheet = await ledger.statistics(), await summarize(ledger), await ledger.sheet()
     history = [f"{wording.spell_corrected(*each)}." for each in summary.corrected.items()]
     if summary.earlier:

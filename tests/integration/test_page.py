@@ -428,7 +428,13 @@ async def test_a_proxy_may_name_a_user_in_any_bytes(trial: Trial) -> None:
 
 async def test_no_address_leads_to_another_host(trial: Trial) -> None:
     async with visiting(trial, origin="http://share.example") as visitor:
-        for path in ("//evil.example/x", "///evil.example", "/\\evil.example", "//evil.example%2f.."):
+        for path in (
+            "http://evil.example/x",
+            "//evil.example/x",
+            "///evil.example",
+            "/\\evil.example",
+            "//evil.example%2f..",
+        ):
             for more in (
                 "",
                 "Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n",
@@ -580,3 +586,37 @@ def test_htmx_is_as_its_makers_released_it() -> None:
     digest = sha256((folder / "htmx-2.0.11.min.js").read_bytes()).hexdigest()
     assert digest == "d6fdc75f204e6bdefa99b69bf1e6d4ac69b8a364f77929f45c13476b4000f717"
     assert "Zero-Clause BSD" in (folder / "htmx-2.0.11.LICENSE").read_text(encoding="utf-8")
+
+
+async def test_results_are_counted_by_user_when_that_is_asked_for_or_quick(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(6))
+        await visitor.approve()
+        await visitor.results()
+        assert "How many of each user" in visitor.text
+        assert "What ends when" in visitor.text
+        monkeypatch.setattr("batch_share.page.server._COUNTED_AT_ONCE", 5)
+        await visitor.get(f"{visitor.sheet}/results")
+        assert "How many of each user" not in visitor.text
+        await visitor.get(f"{visitor.sheet}/results?people=1")
+        assert "How many of each user" in visitor.text
+
+
+async def test_runs_are_listed_without_an_account_and_say_when_the_list_is_not_whole(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(6))
+        await visitor.approve()
+        await visitor.results()
+        await visitor.get("/")
+        assert "Runs may be missing" not in visitor.text
+        trial.changes["access_key"] = None
+        await visitor.get("/")
+        assert 'role="alert"' in visitor.text
+        assert "6 shared" in visitor.text
+        del trial.changes["access_key"]
+        (trial.folder / "data" / "history.db").write_bytes(b"SQLite format 3\0nonsense")
+        await visitor.get("/")
+        assert "Runs may be missing" in visitor.text
+        assert "`" not in visitor.text

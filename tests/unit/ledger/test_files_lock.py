@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,6 +71,18 @@ def test_a_second_lock_in_the_same_process_is_refused_until_the_first_is_given_b
         pass
     with locked(LedgerName.of(ledger)):
         pass
+
+
+def test_who_takes_the_lock_for_a_moment_to_look_keeps_nobody_from_working(ledger: Path) -> None:
+    looking = ExitStack()
+    looking.enter_context(locked(LedgerName.of(ledger)))
+    with pytest.raises(LedgerLocked), locked(LedgerName.of(ledger), patience=0):
+        pass
+    given_back = Timer(0.05, looking.close)
+    given_back.start()
+    with locked(LedgerName.of(ledger)):
+        pass
+    given_back.join()
 
 
 def test_another_name_of_the_same_file_is_the_same_ledger(ledger: Path, tmp_path: Path) -> None:
