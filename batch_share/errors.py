@@ -372,6 +372,13 @@ class TooManyForUser(BatchShareError):
         self.most = most
 
 
+def spell_revoked_first(users: Mapping[str, int], sheets: Sequence[str], verb: str) -> str:
+    """How many earlier shares are revoked first, of which sheets and from whom; `verb` stands before `revoked`."""
+    shares, losing = sum(users.values()), [f"{user} ({n:,})" if n > 1 else user for user, n in users.items()]
+    counted = f"{shares:,} share{'' if shares == 1 else 's'}"
+    return f"{counted} of {first_of(sheets)} {verb} revoked from {first_of(losing)}"
+
+
 class TooManyRevokes(BatchShareError):
     """A run would revoke shares of earlier runs, and nobody was asked: nothing was sent or revoked.
 

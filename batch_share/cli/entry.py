@@ -139,7 +139,9 @@ def in_short(error: BatchShareError, sent: int) -> str:
     elif isinstance(error, SheetError | LedgerError):
         row = error.row if isinstance(error, SheetError) else None
         words = error.wrong if row is None else f"row {row}: {error.wrong}"
-    elif not isinstance(error, SettingsError) and (why := why_ended(error)) is not None:
+    elif isinstance(error, SettingsError):
+        words = f"{error.problem[:1].lower()}{error.problem[1:]}"
+    elif (why := why_ended(error)) is not None:
         words = why
     why = " ".join(words.split()).partition(". ")[0].rstrip(".")
     return f"{'stopped' if sent else 'nothing sent'}: {why}"

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from batch_share.cli.entry import in_short
 from batch_share.common import Cause, plural, spell_minutes, spell_time, utc_now
-from batch_share.errors import NotConfirmed
+from batch_share.errors import NotConfirmed, spell_revoked_first
 from batch_share.ledger.records import Occasion
 from batch_share.ledger.states import State
 from batch_share.results.wording import (
@@ -80,7 +80,8 @@ def spell_intent(preview: Preview, now: datetime) -> str:
     columns = ", ".join(f"{who} from {' and '.join(map(_shown, headers))}" for who, headers in named if headers)
     reported = []
     if preview.revocations:
-        reported.append(preview.revoked_earlier.spell("is" if preview.revocations == 1 else "are"))
+        taken, are = preview.revoked_earlier, "is" if preview.revocations == 1 else "are"
+        reported.append(spell_revoked_first(taken.users, taken.sheets, are))
     if given is not None and given.leads:
         by = f" with {spell_activities(preview.activities)}" if preview.activities else ""
         reported.append(f"{'Then ' if reported else ''}{_giving(given)}{by}, {_lasting(preview, given, now)}")

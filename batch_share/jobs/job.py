@@ -79,6 +79,8 @@ class Ending:
             return ExitCode.USAGE if isinstance(self.error, SheetError) else ExitCode.NOT_DONE
         if self.interrupted:
             return ExitCode.INTERRUPTED
+        if self.command in {"revoke", "retry"}:  # which say nothing of the rows that they were not about
+            return ExitCode.of_states(self.became, self.summary.held if self.became.get(State.SKIPPED) else 0)
         code = self.summary.exit_code
         is_over = code is ExitCode.DONE and not self.sent and self.summary.renewable
         return ExitCode.ENDED if self.renews and is_over else code

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from batch_share.common import Action, Cause, ascii_lower, utc_now
+from batch_share.common import Action, Cause, ascii_lower, plural, utc_now
 from batch_share.errors import BatchShareError, LedgerError, LedgerLocked, SettingsError, check_not_empty
 from batch_share.jobs.job import Choice, Due, Kind, noted, preview_of
 from batch_share.leadsquared.account import name_of_account
@@ -26,7 +26,16 @@ from batch_share.ledger.records import Result, Row, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.logs import log
 from batch_share.planning.already_shared import shares_meant
-from batch_share.results.wording import HOW_TO_ADD
+from batch_share.results.wording import (
+    HALF_REASSIGNED,
+    LEDGER_IN_USE,
+    NOT_LOOKED_AT,
+    NOTHING_TO_REVOKE,
+    STALE_RESULTS,
+    named_in_commands,
+    spell_losing,
+    spell_revoking,
+)
 from batch_share.sending.calls import Dispatch, write
 from batch_share.sending.follow_up import Polls, all_followed_up, following_up
 from batch_share.sending.guards import FailureGuard, Health, call_by_address
@@ -34,10 +43,11 @@ from batch_share.sending.onlookers import RevokedEarlier, Tally
 from batch_share.sending.session import ending_early, in_parallel
 from batch_share.sending.steps import asked
 from batch_share.sheet.rows import Selection
+from batch_share.sheet.values import check_seen
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Literal
 
     from batch_share.ledger.files import LedgerName
@@ -50,10 +60,6 @@ if TYPE_CHECKING:
 
     Became = Mapping[LiveShare, Row | BatchShareError | None]
     """The row that made each share as it is now, or why its ledger could not be used; None: it was not come to."""
-
-USERS_REPORTED: Final = 3
-ROWS_REPORTED: Final = 10
-"""Of how many users, and of how many rows, a person is told before their shares are revoked."""
 
 PASSES: Final = 3
 """Times that a share is revoked whose revocation was not answered: once too often does no harm."""
@@ -82,6 +88,10 @@ class Undone:
         if user is not None:
             check_not_empty("user", user)
             wanted = ascii_lower(user.strip())
+            try:
+                check_seen(wanted)
+            except ValueError as unseen:
+                raise SettingsError("user", str(unseen)) from None
             known = [(id_, email) for id_, (_, email) in (await ledger.known_users()).items() if id_]
             known += [(row.user_id, "") for row in await ledger.shared_rows()]
             user_ids = frozenset(id_ for id_, email in known if wanted in {ascii_lower(id_), ascii_lower(email)})
@@ -138,45 +148,22 @@ class Revoke(Kind):
         preview = await preview_of(session, cut_off, to_do=to_do, events=0, deed="revoke")
         session.tally.begin(await ledger.counts(shares=True))
         known = await ledger.known_users()
-        reported = [*_losing(chosen, known)]
         # Which an earlier revocation began with, and this one goes on with.
         begun = [row for row in standing if row.state is State.TO_REVOKE and row.row_id not in ids]
-        reported += [f"and, since it was begun before, {each}" for each in _losing(begun, known)]
-        if processing := sum(row.state is State.ACCEPTED for row in chosen):
-            # A share may not overtake its revocation.
-            how = "waited for, then revoked"
-            if not session.settings.follow_up:
-                how = "revoked all the same, since --no-follow-up waits for nothing"
-            reported.append(f"{processing:,} still being processed: {how}")
-        if doubtful := sum(row.doubtful or row.state is State.FAILED for row in fresh):
-            reported.append(f"{doubtful:,} that may be live or not: revoked to be sure")
-        if ended:
-            reported.append(f"{ended:,} have ended by themselves: left alone")
         unsent = preview.states.get(State.PENDING, 0) + preview.states.get(State.POSTED, 0)
-        if unsent := unsent - sum(row.state is State.POSTED for row in chosen):
-            reported.append(f"{unsent:,} were never shared, and a run would still do it")
+        counts = {
+            "processing": sum(row.state is State.ACCEPTED for row in chosen),
+            "doubtful": sum(row.doubtful or row.state is State.FAILED for row in fresh),
+            "ended": ended,
+            "unsent": unsent - sum(row.state is State.POSTED for row in chosen),
+        }
+        losing = (spell_losing(chosen, known), spell_losing(begun, known))
+        reported = spell_revoking(*losing, counts, waits=session.settings.follow_up)
         return Choice(replace(preview, reported=reported), ids | {row.row_id for row in begun})
 
     async def work(self, session: Session, due: Sequence[Due]) -> None:  # noqa: ARG002 - as every Kind
         """Revoke them."""
         await revoke_rows(session, self.undone)
-
-
-def _losing(losing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]) -> Iterator[str]:
-    """Who loses how many shares, and of few the rows too: it can't be undone."""
-    if not losing:
-        return
-    counted = Counter(row.user_id for row in losing).most_common()
-    names = {user: f"{name} <{email}>" for user, (name, email) in known.items() if user}
-    reported = "from " + ", ".join(
-        f"{names.get(user, user)} ({count:,})" for user, count in counted[:USERS_REPORTED]
-    )
-    if (more := len(counted) - USERS_REPORTED) > 0:
-        reported += f" and {more:,} other{'' if more == 1 else 's'}"
-    rows = [str(number) for number in sorted({row.sheet_row for row in losing if row.is_in_sheet})]
-    if 0 < len(rows) <= ROWS_REPORTED:
-        reported += f": row{'' if len(rows) == 1 else 's'} {', '.join(rows)}"
-    yield reported
 
 
 async def revoke_rows(session: Session, undone: Undone) -> None:
@@ -244,18 +231,15 @@ async def find_due(session: Session, claims: Sequence[Row]) -> tuple[Sequence[Du
     with open_history(session.settings.data_folder) as history:
         check_whole(history)
         for unseen in await catch_up(history, ledger.name, host):
-            session.tally.remark(f"{unseen} can't be looked at: what it shared since it last was is not revoked")
+            session.tally.remark(NOT_LOOKED_AT.format(ledger=unseen))
         await refresh(history, ledger, name_of_account(session.settings), goes_on=True)
         meant = shares_meant(history, host, [asked(claim) for claim in claims])
         due = [Due(claim, shares) for claim, shares in zip(claims, meant, strict=True)]
     reported = []
     # Of those that are skipped it was told before.
     if vain := sum(not (each.where or each.claim.state is State.SKIPPED) for each in due):
-        rows, them = ("row", "it") if vain == 1 else ("rows", "them")
-        reported.append(
-            f"{vain:,} {rows} with revoke or reassign as Action, and nothing to revoke is known here for "
-            f"{them}: {HOW_TO_ADD}"
-        )
+        them = "it" if vain == 1 else "them"
+        reported.append(NOTHING_TO_REVOKE.format(rows=plural(vain, "row"), them=them))
     shares = sorted({share for each in due for share in each.shares}, key=lambda share: (share.sheet, share.row_id))
     losing = Counter(share.user_id for share in shares)
     known = await ledger.known_users()
@@ -299,10 +283,7 @@ async def revoke_earlier(session: Session, due: Sequence[Due]) -> None:
         # Those that were revoked, and those that will have been once LeadSquared gets to it.
         gone = {State.REVOKING, State.ENDING, State.REVOKED}
         if lost := sum(row.state in gone for share, row in rows.items() if share in moving):
-            session.tally.remark(
-                f"Shares of leads to be reassigned that are revoked, or being so: {lost:,}. Their new users get "
-                "these leads when this sheet is run again, and nobody has them until then"
-            )
+            session.tally.remark(HALF_REASSIGNED.format(shares=lost))
 
 
 async def _revoke_in(
@@ -332,8 +313,7 @@ async def _revoke_in(
         for each in tally.remarks:
             session.tally.remark(each)
     if any(row.state is State.REVOKED for row in rows.values()):
-        stale = "The results of another ledger still show shares that were revoked"
-        session.tally.remark(f"{stale}: `batch-share results {shlex.quote(str(name))}` writes them anew")
+        session.tally.remark(STALE_RESULTS.format(ledger=shlex.quote(str(named_in_commands(name)))))
     return rows
 
 
@@ -376,7 +356,7 @@ async def _answer(session: Session, due: Sequence[Due], became: Became) -> None:
         if left and session.stop.asked:
             continue
         if left and locked:  # another process uses it, which passes
-            session.tally.remark(f"{locked[0]} is in use, so rows that revoke its shares wait: run again")
+            session.tally.remark(LEDGER_IN_USE.format(ledger=locked[0]))
             continue
         results[each.claim.id] = _result(each, left)
     await _note(session.ledger, results)

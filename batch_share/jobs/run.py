@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause, ascii_lower
@@ -26,7 +26,7 @@ from batch_share.planning.already_shared import choose_renewals, live_for, lost_
 from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in
 from batch_share.planning.overview import Counts
 from batch_share.planning.plan import check_approval, named_zone
-from batch_share.results.wording import spell_alike, spell_row
+from batch_share.results.wording import NOT_KEPT, OVERLAP, RENEWED, spell_retry, spell_row
 from batch_share.sending.audit import audit
 from batch_share.sending.follow_up import all_followed_up, following_up
 from batch_share.sending.guards import call_by_address, check_canary, excesses
@@ -48,10 +48,6 @@ if TYPE_CHECKING:
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Session
     from batch_share.settings import Settings
-
-
-SHOWN: Final = 3
-"""Reasons that are told of rows that are tried again."""
 
 
 async def send_canary(session: Session, most: int) -> None:
@@ -144,9 +140,8 @@ class Resume(Kind):
         session.tally.waiting = counts.waiting.rows
         shares, standing = await ledger.renewals()
         if shares:
-            one = "1 share is" if shares == 1 else f"{shares:,} shares are"
-            overlap = f"; {standing:,} of them not ended yet: old and new overlap until then" if standing else ""
-            reported = [f"{one} renewed, each with an activity of its own{overlap}", *reported]
+            told = RENEWED.format(shares="1 share is" if shares == 1 else f"{shares:,} shares are")
+            reported = [OVERLAP.format(shares=told, standing=standing) if standing else told, *reported]
         preview = replace(
             preview,
             waiting=counts.waiting,
@@ -278,7 +273,7 @@ class RunSheet(Resume):
             try:
                 Remembered.load(folder).keep(folder, sheet.columns, said)
             except OSError as error:
-                session.tally.remark(f"What its columns hold can't be kept for other sheets ({error.strerror})")
+                session.tally.remark(NOT_KEPT.format(why=error.strerror))
         await super().begin(session)
 
     async def take_in(self, session: Session, watcher: Watcher) -> None:
@@ -391,13 +386,7 @@ class RetryFailed(Reconcile):
         rows, to_do = frozenset({*self.states, *self.begun}), Counter([*self.states.values(), *self.begun.values()])
         preview = await preview_of(session, cut_off, to_do=dict(to_do), events=len(events), deed="try again")
         due, reported, taken = await _due_in(session, rows)
-        why = [f"{len(begun):,} × put back by an earlier retry that was stopped"] if begun else []
-        why += _most_of(reasons, "")
-        if left.most():
-            why.append(
-                "Not tried again, for the reason lies in the row: fix it and run the sheet again, or give --all."
-            )
-            why += _most_of(left, "  ")
+        why = spell_retry(len(begun), reasons.most(), left.most())
         preview = replace(preview, cut_off=cut_off, reported=[*why, *reported], revoked_earlier=taken)
         return Choice(preview, rows, due)
 
@@ -413,12 +402,6 @@ def is_hopeless(row: Row) -> bool:
     activity_is_anothers = row.stage is Stage.ACTIVITY and row.activity_id is not None
     said = row.last_call.words if row.last_call else ""
     return activity_is_anothers or row.cause is Cause.TOO_LATE or HOPELESS.search(said) is not None
-
-
-def _most_of(reasons: Reasons, indent: str) -> list[str]:
-    found = reasons.most()
-    more = [f"{indent}and {len(found) - SHOWN} other reasons"] if len(found) > SHOWN else []
-    return [*(f"{indent}{spell_alike(each)}" for each in found[:SHOWN]), *more]
 
 
 class FollowUp(Kind):

@@ -23,7 +23,7 @@ from batch_share.planning.intake import kept_answers, types_of
 from batch_share.sending.calls import consult
 from batch_share.sending.session import ending_early, open_connection
 from batch_share.sending.steps import collect, end_in
-from batch_share.sheet.values import parse_event
+from batch_share.sheet.values import check_seen, parse_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,6 +143,10 @@ async def who_has_access(
     `user` is an Id or address, `lead` an Id or number, `ending` in minutes; None: all. With `watcher`, LeadSquared
     is asked too. Raises HistoryError; then also as `open_connection`, and BatchShareError if it is stopped.
     """
+    try:
+        check_seen((user or "").strip())
+    except ValueError as unseen:
+        raise SettingsError("user", str(unseen)) from None
     if watcher is None:
         return await _told(settings, None, user, lead, ending)
     try:

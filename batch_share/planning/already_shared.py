@@ -31,6 +31,7 @@ from batch_share.ledger.reading import pages
 from batch_share.ledger.records import Why, run_id
 from batch_share.ledger.states import BEING_REVOKED, TO_DO, State
 from batch_share.outputs import is_database
+from batch_share.results.wording import BEGUN_ANEW, LOST_JOB, WITHOUT_INDEX
 from batch_share.sending.session import Missing
 from batch_share.sending.steps import activity_marker, asked
 from batch_share.sheet.reader import SHEET_SUFFIXES
@@ -217,12 +218,8 @@ async def lost_jobs(session: Session) -> list[str]:
         return []
     with _index(session.settings.data_folder, session.tally.remark) as history:
         lost = history.lost(session.client.base_url) if history else []
-    return [
-        f"The ledger of {last.sheet or last.ledger} is gone, and its job was not finished (run {last.id}). If this "
-        "is its sheet, renamed or moved, rows could be shared twice: run it with --recover, or put the ledger "
-        f"back. Else `batch-share runs --forget {last.id}` ends this warning."
-        for _, last in lost[:MOST_LOST_TOLD]
-    ]
+    told = lost[:MOST_LOST_TOLD]
+    return [LOST_JOB.format(sheet=last.sheet or last.ledger, run=last.id) for _, last in told]
 
 
 async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings: Settings) -> LedgerError | None:
@@ -401,7 +398,7 @@ def _index(folder: Path, remark: Callable[[str], None]) -> Iterator[History | No
     with _remarking(remark), open_history(folder) as history:
         is_open = True
         if history.begun_anew is not None:
-            remark(_begun_anew(history.begun_anew))
+            remark(BEGUN_ANEW.format(before=history.begun_anew))
         yield history
     if not is_open:
         yield None
@@ -413,8 +410,7 @@ def _remarking(remark: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     except HistoryError as error:
-        without = "The run continues without it: it does not see the shares of other ledgers, nor they its own"
-        remark(f"{error}. {without}")
+        remark(WITHOUT_INDEX.format(why=error))
 
 
 def note_move(settings: Settings, old: LedgerName, new: LedgerName, remark: Callable[[str], None]) -> None:
@@ -436,7 +432,7 @@ async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]
     remarks: list[str] = []
     with open_history(settings.data_folder) as history:
         if history.begun_anew is not None:
-            remarks.append(_begun_anew(history.begun_anew))
+            remarks.append(BEGUN_ANEW.format(before=history.begun_anew))
         accounts: dict[str, str] = {}
         with suppress(SettingsError):  # a ledger does not say with which key it was made
             accounts[settings.account()[0]] = name_of_account(settings)
@@ -512,10 +508,3 @@ def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
             hint="Run it.",
         )
     return elsewhere
-
-
-def _begun_anew(before: Path) -> str:
-    return (
-        f"The index of runs could not be read and was begun anew (the old one is {before}): what earlier ledgers "
-        "have shared is known again after `batch-share runs --add LEDGER`"
-    )

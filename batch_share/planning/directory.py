@@ -604,7 +604,7 @@ class Enquiry:
                 await self._each(chunks(wanted.get(Field.LEAD_ID, []), PAGE), self._ids)
                 for each in (Field.LEAD_NUMBER, Field.LEAD_EMAIL):
                     await self._by_value(wanted.get(each, []))
-                await self._all_alone(wanted.get(Field.LEAD_PHONE, []))
+                await self._each(wanted.get(Field.LEAD_PHONE, []), self._alone)
             await self._users(sorted(users, key=lambda ref: USERS.index(ref.field)))
         except PacerClosed:
             return
@@ -615,15 +615,15 @@ class Enquiry:
         """By GUID, up to 1,000. Of those that are missing some are asked for alone before that is believed."""
         found = await consult(self.connection, leads_by_ids([ref.value for ref in refs]), read_leads)
         if not isinstance(found, list):
-            await self._all_alone(refs)
+            await self._each(refs, self._alone)
             return
         left = await self._learn_found(refs, found)
         # It may leave out Ids, or leads: all are asked for alone unless the first few of them are really not there.
         probes = left if any(not (lead.id and lead.number) for lead in found) else left[:PROBES]
-        await self._all_alone(probes)
+        await self._each(probes, self._alone)
         rest = left[len(probes) :]
         if any(ref in self.directory.unanswered or self.directory.is_found(ref) for ref in probes):
-            await self._all_alone(rest)
+            await self._each(rest, self._alone)
         else:
             await self._learn([answer_for(ref, ()) for ref in rest])
 
@@ -635,7 +635,7 @@ class Enquiry:
                 await self._each(chunks(left, IN_PAGE), self._many)
         elif left and left[0].field is Field.LEAD_NUMBER:
             left = await self._by_ranges(left)
-        await self._all_alone([ref for ref in left if not self.directory.is_found(ref)])
+        await self._each([ref for ref in left if not self.directory.is_found(ref)], self._alone)
 
     async def _takes_many(self, left: list[Ref]) -> bool:
         """Whether IN finds one of these that is there, and nobody else; some leave the list to try it, but once."""
@@ -645,7 +645,7 @@ class Enquiry:
         known = None
         for ref in left[:: max(1, len(left) // PROBES)][:PROBES]:
             left.remove(ref)
-            await self._all_alone([ref])
+            await self._each([ref], self._alone)
             if self.directory.is_found(ref):
                 known = ref
                 break
@@ -697,7 +697,7 @@ class Enquiry:
         if not self._lists or self.connection.stop.asked:
             return [*refs]
         probes = missing[:: max(1, min(CHECKED, len(missing) // PROBES))]  # from all over
-        await self._all_alone(probes)
+        await self._each(probes, self._alone)
         if any(ref in self.directory.unanswered or self.directory.is_found(ref) for ref in probes):
             self._lists = False
             missing = probes
@@ -742,12 +742,9 @@ class Enquiry:
         listed = users if isinstance(users, list) else []
         named = {user.id for user in listed} | {ascii_lower(user.email) for user in listed}
         await self._learn([answer_for(ref, listed) for ref in refs if ref.value in named])
-        await self._all_alone([ref for ref in refs if ref.value not in named])
+        await self._each([ref for ref in refs if ref.value not in named], self._alone)
 
     # ------------------------------------------------------------------------------------------ one alone
-
-    async def _all_alone(self, refs: Iterable[Ref]) -> None:
-        await self._each(refs, self._alone)
 
     async def _alone(self, ref: Ref) -> None:
         """Ask one API after the other, until one tells of this name, be it that nobody has it."""

@@ -328,8 +328,9 @@ class Counts:
                 if _is_long(asked.until or asked.duration):
                     self.long.append(row.sheet_row)
                 key = asked.lead_id, asked.user_id, asked.event
-                first = self._first.setdefault(key, 4 * row.sheet_row + asked.access)
-                self._compare(first, row.sheet_row, asked.access)
+                first, before = divmod(self._first.setdefault(key, 4 * row.sheet_row + asked.access), 4)
+                if asked.access != before:
+                    self._other.setdefault(first, {before: first}).setdefault(asked.access, row.sheet_row)
 
     def add_known(self, state: State, is_chosen: bool, rows: int) -> None:
         """Count rows of which there is no more to tell: they are not to be sent, and nothing is wrong with them."""
@@ -350,11 +351,6 @@ class Counts:
             self.count_alike()
         if long := {each for each in {*asked.lasting} if _is_long(each)}:
             self.long += [n for n, lasting in zip(asked.numbers, asked.lasting, strict=True) if lasting in long]
-
-    def _compare(self, known: int, number: int, access: int) -> None:
-        first, before = divmod(known, 4)
-        if access != before:
-            self._other.setdefault(first, {before: first}).setdefault(access, number)
 
     def count_alike(self) -> None:
         """Count what was told together up to now. Whoever told any calls it at the end."""

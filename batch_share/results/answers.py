@@ -34,6 +34,7 @@ from batch_share.results.wording import (
     Summary,
     how_it_ended,
     lasting,
+    named_in_commands,
     next_steps,
     reason_of,
     spell_alike,
@@ -467,7 +468,7 @@ async def add_failures(
 ) -> None:
     """Write the worksheet; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
     page = book.page(ANSWERED[1])
-    advice = Advice(ledger.name.short, failed_sheet.name if failed_sheet else None)
+    advice = Advice(named_in_commands(ledger.name).name, failed_sheet.name if failed_sheet else None)
     ours = range(len(FAILURES_COLUMNS))
     together = [*[Column()] * len(ours), *kept]
     layout = Layout(FAILURES_COLUMNS.index("Result"), ours, together, widest=_WIDEST, on_paper=ON_PAPER)

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from batch_share.ledger.files import LedgerName
-    from batch_share.ledger.records import Alike, Result, RunRecord, Why
+    from batch_share.ledger.records import Alike, Result, RunRecord, Share, Why
     from batch_share.settings import Settings
 
 CUT_OFF: Final = "cut off"
@@ -389,6 +389,15 @@ BY_NAME: Final[Naming] = attrgetter("name")
 """As those may know it who are elsewhere."""
 
 
+def named_in_commands(ledger: LedgerName) -> Path:
+    """The sheet of a ledger that is called after it, which commands take in its place; else the ledger itself."""
+    from batch_share.sheet.reader import SHEET_SUFFIXES  # noqa: PLC0415 - `status` reads no sheet
+
+    file = Path(str(ledger))
+    sheet = file.with_name(file.name.removesuffix(".ledger.db"))
+    return sheet if sheet.suffix.lower() in SHEET_SUFFIXES else file
+
+
 def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     """What the last look at all activities of a ledger found, and what is to be done about it, a sentence each."""
     if (audit := summary.audit) is None:
@@ -415,7 +424,7 @@ def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     if unread and not audit["again"]:
         said.append(Step(f"Not checked: whether each activity is at LeadSquared once{because}."))
     if audit["again"]:
-        ledger = shlex.quote(naming(Path(str(summary.ledger))))
+        ledger = shlex.quote(naming(named_in_commands(summary.ledger)))
         after = spell_time(datetime.fromisoformat(audit["again"]).replace(tzinfo=None))
         words = f"Not proved yet: LeadSquared showed {seen:,} of {activities}{because}. To look again after {after}"
         said.append(Step(words, f"batch-share status {ledger} --audit"))
@@ -449,7 +458,7 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True, place_free: bool = Fa
 
 def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     """What to do next, the most urgent first; nothing where all is well."""
-    ledger = shlex.quote(naming(Path(str(summary.ledger))))
+    ledger = shlex.quote(naming(named_in_commands(summary.ledger)))
     states = Counter(summary.states) + Counter(summary.earlier)
     until = summary.waiting_until
     when = f", from {until.astimezone():%Y-%m-%d %H:%M:%S %Z} on" if until is not None else ""
@@ -518,7 +527,7 @@ def next_step(command: str, summary: Summary, became: Mapping[State, int], namin
     """The one thing to do next after a command; None where all is well."""
     if command != "revoke":
         return next(iter(next_steps(summary, naming)), None)
-    ledger = shlex.quote(naming(Path(str(summary.ledger))))
+    ledger = shlex.quote(naming(named_in_commands(summary.ledger)))
     if stand := sum(rows for state, rows in became.items() if state not in {State.REVOKED, State.ENDING}):
         stands = "share stands" if stand == 1 else "shares stand"
         return Step(f"{stand:,} {stands}, or may; to revoke again", f"batch-share revoke {ledger}")
@@ -821,6 +830,91 @@ def spell_alike(alike: Alike, all_rows: int = 0) -> str:
     return f"{which}: {reason}" if alike.is_same else f"{which}, for example row {first}: {reason}"
 
 
+# ----------------------------------------------------------------------------- what is told before, and remarks
+
+RENEWED: Final = "{shares} renewed, each with an activity of its own"
+OVERLAP: Final = "{shares}; {standing:,} of them not ended yet: old and new overlap until then"
+NOT_KEPT: Final = "What its columns hold can't be kept for other sheets ({why})"
+NOT_LOOKED_AT: Final = "{ledger} can't be looked at: what it shared since it last was is not revoked"
+NOTHING_TO_REVOKE: Final = (
+    f"{{rows}} with revoke or reassign as Action, and nothing to revoke is known here for {{them}}: {HOW_TO_ADD}"
+)
+HALF_REASSIGNED: Final = (
+    "Shares of leads to be reassigned that are revoked, or being so: {shares:,}. Their new users get these leads "
+    "when this sheet is run again, and nobody has them until then"
+)
+STALE_RESULTS: Final = (
+    "The results of another ledger still show shares that were revoked: `batch-share results {ledger}` writes them "
+    "anew"
+)
+LEDGER_IN_USE: Final = "{ledger} is in use, so rows that revoke its shares wait: run again"
+LOST_JOB: Final = (
+    "The ledger of {sheet} is gone, and its job was not finished (run {run}). If this is its sheet, renamed or "
+    "moved, rows could be shared twice: run it with --recover, or put the ledger back. Else `batch-share runs "
+    "--forget {run}` ends this warning."
+)
+WITHOUT_INDEX: Final = (
+    "{why}. The run continues without it: it does not see the shares of other ledgers, nor they its own"
+)
+BEGUN_ANEW: Final = (
+    "The index of runs could not be read and was begun anew (the old one is {before}): what earlier ledgers have "
+    "shared is known again after `batch-share runs --add LEDGER`"
+)
+
+USERS_TOLD: Final = 3
+ROWS_TOLD: Final = 10
+"""Of how many users, and of how many rows, a person is told before their shares are revoked."""
+
+KINDS_TOLD: Final = 3
+"""Reasons that are told of rows that are tried again."""
+
+
+def spell_losing(losing: Sequence[Share], known: Mapping[str | None, tuple[str, str]]) -> str:
+    """Who loses how many shares, and of few the rows too: it can't be undone. "" where nobody loses any."""
+    if not losing:
+        return ""
+    counted = Counter(row.user_id for row in losing).most_common()
+    names = {user: f"{name} <{email}>" for user, (name, email) in known.items() if user}
+    reported = "from " + ", ".join(f"{names.get(user, user)} ({count:,})" for user, count in counted[:USERS_TOLD])
+    if (more := len(counted) - USERS_TOLD) > 0:
+        reported += f" and {plural(more, 'other')}"
+    rows = [str(number) for number in sorted({row.sheet_row for row in losing if row.is_in_sheet})]
+    if 0 < len(rows) <= ROWS_TOLD:
+        reported += f": row{'' if len(rows) == 1 else 's'} {', '.join(rows)}"
+    return reported
+
+
+def spell_revoking(chosen: str, begun: str, counts: Mapping[str, int], *, waits: bool) -> list[str]:
+    """What is told before shares are revoked: who loses them, and how many are what they are `counts` of.
+
+    Those that are still being processed as shares are waited for, if it `waits`: none may overtake its revocation.
+    """
+    how = "waited for, then revoked" if waits else "revoked all the same, since --no-follow-up waits for nothing"
+    reported = [chosen, f"and, since it was begun before, {begun}" if begun else ""]
+    for kind, words in (
+        ("processing", f"still being processed: {how}"),
+        ("doubtful", "that may be live or not: revoked to be sure"),
+        ("ended", "have ended by themselves: left alone"),
+        ("unsent", "were never shared, and a run would still do it"),
+    ):
+        reported.append(f"{counts[kind]:,} {words}" if counts[kind] else "")
+    return [*filter(None, reported)]
+
+
+def spell_retry(put_back: int, kinds: Sequence[Alike], left: Sequence[Alike]) -> list[str]:
+    """What is told before failed rows are tried again: why they failed, and why others are left alone."""
+    reported = [f"{put_back:,} × put back by an earlier retry that was stopped"] if put_back else []
+    for indent, those in (("", kinds), ("  ", left)):
+        if those is left and left:
+            reported.append(
+                "Not tried again, for the reason lies in the row: fix it and run the sheet again, or give --all."
+            )
+        reported += [f"{indent}{spell_alike(each)}" for each in those[:KINDS_TOLD]]
+        if (more := len(those) - KINDS_TOLD) > 0:
+            reported.append(f"{indent}and {more} other reasons")
+    return reported
+
+
 def spell_recalled(recalled: int, others: int) -> str:
     """How many leads and users need no look-up, beside so many `others`."""
     people = "leads and users are" if recalled + others > 1 else "leads and users is"
@@ -888,6 +982,14 @@ class ExitCode(IntEnum):
         """What an error means to a script that stopped a command before its work began."""
         is_usage = isinstance(error, SheetError | SettingsError | OfAnotherSheet)
         return cls.USAGE if is_usage else cls.NOT_DONE
+
+    @classmethod
+    def of_states(cls, states: Mapping[State, int], held: int = 0) -> ExitCode:
+        """What it means that so many rows are in each state, and so many `held` until another job ends."""
+        for code, those in _URGENCY:
+            if rows_in(states, those) or (held and code is cls.NOT_DONE):
+                return code
+        return cls.DONE
 
     @classmethod
     def most_urgent(cls, codes: Iterable[ExitCode]) -> ExitCode:
@@ -974,10 +1076,7 @@ class Summary:
         """What the states mean to a script."""
         left = Counter(self.states) + Counter(self.earlier)
         left[State.PENDING] -= self.waiting.rows
-        for code, states in _URGENCY:
-            if rows_in(left, states) or (self.held and code is ExitCode.NOT_DONE):
-                return code
-        return ExitCode.DONE
+        return ExitCode.of_states(left, self.held)
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from batch_share.common import plural
-from batch_share.errors import AccountClosed, TooManyRevokes, first_of
+from batch_share.errors import AccountClosed, TooManyRevokes, spell_revoked_first
 from batch_share.leadsquared.protocol import MOST_ACTIVITIES
 from batch_share.ledger.records import NONE_WAITING, ToShare, Waiting
 from batch_share.ledger.states import BEFORE, BEING_REVOKED, INTENTS, ON_ITS_WAY, PROCESSING, State, rows_in
@@ -250,12 +249,6 @@ class RevokedEarlier:
     users: Mapping[str, int] = field(default_factory=dict)
     sheets: Sequence[str] = ()
 
-    def spell(self, verb: str) -> str:
-        """How many shares are revoked, of which sheets and from whom; `verb` stands before `revoked`."""
-        losing = [f"{user} ({count:,})" if count > 1 else user for user, count in self.users.items()]
-        shares = plural(sum(self.users.values()), "share")
-        return f"{shares} of {first_of(self.sheets)} {verb} revoked from {first_of(losing)}"
-
 
 NOTHING_REVOKED: Final = RevokedEarlier()
 
@@ -400,8 +393,9 @@ class Preview:
     def check_revokes(self) -> None:
         """Raises TooManyRevokes where nobody can be asked whether so many shares may be revoked."""
         if not self.may_revoke:
-            words, taken = self.revoked_earlier.spell("would be"), self.revoked_earlier
-            raise TooManyRevokes(words, taken.users, taken.sheets, self.settings.max_revokes)
+            users, sheets = self.revoked_earlier.users, self.revoked_earlier.sheets
+            words = spell_revoked_first(users, sheets, "would be")
+            raise TooManyRevokes(words, users, sheets, self.settings.max_revokes)
 
     @property
     def names_from(self) -> tuple[Sequence[str], Sequence[str]]:

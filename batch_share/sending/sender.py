@@ -589,7 +589,8 @@ class Queue:
         """Read on until so many wait to be posted, in either way; but not while many wait for their share."""
         async with self._turn:
             while not self._closed:
-                if len(self._posted) + len(self._doubtful) + sum(self.to_share_again()) >= MOST_WAITING:
+                waiting = len(self._posted) + len(self._doubtful) + sum(self.to_share_again())
+                if waiting + self._out >= MOST_WAITING:  # those that are out will wait as well
                     self._gather_failed()
                     await self._change()
                 elif self._all_read or len(self._together) >= together or len(self._alone) >= alone:

@@ -143,7 +143,7 @@ def test_a_run_that_a_person_ends_says_how_it_goes_on(tmp_path: Path, sandbox: S
     assert "\nInterrupted. Everything that was sent is in the ledger.\n" in err
     assert re.match(r"\d+ of 110 rows are shared\. ", out)
     assert not REASON.search(out)
-    assert COMMAND.findall(screen) == ["batch-share resume 'my leads.csv.ledger.db'"]
+    assert COMMAND.findall(screen) == ["batch-share resume 'my leads.csv'"]
     quick = shell_for(sandbox, tmp_path)
     assert follow(quick, screen).startswith("104 of 110 rows are shared.")
 
@@ -179,7 +179,7 @@ def test_rows_of_which_nobody_knows_have_one_command(tmp_path: Path) -> None:
     with broken(tmp_path, "Create:reset=100%") as shell:
         screen = seen(shell, "run", SHEET, *OF_SHEET, "--on-unknown", "park")
         assert "\n0 of 3 rows are shared. 3 unknown (may have arrived).\n" in screen
-        settle = "batch-share resume 'my leads.csv.ledger.db' --only-unknown --set on_unknown=settle"
+        settle = "batch-share resume 'my leads.csv' --only-unknown --set on_unknown=settle"
         assert COMMAND.findall(screen) == [settle]
 
 
@@ -188,7 +188,7 @@ def test_what_is_still_being_processed_is_asked_for_with_one_command(tmp_path: P
     with broken(tmp_path, "Status:pending=100%") as shell:
         screen = seen(shell, "run", SHEET, *OF_SHEET, "--wait", "0s")
         assert "0 of 3 rows are shared. 3 accepted (still being processed).\n" in screen
-        assert COMMAND.findall(screen) == ["batch-share follow-up 'my leads.csv.ledger.db'"]
+        assert COMMAND.findall(screen) == ["batch-share follow-up 'my leads.csv'"]
         asked = seen(shell, "follow-up", SHEET, "--wait", "0s")
         assert "3 rows asked about: 3 accepted (still being processed).\n" in asked
 
@@ -198,7 +198,7 @@ def test_a_retry_says_how_many_went_through(tmp_path: Path, changing: SandboxPro
     few(tmp_path / SHEET, 8)
     first = seen(shell, "run", SHEET, *OF_SHEET)
     assert re.search(r"\n[1-7] of 8 rows are shared\. [1-7] failed\.\n", first)
-    assert COMMAND.findall(first) == ["batch-share retry 'my leads.csv.ledger.db'"]
+    assert COMMAND.findall(first) == ["batch-share retry 'my leads.csv'"]
     assert re.match(r"\d of [1-7] went through\.", follow(shell, first))
     for _ in range(40):
         if "Nothing to try again.\n" in (screen := seen(shell, "retry", SHEET)):

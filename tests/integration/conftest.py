@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from parsed_here import parse_here
 
 from batch_share.sending import follow_up
 from batch_share.sending.session import Stop
@@ -14,6 +15,12 @@ from batch_share.sending.session import Stop
 def _asks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sandbox of these tests processes at once."""
     monkeypatch.setattr(follow_up, "FIRST_PATIENCE", 0.0)
+
+
+@pytest.fixture(autouse=True)
+def _parsed_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is started for a workbook: the acceptance tests start it."""
+    parse_here(monkeypatch)
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ async def test_revoke_takes_back_what_another_ledger_shared(tmp_path: Path) -> N
         assert (ending.summary.states, ending.summary.exit_code) == ({State.REVOKED: 1}, 0)
         (remark,) = ending.remarks
         assert remark.startswith("The results of another ledger still show shares that were revoked: ")
-        assert remark.endswith(f"`batch-share results {it.ledger}` writes them anew")
+        assert remark.endswith(f"`batch-share results {it.folder}/leads.csv` writes them anew")
         assert scene.second.rows("reason") == [("revoked: leads.csv row 2",)]
         assert it.rows("state") == [("revoked",), ("shared",), ("shared",)]
         (preview,) = onlooker.previews

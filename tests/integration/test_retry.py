@@ -5,7 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from trial import CREATE, SHARE, STATUS, Fault, Onlooker, Refuses, answer, envelope, stopping, trial
+from trial import (
+    CREATE,
+    REVOKE,
+    SHARE,
+    STATUS,
+    Fault,
+    Onlooker,
+    Refuses,
+    answer,
+    envelope,
+    sheet_rows,
+    stopping,
+    trial,
+)
 
 from batch_share.jobs.run import Wanted
 from batch_share.ledger.states import State
@@ -45,6 +58,20 @@ async def test_a_row_whose_own_fault_it_is_waits_for_all(tmp_path: Path) -> None
         assert (await it.retry(onlooker=onlooker)).summary.states == {State.SHARED: 11, State.FAILED: 1}
         assert any("fix it" in line for line in onlooker.previews[0].reported)
         assert (await it.retry(Wanted(everything=True))).summary.states == {State.SHARED: 12}
+
+
+async def test_a_command_about_some_rows_is_judged_by_those_alone(tmp_path: Path) -> None:
+    faults = Fault(CREATE, [2], BUSY), Fault(REVOKE, [1], envelope(500, "Locked"))
+    async with trial(tmp_path, *faults) as it:
+        rows = sheet_rows(12)
+        rows[0][3] = "soon"
+        it.write(rows)
+        assert (await it.run(workers=1)).exit_code is ExitCode.SOME_FAILED
+        ending = await it.retry()
+        assert (ending.summary.states, ending.exit_code) == ({State.SHARED: 11, State.INVALID: 1}, ExitCode.DONE)
+        assert (await it.revoke(rows="3-4", workers=1)).exit_code is ExitCode.SOME_FAILED
+        ending = await it.revoke()
+        assert (ending.summary.states, ending.exit_code) == ({State.REVOKED: 11, State.INVALID: 1}, ExitCode.DONE)
 
 
 async def test_nothing_is_tried_again_that_was_not_confirmed(tmp_path: Path) -> None:

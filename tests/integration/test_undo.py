@@ -154,6 +154,8 @@ async def test_a_user_whom_no_row_names_is_a_slip(tmp_path: Path) -> None:
         await it.run()
         with pytest.raises(SettingsError, match="no row of this ledger"):
             await it.revoke(user="nobody@example.com")
+        with pytest.raises(SettingsError, match=r"user: holds an unseen character .*zero width space.* after"):
+            await it.revoke(user="somebody\u200b@example.com")
 
 
 @pytest.mark.parametrize(

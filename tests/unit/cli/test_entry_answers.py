@@ -34,7 +34,12 @@ RUN = Asked("run", Path("leads.csv"))
     [
         (REFUSED, 0, "nothing sent: keys refused"),
         (REFUSED, 3, "stopped: keys refused"),
-        (SettingsError("host", "is not set. Set it"), 0, "nothing sent: host: is not set"),
+        (
+            SettingsError("host", "is not set. Set it", problem="The setting host is not set."),
+            0,
+            "nothing sent: the setting host is not set",
+        ),
+        (SettingsError("until", "not a date. Set it"), 0, "nothing sent: the setting until: not a date"),
         (SheetError(Path("a.csv"), "is odd"), 0, "nothing sent: is odd"),
         (SheetError(Path("a.csv"), "breaks\noff.", row=7), 0, "nothing sent: row 7: breaks off"),
         (LedgerLocked("a.db", "Another works on it. Wait"), 0, "nothing sent: Another works on it"),

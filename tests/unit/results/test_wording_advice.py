@@ -11,7 +11,16 @@ import pytest
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.records import Waiting
 from batch_share.ledger.states import AT_REST, State
-from batch_share.results.wording import TO_REPORT, Step, Summary, at_rest, headline, next_steps, others
+from batch_share.results.wording import (
+    TO_REPORT,
+    Step,
+    Summary,
+    at_rest,
+    headline,
+    named_in_commands,
+    next_steps,
+    others,
+)
 
 
 @pytest.mark.parametrize(
@@ -127,3 +136,17 @@ def test_where_the_terminal_is_files_are_named_in_full() -> None:
         Step("1 row still to be sent", "batch-share resume '/of mine/x.db'"),
         Step("Some rows can be fixed: correct them in /a b/c.csv, then", "batch-share run '/a b/c.csv'"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("ledger", "named"),
+    [
+        ("/of mine/leads.csv.ledger.db", "/of mine/leads.csv"),
+        ("leads.XLSX.ledger.db", "leads.XLSX"),
+        ("x.db", "x.db"),
+        ("leads.csv", "leads.csv"),
+        ("no.sheet.ledger.db", "no.sheet.ledger.db"),  # what commands don't take for a sheet
+    ],
+)
+def test_commands_name_the_sheet_where_its_ledger_is_called_after_it(ledger: str, named: str) -> None:
+    assert str(named_in_commands(LedgerName.of(ledger))) == named

@@ -305,6 +305,21 @@ def test_nothing_more_is_read_or_posted_while_many_wait_for_their_share(stage: S
     virtually(job)
 
 
+def test_rows_that_are_being_posted_count_as_rows_that_wait_for_their_share() -> None:
+    async def job() -> None:
+        rows = Rows(row(at) for at in range(1, 2000, 2))
+        them = trays(aiter(rows))
+        out = [each for _ in range(MOST_WAITING // 25) for each in await them.to_post(25)]
+        more = await soon(them.has_rows_to_go_together(25))
+        assert (len(out), rows.read, more.done()) == (MOST_WAITING, MOST_WAITING, False)
+        them.settle(out[0])
+        them.settle(None)  # one goes no further, so another may come
+        await soon(asyncio.sleep(0))
+        assert (rows.read, await more) == (MOST_WAITING + 25, True)
+
+    virtually(job)
+
+
 def test_few_rows_that_go_by_themselves_are_read_while_those_that_go_together_are_looked_for() -> None:
     async def job() -> list[int]:
         rows = Rows([*(row(at) for at in range(0, 2000, 2)), row(2001)])

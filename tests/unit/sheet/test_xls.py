@@ -146,7 +146,7 @@ def test_a_number_is_shown_by_its_kind(
 
 def test_a_workbook_of_all_the_rows_there_can_be_is_read(tmp_path: Path) -> None:
     made, page = book()
-    for number in range(1, 65_536):
+    for number in range(1, 65_536, 7):  # the last of which is 65,535
         page.write(number, 0, number)
     *_, last = read_sheet(saved(made, tmp_path / "leads.xls")).rows()
     assert (last.number, last.cells[0]) == (65_536, "65535")
