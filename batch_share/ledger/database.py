@@ -153,21 +153,24 @@ class Database:
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: deque[_Wish] = deque()
+        self._to_read: list[_Wish] = []
+        self._no_reads = asyncio.Event()
+        self._no_reads.set()
         self._at_rest = asyncio.Event()
         self._at_rest.set()
         self._alike: dict[tuple[Insert | Update, tuple[str, ...]], list[Values]] | None = None
 
     async def read(self, operation: Callable[[Connection], T]) -> T:
-        """Run `operation`, which changes nothing. Raises LedgerError."""
+        """Run `operation`, which changes nothing. Raises LedgerError.
 
-        def read() -> T:
-            try:
-                with self._engine.connect() as connection:
-                    return operation(connection)
-            except SQLAlchemyError as error:
-                raise explain(self._ledger, error) from None
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, read)
+        What is asked for while others are read waits and goes with its like: the way into the thread and back costs
+        more than most that is read there.
+        """
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._to_read.append(_Wish(operation, done, alone=False))
+        if self._no_reads.is_set():
+            self._read_next()
+        return await done
 
     async def write(self, operation: Callable[[Connection], T], *, alone: bool = False) -> T:
         """Run `operation` in a transaction and commit it. If it raises, nothing of it was done, and it alone.
@@ -188,12 +191,15 @@ class Database:
         """Wait until everything that was asked for is committed or has failed, and close the file."""
         try:
             await self._at_rest.wait()
+            await self._no_reads.wait()
             await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
         finally:
             # Also when it is cut: whoever opens the ledger next must find nobody writing.
             self._thread.shutdown(wait=True)
-            while self._waiting:  # of those that were cut off with it, nothing is done
-                self._waiting.popleft().done.cancel()
+            for wish in (*self._waiting, *self._to_read):  # of those that were cut off with it, nothing is done
+                wish.done.cancel()
+            self._waiting.clear()
+            self._to_read.clear()
 
     # Callbacks, not a task: a loop that ends cancels every task, and whoever waits for a write would wait for ever.
     def _commit_next(self) -> None:
@@ -205,17 +211,27 @@ class Database:
             return
         operations = [wish.operation for wish in group]
         committed = asyncio.get_running_loop().run_in_executor(self._thread, self._commit, operations)
-        committed.add_done_callback(partial(self._committed, group))
+        committed.add_done_callback(partial(self._ended, group, self._commit_next))
 
-    def _committed(self, group: Sequence[_Wish], committed: asyncio.Future[list[Any]]) -> None:
-        for wish, ending in zip(group, committed.result(), strict=True):
+    def _read_next(self) -> None:
+        group, self._to_read = self._to_read, []
+        if not group:
+            self._no_reads.set()
+            return
+        operations = [wish.operation for wish in group]
+        read = asyncio.get_running_loop().run_in_executor(self._thread, self._read, operations)
+        self._no_reads.clear()
+        read.add_done_callback(partial(self._ended, group, self._read_next))
+
+    def _ended(self, group: Sequence[_Wish], go_on: Callable[[], None], ended: asyncio.Future[list[Any]]) -> None:
+        for wish, ending in zip(group, ended.result(), strict=True):
             if wish.done.cancelled():  # its caller is gone
                 continue
             if isinstance(ending, NotDone):
                 wish.done.set_exception(ending.error)
             else:
                 wish.done.set_result(ending)
-        self._commit_next()
+        go_on()
 
     # ------------------------------------------------------------------------------------------ in the thread
 
@@ -229,6 +245,22 @@ class Database:
             return _run(connection, statement, [values])
         self._alike.setdefault((statement, tuple(values)), []).append(values)
         return True
+
+    def _read(self, operations: Sequence[Operation]) -> list[Any]:
+        """Each operation's result, or NotDone."""
+        endings: list[Any] = []
+        try:
+            with self._engine.connect() as connection:
+                for operation in operations:
+                    try:
+                        endings.append(operation(connection))
+                    except SQLAlchemyError as error:
+                        endings.append(NotDone(explain(self._ledger, error)))
+                    except Exception as error:
+                        endings.append(NotDone(error))
+        except SQLAlchemyError as error:  # there is no connection, or none any more
+            endings += [NotDone(explain(self._ledger, error))] * (len(operations) - len(endings))
+        return endings
 
     def _commit(self, operations: Sequence[Operation]) -> list[Any]:
         """Each operation's result, or NotDone: all in one transaction, or each in its own if one of them fails."""

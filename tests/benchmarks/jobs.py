@@ -120,7 +120,8 @@ def bare_loop(url: str, rows: int) -> Numbers:
     return numbers
 
 
-WORKERS = 8
+WORKERS = 100
+"""As many as ours takes by itself at such a limit."""
 
 
 def unlimited(url: str) -> Settings:

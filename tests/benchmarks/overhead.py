@@ -66,6 +66,7 @@ def _line(what: str, clock: str, runs: list[Run]) -> Line:
     bare, ours = (median(runs, clock, job=job) for job in ("bare_loop", "whole_run"))
     rows = runs[0]["rows"]
     ratio = paired(runs, clock, {"job": "bare_loop"}, {"job": "whole_run"})
-    return Line(
-        what, f"{rows / ours:.0f} rows/s", f"bare loop: {rows / bare:.0f}", ratio, f"at least {GOAL}", ratio >= GOAL
-    )
+    found, beside = f"{rows / ours:.0f} rows/s", f"bare loop: {rows / bare:.0f}"
+    if clock == "cpu_seconds":
+        found, beside = f"{ours / rows * 1000:.2f} ms a row", f"bare loop: {bare / rows * 1000:.2f}"
+    return Line(what, found, beside, ratio, f"at least {GOAL}", ratio >= GOAL)

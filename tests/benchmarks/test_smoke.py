@@ -165,7 +165,7 @@ def test_start_up_starts_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start_up, "is_there", lambda: True)
     part = start_up.measure(SMOKE)
     assert [run["command"] for run in part.runs] == ["help", "click"]
-    assert part.lines[0].ratio == pytest.approx(part.runs[0]["seconds"] / part.runs[1]["seconds"])
+    assert part.lines[0].ratio == pytest.approx(part.runs[0]["cpu_seconds"] / part.runs[1]["cpu_seconds"])
 
 
 def test_growth_runs_every_size_resumes_the_largest_and_takes_in_the_most() -> None:

@@ -249,6 +249,55 @@ async def test_closing_waits_for_what_was_asked_for(file: Path) -> None:
     await asyncio.gather(*asked)
 
 
+def count(connection: Connection) -> int:
+    """How many numbers are noted."""
+    return int(connection.scalar(text("select count(*) from notes")) or 0)
+
+
+async def test_what_is_to_be_read_meanwhile_is_read_together_and_sees_what_was_written_before(file: Path) -> None:
+    async with opened(file) as (database, engine):
+        begun: list[object] = []
+        await database.write(note(1))
+        event.listen(engine, "begin", begun.append)
+        assert await asyncio.gather(*(database.read(count) for _ in range(100))) == [1] * 100
+        assert len(begun) == 2, "the first, and all others after it"
+        await database.write(note(2))
+        assert await database.read(count) == 2
+
+
+async def test_a_reading_that_fails_fails_its_own_caller_only(file: Path) -> None:
+    def wrong(connection: Connection) -> int:
+        return len(connection.execute(text("select nothing from nowhere")).all())
+
+    def odd(_: Connection) -> int:
+        raise KeyError("odd")
+
+    async with opened(file) as (database, _):
+        wanted = (count, wrong, odd, count)
+        first, *results = await asyncio.gather(*map(database.read, (count, *wanted)), return_exceptions=True)
+        assert (first, results[0], results[3]) == (0, 0, 0)
+        assert isinstance(results[1], LedgerError)
+        assert isinstance(results[2], KeyError)
+
+
+async def test_closing_waits_for_what_is_to_be_read(file: Path) -> None:
+    async with opened(file) as (database, _):
+        await database.write(note(1))
+        asked = [asyncio.create_task(database.read(count)) for _ in range(3)]
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*asked) == [1, 1, 1]
+
+
+async def test_a_reader_that_is_cancelled_disturbs_no_other(file: Path) -> None:
+    async with opened(file) as (database, _):
+        asked = [asyncio.create_task(database.read(count)) for _ in range(3)]
+        await asyncio.sleep(0)
+        asked[1].cancel()
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        assert (results[0], results[2]) == (0, 0)
+        assert isinstance(results[1], asyncio.CancelledError)
+
+
 # ------------------------------------------------------------------------------------------------- being cut
 
 
