@@ -312,10 +312,9 @@ class Ledger(LedgerReader):
             # The digest is of how its rows are read too: of that the results show what comes of it.
             as_before = {name: before[name] for name in SheetRecord.__slots__} if before else {}
             is_other = bool(new_edits) or as_before | {"digest": ""} != _fields(sheet) | {"digest": ""}
-            lost = set(connection.scalars(select(rows.c.id).where(rows.c.position.is_not(None))))
             stay = set(filter(None, unchanged.ids)) if unchanged else set[int]()
-            assert stay <= lost, "rows that the sheet in force has"  # noqa: S101 - a slip of ours
-            lost, kept = lost - stay, len(stay)
+            in_force = connection.scalars(select(rows.c.id).where(rows.c.position.is_not(None)))
+            lost, kept = {row_id for row_id in in_force if row_id not in stay}, len(stay)
             for note, ids in unchanged.notes().items() if unchanged else ():
                 for page in chunks(ids, PAGE):
                     connection.execute(update(rows).where(rows.c.id.in_(page)).values(note=note))

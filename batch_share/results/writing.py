@@ -197,6 +197,7 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}(?::[
 _FIRST_DAY: Final = dt.datetime(1900, 3, 1)  # noqa: DTZ001 - as a cell has it; before it Excel counts a day too many
 _DIGITS: Final = 15  # that Excel keeps of a number
 _SHOWN: Final = 11  # of a whole number before Excel writes it with an exponent
+_LETTERS: Final = frozenset(string.ascii_letters) | {""}
 _WRONG: Final = "#FFC7CE"
 _MOST_NOTES: Final = 5000  # all of them wait in the memory; the reason stands in its own column too
 
@@ -230,6 +231,32 @@ def _as_cell(text: str, column: Column, layout: Layout) -> tuple[str | float | d
     return text[:_EXCEL_CELL], {"num_format": form, "quote_prefix": is_kept, **wrap}, room
 
 
+class _Cells:
+    """The cells of a table, and how many characters each of its columns takes."""
+
+    def __init__(
+        self, book: Book, page: Any, layout: Layout, columns: Sequence[Column], widths: list[float]
+    ) -> None:
+        self.widths = widths
+        self._book, self._page, self._layout, self._columns = book, page, layout, columns
+        self._as_text = [book.shape(**_as_cell("A", column, layout)[1]) for column in columns]
+
+    def put(self, line: int, at: int, text: str, **colour: Any) -> None:
+        """Write a text as what it is. Raises BatchShareError past the end of the worksheet."""
+        length, column = len(text), self._columns[at]
+        # What begins with a letter is a text, and so is all in a column of texts: nearly every cell is, and has
+        # not to be looked at any more.
+        if not colour and length <= self._layout.widest and (column.is_text or text[:1] in _LETTERS):
+            write = self._page.write_string if length else self._page.write_blank
+            done, room = write(line, at, text, self._as_text[at]), float(length)
+        else:
+            value, shape, room = _as_cell(text, column, self._layout)
+            done = self._page.write(line, at, value, self._book.shape(**shape | colour))
+        if done == _NO_SUCH_CELL:
+            raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")
+        self.widths[at] = max(self.widths[at], room)
+
+
 async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterator[Line], layout: Layout) -> None:
     """Write a table from the top of `page`: title, header, filters, widths. Raises BatchShareError."""
     above, columns = layout.above, [*layout.columns, *[_PLAIN] * (len(header) - len(layout.columns))]
@@ -245,7 +272,7 @@ async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterato
     page.hide_gridlines(0)  # on paper too: rows of several lines are told apart by them
     page.repeat_rows(first)
     page.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})  # as it should be: no mark in every cell
-    widths: list[float] = [len(name) for name in header]
+    written = _Cells(book, page, layout, columns, [len(name) for name in header])
     for at, name in enumerate(header):
         page.write_string(first, at, name, book.head if at in layout.ours or not layout.ours else book.aside)
     notes = 0
@@ -255,14 +282,12 @@ async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterato
         if high > 1:  # LibreOffice makes no room for wrapped text by itself
             page.set_row(number, _LINE_POINTS * min(high, _MOST_LINES))
         for at, cell in enumerate(cells):
-            value, shape, room = _as_cell(cell, columns[at], layout)
             if at == layout.coloured and state in COLOURS:
-                shape |= {"bg_color": COLOURS[state], "text_wrap": True}
+                written.put(number, at, cell, bg_color=COLOURS[state], text_wrap=True)
             elif at in wrong:
-                shape |= {"bg_color": _WRONG}
-            if page.write(number, at, value, book.shape(**shape)) == _NO_SUCH_CELL:
-                raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")
-            widths[at] = max(widths[at], room)
+                written.put(number, at, cell, bg_color=_WRONG)
+            else:
+                written.put(number, at, cell)
         for at, what in wrong.items():
             if notes < _MOST_NOTES:
                 page.write_comment(number, at, what, {"author": "batch_share", "x_scale": 2})
@@ -270,7 +295,7 @@ async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterato
         # Its row is on disk, and only there: a million heights would fill the memory.
         page.row_info.pop(number - 1, None)
         page.row_sizes.pop(number - 1, None)
-    widths = [column.width or width + 2 for column, width in zip(columns, widths, strict=True)]
+    widths = [column.width or width + 2 for column, width in zip(columns, written.widths, strict=True)]
     for at, width in enumerate(widths):
         page.set_column(at, at, width)
     last = max(number, first + 1)

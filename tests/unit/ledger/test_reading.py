@@ -26,7 +26,7 @@ from batch_share.common import Action, Cause
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.queries import TROUBLE, USER_KINDS
-from batch_share.ledger.records import Alike, EndingSoon, Result, Row, ToShare, Waiting, Why
+from batch_share.ledger.records import Alike, EndingSoon, NewRow, Result, Row, Settled, ToShare, Waiting, Why
 from batch_share.ledger.states import Stage, State
 from batch_share.sheet.columns import USERS
 
@@ -50,6 +50,19 @@ async def test_an_empty_ledger_has_nothing_to_tell(file: Path) -> None:
         assert await ledger.counts() == {}
         assert await ledger.waiting_requests() == []
         assert await leads(ledger.all_rows()) == []
+
+
+async def test_of_rows_that_are_done_no_more_is_read_than_is_told(file: Path) -> None:
+    async with working(file, *map(new_row, range(1, 5)), unsendable(5, State.INVALID)) as ledger:
+        for number, to in ((1, State.SHARED), (2, State.SHARED), (3, State.REVOKED)):
+            await advance(ledger, number, to)
+        first, *others = [row async for row in ledger.answered()]
+        assert isinstance(first, Settled)
+        assert (first.cells, first.state, first.sheet_row) == (["1", "Hello"], State.SHARED, 2)
+        assert [type(row) for row in others] == [Settled, Row, Row, Row]
+        counted = [each async for each in ledger.planned()]
+        assert counted[:2] == [(State.SHARED, True, 2), (State.REVOKED, True, 1)]
+        assert [each.state for each in counted[2:] if isinstance(each, NewRow)] == [State.PENDING, State.INVALID]
 
 
 async def test_its_facts_are_the_host_the_schema_and_a_job_of_its_own(file: Path, tmp_path: Path) -> None:
