@@ -620,3 +620,10 @@ async def test_runs_are_listed_without_an_account_and_say_when_the_list_is_not_w
         await visitor.get("/")
         assert "Runs may be missing" in visitor.text
         assert "`" not in visitor.text
+
+
+async def test_settings_are_checked_in_words(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.get("/settings?check=1")
+        assert "Finding(" not in visitor.text
+        assert '<span class="state good">ok</span> <b>keys</b> LeadSquared knows them' in visitor.text
