@@ -263,10 +263,6 @@ def _rate(value: object) -> Rate | None:
     return None if str(value).strip().casefold() == AUTO else Rate.parse(str(value))
 
 
-def _rate_text(rate: Rate | None) -> str:
-    return str(rate or AUTO)
-
-
 def _seconds(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
@@ -277,11 +273,6 @@ def _minutes(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     return 0 if str(value).strip() == "0" else parse_duration(str(value))
-
-
-def _minutes_text(minutes: int) -> str | int:
-    """With a unit, but for nothing at all: that is no duration."""
-    return minutes_text(minutes) if minutes else 0
 
 
 def _key(value: object) -> object:
@@ -349,7 +340,9 @@ def without_user(url: str) -> str:
 
 
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
-RateSetting = Annotated[Rate | None, NoDecode, BeforeValidator(_rate), PlainSerializer(_rate_text)]
+RateSetting = Annotated[
+    Rate | None, NoDecode, BeforeValidator(_rate), PlainSerializer(lambda rate: str(rate or AUTO))
+]
 _Time = Annotated[float, BeforeValidator(_seconds), PlainSerializer(seconds_text)]
 Seconds = Annotated[_Time, Field(ge=0, allow_inf_nan=False)]
 # A timeout of nothing would mean none.
@@ -360,7 +353,12 @@ def _percent(value: object) -> object:
     return value.strip().removesuffix("%").rstrip() if isinstance(value, str) else value
 
 
-Renewal = Annotated[int, BeforeValidator(_minutes), PlainSerializer(_minutes_text), Field(ge=0)]
+Renewal = Annotated[
+    int,
+    BeforeValidator(_minutes),
+    PlainSerializer(lambda minutes: minutes_text(minutes) if minutes else 0),  # nothing at all is no duration
+    Field(ge=0),
+]
 Percent = Annotated[
     float,
     BeforeValidator(_percent),

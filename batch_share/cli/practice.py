@@ -230,7 +230,7 @@ async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate, *, keep: bool)
     from batch_share.cli.work import TerminalWatcher, draining
     from batch_share.common import plural
     from batch_share.library import BatchShare
-    from batch_share.results.wording import ExitCode
+    from batch_share.results.wording import ExitCode, named_in_commands
     from batch_share.sandbox import Sandbox, SandboxOptions
 
     class Watcher(TerminalWatcher):
@@ -275,7 +275,7 @@ async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate, *, keep: bool)
         if not keep:
             say("Next, to try commands on an imitation LeadSquared that stays up:", f"  {_called()} demo --keep")
             return ExitCode.DONE
-        ledger, failed = _here(str(summary.ledger)), summary.failed_sheet
+        ledger, failed = _here(str(named_in_commands(summary.ledger))), summary.failed_sheet
         say(
             "The imitation LeadSquared stays up until Ctrl-C. Try, here in a second shell:",
             f"  . ./{_here(folder / SETTINGS)}",

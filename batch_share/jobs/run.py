@@ -26,7 +26,7 @@ from batch_share.planning.already_shared import choose_renewals, live_for, lost_
 from batch_share.planning.intake import plan_job, plan_meant, settle_doubt, take_in
 from batch_share.planning.overview import Counts
 from batch_share.planning.plan import check_approval, named_zone
-from batch_share.results.wording import NOT_KEPT, OVERLAP, RENEWED, spell_retry, spell_row
+from batch_share.results.wording import NOT_KEPT, OVERLAP, RENEWED, named_in_commands, spell_retry, spell_row
 from batch_share.sending.audit import audit
 from batch_share.sending.follow_up import all_followed_up, following_up
 from batch_share.sending.guards import call_by_address, check_canary, excesses
@@ -105,7 +105,7 @@ def _check_canary(rows: Sequence[Row], bad: Sequence[Row], ledger: LedgerName) -
     """Raises CanaryFailed, with the first of these, if some of the rows are bad."""
     if bad:
         counts, why = Counter(str(row.state) for row in rows), spell_row(bad[0]) or f"it is {bad[0].state}"
-        raise CanaryFailed(len(rows), dict(counts), bad[0].sheet_row, why, str(ledger))
+        raise CanaryFailed(len(rows), dict(counts), bad[0].sheet_row, why, str(named_in_commands(ledger)))
 
 
 class Resume(Kind):

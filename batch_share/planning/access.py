@@ -20,6 +20,18 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.known import SAME_END, catch_up, check_whole, is_in_use, open_history, refresh
 from batch_share.planning.directory import Directory
 from batch_share.planning.intake import kept_answers, types_of
+from batch_share.results.wording import (
+    AS_LAST_KNOWN,
+    BY_HAND,
+    ENDLESS,
+    NAMELESS,
+    NO_TYPES_KNOWN,
+    NOBODY_KNOWN,
+    NOT_ALL_READ,
+    NUMBER_UNKNOWN,
+    OTHER_HOST,
+    OTHERS,
+)
 from batch_share.sending.calls import consult
 from batch_share.sending.session import ending_early, open_connection
 from batch_share.sending.steps import collect, end_in
@@ -34,15 +46,6 @@ if TYPE_CHECKING:
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Connection, Course
     from batch_share.settings import Settings
-
-OTHERS: Final = "Shares that were made on other machines, or by hand in LeadSquared, are not known here"
-"""What no index of one machine can tell."""
-
-BY_HAND: Final = (
-    "Of shares of other machines only their activities are known here, not whether they were revoked; of those that"
-    " were made by hand in LeadSquared nothing is"
-)
-"""What our activities in LeadSquared can't tell."""
 
 LOOK_BACK: Final = dt.timedelta(days=366)
 """How old an activity may be whose share goes on: hardly anybody shares for more than a year."""
@@ -199,13 +202,9 @@ async def _told(
         user_ids |= {each for each in known if ascii_lower(each) == wanted}
         if not user_ids:
             nor = "" if connection is None else ", nor LeadSquared,"
-            remarks.append(
-                f"No ledger of this machine{nor} knows a user with the Id or e-mail address {user.strip()}"
-            )
+            remarks.append(NOBODY_KNOWN.format(nor=nor, user=user.strip()))
         if nameless := sum(not each.user_id for each in shares):
-            remarks.append(
-                f"Left out: {plural(nameless, 'share')} whose user LeadSquared does not show by Id or address"
-            )
+            remarks.append(NAMELESS.format(shares=plural(nameless, "share")))
         shares = [each for each in shares if each.user_id in user_ids]
     if lead is not None:
         shares = [each for each in shares if not lead_ids.isdisjoint((ascii_lower(each.lead_id), each.lead_number))]
@@ -222,17 +221,14 @@ async def _of_others(
     event, now = connection.settings.event.strip(), utc_now()
     events = sorted(seen.events | (await _event_named(connection, event) if event else set()))
     if not events:
-        remarks.append("LeadSquared was not asked: no activity type is known here; name one with --set event=CODE")
+        remarks.append(NO_TYPES_KNOWN)
     views: dict[str, ActivityView] = {}
     for each in events:
         page = partial(activities_of_type, each, now - LOOK_BACK, now + dt.timedelta(seconds=CLOCK_SKEW))
         found = await collect(connection, each, page, _MOST_PAGES)
         views |= {marker: next(iter(those.values())) for marker, those in found.views.items()}
         if found.problem is not None:
-            remarks.append(
-                f"Not all of LeadSquared's activities of type {each} could be read "
-                f"({found.problem.rstrip('.')}): shares of other machines may be missing"
-            )
+            remarks.append(NOT_ALL_READ.format(event=each, why=found.problem.rstrip(".")))
     for ledger, _ in seen.numbers:
         with suppress(LedgerError):  # it is gone since it was looked at: as those that could not be
             async with read_ledger(ledger) as reader:
@@ -241,9 +237,7 @@ async def _of_others(
     ends = {marker: end_in(view.said, marker) for marker, view in views.items()}
     if endless := sum(end is None for end in ends.values()):
         posted = plural(endless, "activity", "activities")
-        remarks.append(
-            f"Without an end, since earlier versions of batch_share posted it: {posted} of other machines"
-        )
+        remarks.append(ENDLESS.format(activities=posted))
     owners = [view.owner for view in views.values() if view.owner is not None]
     if any(owner.id not in seen.users for owner in owners):  # Ids are shown, or addresses, and both are known by
         listed = await consult(connection, ALL_USERS, read_users)
@@ -279,9 +273,7 @@ async def _lead_with_number(connection: Connection, wanted: set[str], remarks: l
         {ascii_lower(each.id) for each in answer if each.number == number} if isinstance(answer, list) else set()
     )
     if len(found) != 1:
-        remarks.append(
-            f"Which lead has the number {number} LeadSquared did not say: other machines' shares are left out"
-        )
+        remarks.append(NUMBER_UNKNOWN.format(number=number))
         return set()
     return found
 
@@ -328,8 +320,8 @@ def _remarks(unseen: Sequence[KnownLedger], shares: Sequence[KnownShare], elsewh
         names = ", ".join(str(known.ledger) for known in unseen[:_NAMED])
         more = f" and {len(unseen) - _NAMED:,} more" if len(unseen) > _NAMED else ""
         count = sum(not each.is_seen for each in shares)
-        told = f"{plural(count, 'share')} of before {'is' if count == 1 else 'are'} told as last known"
-        remarks.append(f"Could not be looked at: {names}{more}; {told}")
+        told = f"{plural(count, 'share')} of before {'is' if count == 1 else 'are'}"
+        remarks.append(AS_LAST_KNOWN.format(ledgers=f"{names}{more}", shares=told))
     if elsewhere:
-        remarks.append(f"Left out: {plural(elsewhere, 'share')} at another host than the one that is set")
+        remarks.append(OTHER_HOST.format(shares=plural(elsewhere, "share")))
     return remarks

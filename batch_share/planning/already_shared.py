@@ -31,7 +31,7 @@ from batch_share.ledger.reading import pages
 from batch_share.ledger.records import Why, run_id
 from batch_share.ledger.states import BEING_REVOKED, TO_DO, State
 from batch_share.outputs import is_database
-from batch_share.results.wording import BEGUN_ANEW, LOST_JOB, WITHOUT_INDEX
+from batch_share.results.wording import BEGUN_ANEW, LOST_JOB, WITHOUT_INDEX, named_in_commands
 from batch_share.sending.session import Missing
 from batch_share.sending.steps import activity_marker, asked
 from batch_share.sheet.reader import SHEET_SUFFIXES
@@ -302,7 +302,7 @@ def _are_gone(name: LedgerName, lost: Sequence[KnownRun]) -> LedgerError:
 
 
 def _is_older(name: LedgerName, calls: int) -> LedgerError:
-    named = shlex.quote(str(name))
+    named = shlex.quote(str(named_in_commands(name)))
     return LedgerError(
         name,
         f"it is older than its job: call {calls:,} was made for that, and it does not know of it. It was restored "

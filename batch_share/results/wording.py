@@ -861,6 +861,29 @@ BEGUN_ANEW: Final = (
     "shared is known again after `batch-share runs --add LEDGER`"
 )
 
+OTHERS: Final = "Shares that were made on other machines, or by hand in LeadSquared, are not known here"
+"""What no index of one machine can tell."""
+
+BY_HAND: Final = (
+    "Of shares of other machines only their activities are known here, not whether they were revoked; of those that"
+    " were made by hand in LeadSquared nothing is"
+)
+"""What our activities in LeadSquared can't tell."""
+
+NOBODY_KNOWN: Final = "No ledger of this machine{nor} knows a user with the Id or e-mail address {user}"
+NAMELESS: Final = "Left out: {shares} whose user LeadSquared does not show by Id or address"
+NO_TYPES_KNOWN: Final = "LeadSquared was not asked: no activity type is known here; name one with --set event=CODE"
+NOT_ALL_READ: Final = (
+    "Not all of LeadSquared's activities of type {event} could be read ({why}): shares of other machines may be "
+    "missing"
+)
+ENDLESS: Final = "Without an end, since earlier versions of batch_share posted it: {activities} of other machines"
+NUMBER_UNKNOWN: Final = (
+    "Which lead has the number {number} LeadSquared did not say: other machines' shares are left out"
+)
+AS_LAST_KNOWN: Final = "Could not be looked at: {ledgers}; {shares} told as last known"
+OTHER_HOST: Final = "Left out: {shares} at another host than the one that is set"
+
 USERS_TOLD: Final = 3
 ROWS_TOLD: Final = 10
 """Of how many users, and of how many rows, a person is told before their shares are revoked."""

@@ -248,8 +248,8 @@ def test_all_that_is_kept_is_for_its_owner_alone(shell: Shell, tmp_path: Path) -
 
 BROKEN: Mapping[str, tuple[dict[str, str], str, int, str]] = {
     "keys refused": ({"BATCH_SHARE_SECRET_KEY": "wrong"}, "AccessDenied", 1, "keys refused"),
-    "no host": ({"BATCH_SHARE_HOST": ""}, "SettingsError", 2, "host: is not set"),
-    "a bad setting": ({"BATCH_SHARE_RATE": "fast"}, "SettingsError", 2, "rate: 'fast' is no rate: write calls"),
+    "no host": ({"BATCH_SHARE_HOST": ""}, "SettingsError", 2, "the setting host is not set"),
+    "a bad setting": ({"BATCH_SHARE_RATE": "fast"}, "SettingsError", 2, "the setting rate: 'fast' is no rate"),
     "no sheet": ({}, "SheetError", 2, "there is no such file"),
     "a sheet that can't be read": ({}, "SheetError", 2, "the file is empty"),
     "locked": ({}, "LedgerLocked", 1, "Another batch_share process is working on it"),

@@ -18,7 +18,7 @@ from batch_share.leadsquared.protocol import post_activity
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.known import FILE
 from batch_share.planning import access
-from batch_share.planning.access import BY_HAND, OTHERS
+from batch_share.results.wording import BY_HAND, OTHERS
 from batch_share.sandbox.sheets import active_users
 from batch_share.sending.session import open_connection
 

@@ -123,7 +123,7 @@ async def test_a_canary_that_failed_stays_stopped_until_its_row_is_fixed_or_left
         for _ in range(3):
             ending = await made.run(canary=3, wait=5.0)
             assert isinstance(ending.error, CanaryFailed)
-            assert f"`batch-share retry {made.ledger}`" in str(ending.error)
+            assert f"`batch-share retry {made.folder}/leads.csv`" in str(ending.error)
             assert len(made.sent(CREATE)) == 3
         rows = sheet_rows(12)
         made.write([rows[0], [*rows[1][:3], "read", *rows[1][4:]], *rows[2:]])

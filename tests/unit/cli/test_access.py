@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from batch_share.cli import ledgers as command
 from batch_share.cli.app import app
 from batch_share.ledger.files import LedgerName
-from batch_share.planning.access import OTHERS, Access, KnownShare
+from batch_share.planning.access import Access, KnownShare
+from batch_share.results.wording import OTHERS
 
 if TYPE_CHECKING:
     from pathlib import Path
