@@ -105,8 +105,8 @@ def a_job_from_its_plan_to_its_end(run: Answers, sandbox: SandboxProcess) -> Non
     assert (done["audit"]["verdict"], done["waiting"]) == ("proved", 1)
     assert done["first_due"].startswith("2030-01-01T")
     assert done["preview"]["to_send"] == 4
-    for again in (("resume", "leads.csv"), ("retry", "leads.csv", "--yes"), ("follow-up", "leads.csv")):
-        assert run(*again, code=3)["rows"] == 6
+    for again, code in ((("resume",), 3), (("retry", "--yes"), 0), (("follow-up",), 3)):
+        assert run(*again, "leads.csv", code=code)["rows"] == 6
     failed = Path(done["failed_sheet"])
     failed.write_text(failed.read_text(encoding="utf-8").replace("86-95", rows[4][1]), encoding="utf-8")
     done = run("run", failed.name, "--yes")

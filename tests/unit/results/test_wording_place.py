@@ -22,9 +22,8 @@ MOST: Final = {
     # What earlier versions wrote, by which old ledgers are understood.
     "ledger/schema.py": 26,
     # Kept as they are until somebody comes by: whoever moves one lowers its number, nobody raises one.
-    "jobs/job.py": 3,
+    "jobs/job.py": 2,
     "jobs/purge.py": 5,
-    "jobs/reconcile.py": 2,
     "jobs/revoke.py": 1,
     "jobs/run.py": 1,
     "jobs/watch.py": 4,
@@ -32,7 +31,6 @@ MOST: Final = {
     "ledger/files.py": 5,
     "ledger/known.py": 1,
     "ledger/records.py": 3,
-    "planning/access.py": 1,
     "planning/already_shared.py": 5,
     "planning/corrections.py": 5,
     "planning/directory.py": 16,
@@ -42,11 +40,11 @@ MOST: Final = {
     "results/answers.py": 12,
     "results/notify.py": 9,
     "results/writing.py": 6,
-    "sending/audit.py": 2,
+    "sending/audit.py": 1,
     "sending/calls.py": 4,
     "sending/sender.py": 3,
     "sending/session.py": 1,
-    "sending/steps.py": 4,
+    "sending/steps.py": 3,
 }
 """By file, how many sentences are made there."""
 
@@ -66,6 +64,8 @@ def sentences(file: Path) -> Iterator[tuple[int, str]]:
         match node:
             case ast.Raise() | ast.Assert():
                 left_out |= {id(each) for each in ast.walk(node)}
+            case ast.Assign(targets=[ast.Attribute(attr="phase")]):  # what the progress display calls it
+                left_out |= {id(each) for each in ast.walk(node.value)}
             case ast.Call() if _MAKES_ERRORS.search(ast.unparse(node.func)):
                 left_out |= {id(each) for each in ast.walk(node)}
             case ast.Expr(value=ast.Constant()):
