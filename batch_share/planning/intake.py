@@ -167,7 +167,8 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
     """
     ledger, directory = session.ledger, Directory()
     occasion = _occasion(await ledger.sheet(), whole.record)
-    is_same = occasion is Occasion.FOUND
+    # Judged anew is what was begun: whom that found is in the ledger by now, and no row has them yet.
+    is_same = occasion is Occasion.FOUND and not anew
     if is_same and not await ledger.asked_in_vain():
         return None
     unchanged, plan, first = await look(ledger, whole, directory, anew=anew)
@@ -186,7 +187,9 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
         await Enquiry(session, directory, [ledger, kept]).ask(wanted)
     if session.stop.asked:
         return None
-    if unchanged is not None and not unchanged.is_meant(directory):
+    finds_nobody = is_same and not directory.unanswered and not is_new_type
+    finds_nobody = finds_nobody and not any(map(directory.is_found, first.unknown))
+    if unchanged is not None and not finds_nobody and not unchanged.is_meant(directory):
         return await take_in(session, whole, watcher, anew=True)
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
@@ -202,7 +205,7 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
         directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(doubt)
         if directory.trusts_ids and not session.settings.trust_ids:
             await ledger.note(unsaid=sorted({*(await ledger.facts()).unsaid, Cause.IDS_NOT_CHECKED}))
-    if is_same and not directory.unanswered and not is_new_type and not any(map(directory.is_found, first.unknown)):
+    if finds_nobody:
         return None
     if directory.trusts_ids and unchecked is not None:
         noted = {Cause.IDS_NOT_CHECKED: [unchecked.details["rows"], unchecked.details["why"]]}
