@@ -6,7 +6,7 @@ import csv
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import Trial, options
+from trial import Onlooker, Trial, ask_to_stop, options
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from trial import Step
+
+    from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.sandbox.world import User
 
 RENAMED = "renamed@sales.example.com"
@@ -75,6 +78,34 @@ def test_who_is_found_later_is_shared_with_though_activity_types_are_called_othe
 
     run_virtually(main())
     assert [state for (state,) in it.rows("state") if state == "shared"] == ["shared", "shared"]
+
+
+def test_who_is_found_in_a_run_that_is_stopped_then_is_shared_with_in_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onlooker, stops = Onlooker(), list[bool]()
+
+    async def stop(step: Step, call: SandboxCall) -> Reply:
+        if call.endpoint.startswith("UserManagement") and stops:
+            stops.clear()
+            ask_to_stop(onlooker)
+        return await step(call)
+
+    it = in_virtual_time(tmp_path, monkeypatch, options(), stop)
+    leads, users = it.sandbox.world.leads, it.sandbox.world.users
+    write(it, [[leads[0].id, users[2].email, "7d", "201"], [leads[1].id, RENAMED, "7d", "201"]])
+
+    async def main() -> None:
+        await it.run(keep_answers=0)
+        rename(users[1])
+        stops.append(True)
+        await it.run(onlooker, keep_answers=0)
+        assert not stops
+        assert it.rows("state") == [("shared",), ("invalid",)]
+        await it.run(keep_answers=0)
+
+    run_virtually(main())
+    assert it.rows("state") == [("shared",), ("shared",)]
 
 
 async def never(*_: Any) -> None:
