@@ -19,7 +19,7 @@ from difflib import SequenceMatcher
 from functools import partial
 from math import inf
 from sys import intern
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Protocol, TypeVar
 
 from batch_share.common import Action, Cause, ascii_lower, chunks
 from batch_share.leadsquared.pacing import PacerClosed
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from batch_share.leadsquared.protocol import Call, Failure
-    from batch_share.ledger.store import Ledger
-    from batch_share.planning.intake import KeptAnswers
     from batch_share.sending.session import Connection
     from batch_share.sheet.table import RawRow
 
@@ -571,6 +569,12 @@ def calls_for(leads: Mapping[Field, int], users: int, by_number: ByNumber) -> tu
     return least + bool(users) + types, total + tries + bool(by_ids) + bool(users) + users + types
 
 
+class Notebook(Protocol):
+    """What keeps answers: the ledger among others."""
+
+    async def note_lookups(self, answers: Sequence[Lookup]) -> None: ...
+
+
 @dataclass(slots=True)
 class Enquiry:
     """Asks for leads and users over one connection; what comes back goes to the directory and the notebooks.
@@ -580,7 +584,7 @@ class Enquiry:
 
     connection: Connection
     directory: Directory
-    notebooks: Sequence[Ledger | KeptAnswers]
+    notebooks: Sequence[Notebook]
     _in_works: dict[Field, bool] = field(default_factory=dict, init=False)  # as far as it was tried
     _lists: bool | None = field(default=None, init=False)  # leads in the order of their numbers, as far as tried
     _highest: int = field(default=-1, init=False)  # number of a lead that is there

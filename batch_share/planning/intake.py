@@ -167,9 +167,12 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
     """
     ledger, directory = session.ledger, Directory()
     occasion = _occasion(await ledger.sheet(), whole.record)
-    is_same = occasion is Occasion.FOUND
+    # Judged anew is what was begun: whoever that found is known by now, and no row has them yet.
+    is_same = occasion is Occasion.FOUND and not anew
     if is_same and not await ledger.asked_in_vain():
         return None
+    # Of a sheet in force the ledger is told once its rows are judged by it: cut off before, a run must ask again.
+    held = _Held() if occasion is Occasion.FOUND else None
     unchanged, plan, first = await look(ledger, whole, directory, anew=anew)
     kept = kept_answers(session.settings)
     kept.forget()
@@ -183,10 +186,12 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
         if first.may_do:
             is_new_type = directory.learn_types(await types_of(session, kept, directory))
             check_type(plan, directory, session.settings)
-        await Enquiry(session, directory, [ledger, kept]).ask(wanted)
+        await Enquiry(session, directory, [held or ledger, kept]).ask(wanted)
     if session.stop.asked:
         return None
-    if unchanged is not None and not unchanged.is_meant(directory):
+    finds_nobody = is_same and not directory.unanswered and not is_new_type
+    finds_nobody = finds_nobody and not any(map(directory.is_found, first.unknown))
+    if unchanged is not None and not finds_nobody and not unchanged.is_meant(directory):
         return await take_in(session, whole, watcher, anew=True)
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
@@ -202,7 +207,8 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
         directory.trusts_ids = session.settings.trust_ids or watcher.is_sure(doubt)
         if directory.trusts_ids and not session.settings.trust_ids:
             await ledger.note(unsaid=sorted({*(await ledger.facts()).unsaid, Cause.IDS_NOT_CHECKED}))
-    if is_same and not directory.unanswered and not is_new_type and not any(map(directory.is_found, first.unknown)):
+    if finds_nobody:
+        await ledger.note_lookups([*held.answers.values()] if held else [])
         return None
     if directory.trusts_ids and unchecked is not None:
         noted = {Cause.IDS_NOT_CHECKED: [unchecked.details["rows"], unchecked.details["why"]]}
@@ -212,9 +218,21 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
         plan = plan.in_zone(zone)
         await ledger.note(zone=zone.key)
     try:
-        return await commit(ledger, plan, directory, occasion, recalled, unchanged)
+        changes = await commit(ledger, plan, directory, occasion, recalled, unchanged)
     except Repeated:
         return await take_in(session, whole, watcher, anew=True)
+    await ledger.note_lookups([*held.answers.values()] if held else [])
+    return changes
+
+
+class _Held:
+    """Answers that the ledger is told later."""
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, str], Lookup] = {}
+
+    async def note_lookups(self, answers: Sequence[Lookup]) -> None:
+        self.answers |= {(each.kind, each.value): each for each in answers}
 
 
 async def look(
