@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from direct import DirectClient
@@ -10,8 +11,10 @@ from trial import Trial, sheet_rows
 
 from batch_share import common
 from batch_share.leadsquared import client as leadsquared
+from batch_share.leadsquared.account import AccountMemory
 from batch_share.sandbox import Sandbox
 from batch_share.sandbox.account import Clock
+from batch_share.sending import session
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +68,9 @@ def in_virtual_time(
         return made
 
     monkeypatch.setattr(common, "datetime", VirtualDate)
+    # What a job leaves for the next is how long ago its last call was: of real time there may go by any.
+    account = partial(AccountMemory, wall_clock=lambda: wall().timestamp())
+    monkeypatch.setattr(session, "AccountMemory", account)
     monkeypatch.setattr(leadsquared, "Client", client)
     it = Trial(folder, sandbox, {"host": "http://127.0.0.1"} | changes)
     it.write(sheet_rows(rows, sandbox.world))

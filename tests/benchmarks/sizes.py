@@ -28,6 +28,7 @@ class ShareBatch:
     read_rows: tuple[int, ...]
     read_runs: int
     starts: int
+    rest: float
     growth: tuple[int, ...]
     growth_runs: tuple[int, ...]
     most_rows: int
@@ -54,6 +55,7 @@ SIZES: Final = {
             read_rows=(100_000, 1_000_000),
             read_runs=3,
             starts=15,
+            rest=10.0,
             growth=(1000, 10_000, 100_000),
             growth_runs=(5, 3, 1),
             most_rows=1_000_000,
@@ -76,6 +78,7 @@ SIZES: Final = {
             read_rows=(10_000,),
             read_runs=1,
             starts=5,
+            rest=3.0,
             growth=(200, 600, 2000),
             growth_runs=(1, 1, 1),
             most_rows=20_000,
@@ -98,6 +101,7 @@ SIZES: Final = {
             read_rows=(50,),
             read_runs=1,
             starts=1,
+            rest=0.2,
             growth=(10, 20),
             growth_runs=(1, 1),
             most_rows=40,
