@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trial import CREATE, SHARE, Fault, Onlooker, Samples, envelope, options
 from virtual_time import run_virtually
-from virtual_trial import in_virtual_time
+from virtual_trial import START, in_virtual_time
 
 from batch_share.cli.progress import status_line
 from batch_share.cli.screen import console
@@ -41,12 +41,6 @@ def calls(it: Trial) -> int:
     return len(it.sandbox.journal.since(0))
 
 
-def seconds_from_now(error: object) -> float:
-    """In how many seconds LeadSquared takes calls again."""
-    assert isinstance(error, AccountClosed)
-    return (error.until - datetime.now(UTC)).total_seconds()
-
-
 CLOSING = [
     throttled(Rate(25, 5.0), 429, DAY),
     envelope(429, DAILY),
@@ -62,7 +56,8 @@ def test_what_no_run_waits_for_ends_it_and_the_next_makes_no_call_before(
 ) -> None:
     it = in_virtual_time(tmp_path, monkeypatch, options(), Fault(endpoint, [2], reply))
     ending = run_virtually(it.run())
-    assert seconds_from_now(ending.error) == pytest.approx(DAY, abs=60)
+    assert isinstance(ending.error, AccountClosed)
+    assert (ending.error.until - START).total_seconds() == pytest.approx(DAY, abs=60)
     assert ending.exit_code == 1
     assert State.UNKNOWN not in ending.summary.states
     until = ending.summary.waiting_until
