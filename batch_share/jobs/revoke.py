@@ -182,6 +182,8 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
         session.tally.phase = "waiting for shares whose answer was lost"
         # A clock that was set back makes the loss look later than now.
         await session.stop.sleep(min(grace - (utc_now() - since).total_seconds(), grace))
+        if session.stop.asked:  # once they are to be revoked, nobody would wait for the rest of it
+            return
     session.tally.phase = "revoking"
 
     async def work() -> None:

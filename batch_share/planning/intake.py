@@ -159,21 +159,20 @@ def _job_named(sheet: Sheet) -> str | None:
     return next((reference[0] for cell in cells if (reference := reference_in(cell))), None)
 
 
-async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool = False) -> Changes | None:
+async def take_in(session: Session, whole: Plan, watcher: Watcher) -> Changes | None:
     """Bring the ledger up to the sheet; None if it was already, or if the work is to end.
 
-    Asks LeadSquared only for those that the ledger does not know. Rows that are unchanged stay as they are, but
-    where all are judged `anew`. Raises BatchShareError.
+    Asks LeadSquared only for those that the ledger does not know. Rows that are unchanged stay as they are, unless
+    what was learned meanwhile says that all must be judged. Raises BatchShareError.
     """
     ledger, directory = session.ledger, Directory()
     occasion = _occasion(await ledger.sheet(), whole.record)
-    # Judged anew is what was begun: whoever that found is known by now, and no row has them yet.
-    is_same = occasion is Occasion.FOUND and not anew
+    is_same = occasion is Occasion.FOUND
     if is_same and not await ledger.asked_in_vain():
         return None
     # Of a sheet in force the ledger is told once its rows are judged by it: cut off before, a run must ask again.
-    held = _Held() if occasion is Occasion.FOUND else None
-    unchanged, plan, first = await look(ledger, whole, directory, anew=anew)
+    held = _Held() if is_same else None
+    unchanged, plan, first = await look(ledger, whole, directory)
     kept = kept_answers(session.settings)
     kept.forget()
     wanted = _recall(plan, directory, first.unknown, kept)
@@ -189,14 +188,15 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
         await Enquiry(session, directory, [held or ledger, kept]).ask(wanted)
     if session.stop.asked:
         return None
-    finds_nobody = is_same and not directory.unanswered and not is_new_type
-    finds_nobody = finds_nobody and not any(map(directory.is_found, first.unknown))
+    finds_nobody = is_same and not (
+        directory.unanswered or is_new_type or any(map(directory.is_found, first.unknown))
+    )
     if unchanged is not None and not finds_nobody and not unchanged.is_meant(directory):
-        return await take_in(session, whole, watcher, anew=True)
+        await learn_all(ledger, directory)
+        unchanged, plan = None, whole
     if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
         raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
-    ledger_job = (await ledger.facts()).job
-    unchecked = await _note_unanswered(ledger, plan, directory, ledger_job)
+    unchecked = await _note_unanswered(ledger, plan, directory, (await ledger.facts()).job)
     if unchecked is not None:
         reported = (
             f"LeadSquared could not be asked whether the Ids of {unchecked.details['rows']:,} rows are right "
@@ -220,7 +220,8 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher, *, anew: bool
     try:
         changes = await commit(ledger, plan, directory, occasion, recalled, unchanged)
     except Repeated:
-        return await take_in(session, whole, watcher, anew=True)
+        await learn_all(ledger, directory)
+        changes = await commit(ledger, whole, directory, occasion, recalled, None)
     await ledger.note_lookups([*held.answers.values()] if held else [])
     return changes
 
@@ -235,11 +236,9 @@ class _Held:
         self.answers |= {(each.kind, each.value): each for each in answers}
 
 
-async def look(
-    ledger: Ledger, whole: Plan, directory: Directory, *, anew: bool
-) -> tuple[Unchanged | None, Plan, FirstLook]:
+async def look(ledger: Ledger, whole: Plan, directory: Directory) -> tuple[Unchanged | None, Plan, FirstLook]:
     """Which rows are unchanged, the plan of all others, and what these say; `directory` learns whom they name."""
-    if not anew and (await ledger.counts()).get(State.SHARED):
+    if (await ledger.counts()).get(State.SHARED):
         async for answer in ledger.lookups(among=()):
             directory.learn([answer])
         if (unchanged := await unchanged_rows(ledger, whole, directory)) is not None:
@@ -253,6 +252,16 @@ async def look(
     async for answer in ledger.lookups():
         directory.learn([answer])
     return None, whole, whole.first_look(directory)
+
+
+async def learn_all(ledger: Ledger, directory: Directory) -> None:
+    """Let the directory know whom unchanged rows are about as well, since all are to be judged.
+
+    Nobody is asked again: all others were just now, and what that told stays.
+    """
+    async for answer in ledger.lookups():
+        if answer.kind in LEADS and answer.found is not None:
+            directory.learn([answer])
 
 
 async def commit(

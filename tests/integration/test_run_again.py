@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -106,6 +107,33 @@ def test_who_is_found_in_a_run_that_is_stopped_then_is_shared_with_in_the_next(
 
     run_virtually(main())
     assert it.rows("state") == [("shared",), ("shared",)]
+
+
+def test_nobody_is_asked_for_twice_where_a_row_repeats_an_unchanged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    it = in_virtual_time(tmp_path, monkeypatch, options())
+    leads, user = it.sandbox.world.leads, it.sandbox.world.users[1]
+    rows = [[lead.id, user.email, "7d", "201"] for lead in leads[:3]]
+
+    async def main() -> None:
+        write(it, rows)
+        await it.run()
+        before = len(it.sandbox.journal.since(0))
+        write(it, [*rows, rows[1], [leads[3].id, RENAMED, "7d", "201"]])
+        onlooker = Onlooker()
+        await it.run(onlooker)
+        asked = Counter(str(call["endpoint"]) for call in it.sandbox.journal.since(0)[before:])
+        assert (
+            asked.pop("LeadManagement.svc/Leads.Get", 0) + asked.pop("LeadManagement.svc/Leads/Retrieve/ByIds", 0)
+            == 1
+        )
+        assert max(asked.values()) == 1, asked
+        assert (changes := onlooker.previews[0].changes) is not None
+        assert (changes.looked_up, changes.kept, changes.new) == (2, 3, 2)
+
+    run_virtually(main())
+    assert [state for (state,) in it.rows("state")] == ["shared"] * 3 + ["skipped", "invalid"]
 
 
 async def never(*_: Any) -> None:

@@ -228,9 +228,10 @@ async def test_a_share_of_which_nobody_knows_is_revoked_to_be_sure(tmp_path: Pat
         assert any("to be sure" in line for line in onlooker.previews[0].reported)
 
 
+@pytest.mark.parametrize("stopped", [False, True])
 @pytest.mark.parametrize("settled", [False, True])
 def test_a_share_whose_answer_was_lost_does_not_overtake_its_revocation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settled: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settled: bool, stopped: bool
 ) -> None:
     """It was cut off on its way, and gets there twenty seconds later: unknown, or to be shared again."""
     late: list[asyncio.Task[Reply]] = []
@@ -252,6 +253,9 @@ def test_a_share_whose_answer_was_lost_does_not_overtake_its_revocation(
         await it.run(on_unknown="park", grace=30.0)
         if settled:
             it.change("UPDATE rows SET state = 'posted', stage = 'share'")
+        if stopped:  # while that is waited for, and begun again at once
+            onlooker = Onlooker(lambda session: session.stop.ask())
+            assert (await it.revoke(onlooker, grace=30.0)).exit_code is ExitCode.INTERRUPTED
         assert (await it.revoke(grace=30.0)).summary.states == {State.REVOKED: 1}
         await late[0]
         await asyncio.sleep(60)
