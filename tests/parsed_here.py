@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from batch_share.sheet import workbook
 from batch_share.sheet.parsing import answers
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     import pytest
 
 
@@ -18,13 +20,13 @@ class Here(workbook._Parser):
 
     def __enter__(self) -> Self:
         self._asked: list[Any] = []
-        said = answers(self.path, self.limits, iter(self._asked.pop, None))
-        lines = (json.dumps(each).encode() + b"\n" for each in said)
+        self._said = answers(self.path, self.limits, iter(self._asked.pop, None))
+        lines = (json.dumps(each).encode() + b"\n" for each in self._said)
         self._out: Any = SimpleNamespace(readline=lambda _most: next(lines, b""))
         return self
 
     def __exit__(self, *_: object) -> None:
-        pass
+        cast("Generator[object]", self._said).close()  # with the files that it is reading
 
     def _ask(self, question: object) -> None:
         self._asked.append(question)

@@ -5,6 +5,7 @@ What is a job's own stands in its class, in the order in which `do` asks for it.
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable
@@ -24,7 +25,7 @@ from batch_share.errors import (
 from batch_share.leadsquared.account import name_of_account
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.known import CallCount
-from batch_share.ledger.states import INTENTS, State, rows_in
+from batch_share.ledger.states import BEING_REVOKED, INTENTS, State, rows_in
 from batch_share.logs import about, bind_run, log
 from batch_share.planning.already_shared import check_newest, find_missing, note_begin, note_end, recover
 from batch_share.results.answers import REASONS_SHOWN, summarize, write_beside
@@ -80,7 +81,12 @@ class Ending:
         if self.interrupted:
             return ExitCode.INTERRUPTED
         if self.command in {"revoke", "retry"}:  # which say nothing of the rows that they were not about
-            return ExitCode.of_states(self.became, self.summary.held if self.became.get(State.SKIPPED) else 0)
+            became = Counter(self.became)
+            if self.command == "revoke":  # what an earlier one began is gone on with
+                became |= Counter(
+                    {each: self.summary.states.get(each, 0) for each in (*BEING_REVOKED, State.ENDING)}
+                )
+            return ExitCode.of_states(became, self.summary.held if became[State.SKIPPED] else 0)
         code = self.summary.exit_code
         is_over = code is ExitCode.DONE and not self.sent and self.summary.renewable
         return ExitCode.ENDED if self.renews and is_over else code
