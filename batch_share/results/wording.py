@@ -976,6 +976,17 @@ def spell_guards(settings: Settings) -> str:
     return ", ".join(filter(None, guards))
 
 
+def fault(error: BaseException, details: str | None) -> str:
+    """What a person is told of an error that nobody foresaw, whose traceback is in the file `details`."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    kept = f" The details are in {details}: please report them." if details else ""
+    return (
+        f"a fault of batch_share itself ({type(error).__name__}) ended this. What was sent is noted in the ledger: "
+        f"run the same command again to go on, nothing is repeated.{kept}"
+    )
+
+
 class ExitCode(IntEnum):
     """How a command ends; of several, the most urgent: 1, 4, 2, 3, 5, 6.
 
