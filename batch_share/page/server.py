@@ -525,7 +525,11 @@ class Server:
                     await desk.do(deed)
                 except BatchShareError as error:
                     desk.error = error
-        return web.Response(status=303, headers={"Location": f"/r/{desk.id}"})
+        if "HX-Request" not in request.headers:
+            return web.Response(status=303, headers={"Location": f"/r/{desk.id}"})
+        if not desk.is_running:
+            return web.Response(headers={"HX-Refresh": "true"})
+        return self._page(request, "run.html", desk=desk, progress=desk.progress)  # as it stands now: it stops
 
     async def results(self, request: web.Request) -> web.Response:
         """What became of it, and what can be done next."""

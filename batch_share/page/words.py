@@ -100,7 +100,9 @@ def waits(progress: Progress) -> list[str]:
 
 
 def left(progress: Progress) -> str:
-    """How long it still takes, as far as anybody knows."""
+    """How long it still takes, as far as anybody knows; "" for what ends with the calls under way."""
+    if progress.stopping:
+        return ""
     if progress.eta is not None:
         return f"Time left: {ends_in(progress.eta)}."
     if progress.at_least:

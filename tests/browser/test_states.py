@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from browsing import opened
@@ -98,6 +100,25 @@ async def test_runs_that_wait(browser: Browser, visitor: Visitor, trial: Trial) 
         await seen.check("k-waiting")
         await page.goto(visitor.origin)
         await seen.check("l-runs")
+
+
+async def test_a_run_that_stops(browser: Browser, visitor: Visitor, trial: Trial) -> None:
+    async with opened(browser, visitor) as seen:
+        await visitor.plan(sheet(40), "long.csv")
+        await visitor.approve()
+        await seen.page.goto(visitor.origin + visitor.path)
+        await seen.page.get_by_text("posted").first.wait_for()
+        trial.sandbox.options = replace(trial.sandbox.options, latency=30.0)  # calls under way take their time
+        await asyncio.sleep(1)
+        await seen.page.get_by_role("button", name="Stop").dblclick()
+        await seen.page.get_by_text("Stopping: calls under way").first.wait_for()
+        await seen.check("m-stopping")
+        cut = seen.page.get_by_role("button", name="Cut it off now")
+        assert not await cut.is_visible()
+        await seen.page.get_by_text("It takes too long?").click()
+        await cut.click()
+        await seen.page.get_by_text("The run was interrupted").wait_for()
+        await seen.check("m-was-cut-off")
 
 
 async def test_results_that_need_a_person(browser: Browser, tmp_path: Path) -> None:

@@ -332,9 +332,16 @@ async def test_a_run_is_stopped_and_gone_on_with(trial: Trial) -> None:
         await visitor.approve()
         while "</b> posted" not in visitor.text:
             await visitor.get(f"{visitor.sheet}/run")
-        await visitor.post(action, visitor.form(action) | {"deed": "stop"})
+        own = visitor.form(action) | {"deed": "stop"}
+        await visitor.post(action, own, visitor.sends | {"HX-Request": "true"})
+        assert (visitor.status, visitor.path) == (200, action)  # the answer itself says so, whatever the load
+        assert "Stopping: calls under way are finished and noted." in visitor.text
+        assert re.search("<details>.*Cut it off now.*</details>", visitor.text)
         await visitor.results()
         assert "It was stopped" in visitor.text
+        await visitor.post(action, own | {"deed": "cut"}, visitor.sends | {"HX-Request": "true"})
+        assert visitor.headers["HX-Refresh"] == "true"  # it is over
+        await visitor.get(f"{visitor.sheet}/results")
         await visitor.post(action, visitor.form(action) | {"deed": "resume"})
         await visitor.results()
         assert "All 40 rows are shared." in visitor.text

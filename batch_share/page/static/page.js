@@ -9,6 +9,7 @@ if (alarm || document.referrer.startsWith(location.origin)) {
 
 // One click is enough; what is sent twice all the same is done once.
 document.addEventListener("submit", (event) => {
+  if (event.target.hasAttribute("hx-post")) return; // it comes back as it is then
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "1";
 });
