@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from dataclasses import asdict
 from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
@@ -40,7 +41,7 @@ from batch_share.planning.overview import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
 from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
-from batch_share.results.report import ROWS_REPORTED, reported
+from batch_share.results.report import ROWS_REPORTED, reported, troubled
 from batch_share.sending.onlookers import Watcher, log_error
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
@@ -422,6 +423,14 @@ class BatchShare:
         """What a report of a ledger says, as its templates take it, but for the rows. Raises LedgerError."""
         async with read_ledger(self.ledger_of(ledger)) as opened:
             return await reported(opened, 0)
+
+    async def troubled(self, ledger: LedgerLike, skip: int = 0, most: int = 100) -> Sequence[Mapping[str, str]]:
+        """Rows to look at as a report lists them, but naming no commands: `most` after the first ones.
+
+        Each has `sheet_row`, `lead`, `user`, `state`, its `colour`, `reason` and `advice`. Raises LedgerError.
+        """
+        async with read_ledger(self.ledger_of(ledger)) as opened:
+            return [asdict(line) for line in await troubled(opened, skip, most)]
 
     async def failed_sheet(self, ledger: LedgerLike, target: Name | Named | None = None) -> FailedSheet:
         """Write the failed and invalid rows that can be fixed, as the sheet had them, to be run by themselves.

@@ -536,9 +536,9 @@ class Server:
         desk = await self._at(request, "results")
         library = BatchShare(desk.settings)
         summary = await desk.summary()
-        page = await library.page(
-            desk.ledger, after=request.query.get("after"), most=ROWS_ON_PAGE, states=_TROUBLED
-        )
+        begin = _begins_at(request)
+        lines = await library.troubled(desk.ledger, begin, ROWS_ON_PAGE)
+        troubled = max(sum(summary.states.get(each, 0) for each in _TROUBLED), begin + len(lines))
         elsewhere = library.in_use(desk.ledger)
         known = await library.runs(_MOST_RUNS)
         last = next((each for each in known.runs if each.id == summary.run), None)
@@ -550,7 +550,8 @@ class Server:
         can_fix = summary.failed_sheet is not None
         counts_people = summary.rows <= _COUNTED_AT_ONCE or "people" in request.query
         return self._page(
-            request, "results.html", desk=desk, summary=summary, page=page, headline=headline(summary.states),
+            request, "results.html", desk=desk, summary=summary, lines=lines, begin=begin, size=ROWS_ON_PAGE,
+            troubled=troubled, headline=headline(summary.states),
             others=others(summary.states), ended=ended, interrupted=interrupted,
             elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=desk.error,
@@ -676,9 +677,14 @@ async def _in_time(reading: Awaitable[T]) -> T:
 
 def _paged(request: web.Request, lines: list[Any], size: int) -> tuple[int, list[Any]]:
     """Where the page begins that the address asks for, and what is on it."""
-    asked = request.query.get("from", "")
-    begin = int(asked) if asked.isdecimal() and len(asked) < 9 and int(asked) < len(lines) else 0
+    begin = _begins_at(request)
+    begin = begin if begin < len(lines) else 0
     return begin, lines[begin : begin + size]
+
+
+def _begins_at(request: web.Request) -> int:
+    asked = request.query.get("from", "")
+    return int(asked) if asked.isdecimal() and len(asked) < 9 else 0
 
 
 def _static_files() -> dict[str, tuple[str, bytes]]:

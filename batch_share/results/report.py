@@ -7,7 +7,7 @@ bars are numbers here, which the template draws as SVG.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from batch_share.common import __version__, utc_now
 from batch_share.errors import BatchShareError
@@ -20,7 +20,7 @@ from batch_share.results.wording import NO_USER, Advice, how_it_ended, named_in_
 from batch_share.results.writing import write_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Row, RunRecord, SheetRecord, Statistics
     from batch_share.results.wording import Standing
     from batch_share.results.writing import Placed
+
+T = TypeVar("T")
 
 WIDTH: Final = 100.0
 """Of every bar, whatever room it is given: it is stretched."""
@@ -155,11 +157,6 @@ async def reported(ledger: LedgerReader, most: int) -> dict[str, Any]:
     advice = Advice(named_in_commands(ledger.name).name, failed_sheet)
     clock = await clock_of(ledger)
     stands, by_user, by_day = await standing(ledger)
-    lines: list[Line] = []
-    async for row, words in ledger.all_troubled():
-        if len(lines) == most:
-            break
-        lines.append(_line(row, sheet, advice, words))
     return {
         "version": __version__,
         "now": _moment(clock(utc_now())),
@@ -174,7 +171,7 @@ async def reported(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "unchecked": [wording.spell_unchecked(each) for each in summary.unchecked],
         "steps": wording.next_steps(summary),
         "at_rest": wording.at_rest(summary.states),
-        "lines": lines,
+        "lines": [_line(row, sheet, advice, words) async for row, words in _some(ledger.all_troubled(), 0, most)],
         "doubles": summary.noticed,
         "double_lines": [_line(row, sheet, advice) for row in await ledger.rows_where(IS_DOUBLE, most=most)],
         "stands": await spell_standing(ledger, stands),
@@ -191,6 +188,24 @@ async def reported(ledger: LedgerReader, most: int) -> dict[str, Any]:
         **_counted(numbers, by_user),
         **_of_runs(await ledger.runs(), clock),
     }
+
+
+async def troubled(ledger: LedgerReader, skip: int, most: int) -> list[Line]:
+    """Rows to look at, so many after the first ones, for who has no terminal. Raises LedgerError."""
+    summary, sheet = await summarize(ledger), await ledger.sheet()
+    advice = Advice(None, wording.ROWS_TO_FIX if summary.failed_sheet else None)
+    some = _some(ledger.all_troubled(), skip, most)
+    return [_line(row, sheet, advice, words) async for row, words in some]
+
+
+async def _some(rows: AsyncIterator[T], skip: int, most: int) -> AsyncIterator[T]:
+    at = 0
+    async for row in rows:
+        if at >= skip + most:
+            return
+        if at >= skip:
+            yield row
+        at += 1
 
 
 def _counted(numbers: Statistics, stands: Mapping[str, Standing]) -> dict[str, Any]:
@@ -256,7 +271,7 @@ def _line(row: Row, sheet: SheetRecord | None, advice: Advice, words: str = "") 
         user=_named(row, sheet, _USER_COLUMNS) or (row.instruction.user_id if row.instruction else ""),
         state=str(row.state),
         colour=colour_of(row.state),
-        reason=_short(reason_of(row)),
+        reason=_short(reason_of(row, place_free=advice.ledger is None)),
         advice=advice.next_step(row, words),
     )
 
