@@ -259,15 +259,21 @@ class BatchShare:
         wrote, as it wrote it.
         """
         job = _sheet_job(sheet, options, ledger, None, self.settings)
-        show = partial(show_sheet, job.sheet, job.options, self.settings)
         targets = files.named(job.sheet, job.ledger, self.settings) if files is not None else ()
         if online:
-            work = self._begin("plan", job.ledger, lambda course: show(self._watcher, job.ledger, course))
-            seen = await self._ending(work)
+            seen = await self._ending(await self.start_plan(sheet, options, ledger=ledger))
         else:
-            seen = await show(None, job.ledger)
+            seen = await show_sheet(job.sheet, job.options, self.settings, None, job.ledger)
         await seen.write(*targets)
         return seen
+
+    async def start_plan(
+        self, sheet: Name, options: SheetOptions | None = None, *, ledger: LedgerLike | None = None
+    ) -> Job[Overview]:
+        """Begin `plan` with `online`, and return the job while people are looked up; awaited, it is the plan."""
+        job, settings = _sheet_job(sheet, options, ledger, None, self.settings), self.settings
+        show = partial(show_sheet, job.sheet, job.options, settings, self._watcher, job.ledger)
+        return self._begin("plan", job.ledger, show)
 
     async def start(
         self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **chosen: Unpack[JobOptions]

@@ -419,7 +419,7 @@ class Server:
             await asyncio.to_thread(kept.note)
         if not is_to_be_planned or look is None or any(each.row is None for each in look.problems):
             return web.Response(status=303, headers={"Location": f"/r/{desk.id}/columns"})
-        desk.begin_plan()
+        await desk.begin_plan()
         return self._done("", f"/r/{desk.id}/plan")
 
     async def plan(self, request: web.Request) -> web.Response:
@@ -448,7 +448,7 @@ class Server:
         """Plan, or plan again."""
         form, desk = await self._form(request), await self._at(request, "columns", "plan")
         if form.get("once") not in self._once:
-            desk.begin_plan()
+            await desk.begin_plan()
         return self._done(form.get("once", ""), f"/r/{desk.id}/plan")
 
     async def approve(self, request: web.Request) -> web.StreamResponse:
