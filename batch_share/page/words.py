@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch_share import KnownRun, Overview, Progress, Summary
+    from batch_share.page.desk import Desk
 
 PARTS: Final = (
     ("shared", "good", (State.SHARED, State.ENDED, State.REVOKED)),
@@ -141,10 +142,17 @@ def not_sent(plan: Overview) -> list[str]:
     return [f"{names[part]}: {plural(rows, 'row')}" for part, rows in plan.parts.items() if rows and part in names]
 
 
-def how_it_stands(run: KnownRun, *, goes_on: bool) -> tuple[str, str]:
+def before_it_runs(desk: Desk | None) -> str:
+    """The state of a sheet that was not sent, in a few words."""
+    if desk is not None and desk.is_planning:
+        return "looking up leads and users"
+    return "waiting for your approval" if desk is not None and desk.plan is not None else "not sent"
+
+
+def how_it_stands(run: KnownRun, *, goes_on: bool, waits: bool) -> tuple[str, str]:
     """The state of a run in a word or two, and the class of its colour."""
     if goes_on:
-        return "going on", "way"
+        return "waiting for another run of the account" if waits else "going on", "way"
     if is_cut_off(run):
         return "interrupted", "doubt"
     counts = {State(state): rows for state, rows in (run.counts or {}).items()}

@@ -769,6 +769,11 @@ class Look:
     defaults: Mapping[str, str]
     problems: Sequence[Problem]
 
+    @property
+    def of_the_sheet(self) -> Sequence[Problem]:
+        """The problems that keep all of it from being sent."""
+        return [each for each in self.problems if each.row is None]
+
 
 def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
     """Look at a sheet; nobody is asked, and no ledger is. Raises SheetError if there is no table, SettingsError."""
