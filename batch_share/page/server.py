@@ -79,6 +79,10 @@ _SAID: Final = ("event", "duration", "access", "note", "dates")
 """The settings that can be said for one sheet."""
 
 
+_OF_THE_MACHINE: Final = frozenset({".env", "folder", "free space", "proxy", "state folder", "versions"})
+"""What a check of the settings looks at, and names by paths and addresses."""
+
+
 class Server:
     """The page of a `folder`, behind a `door`. `settings` makes those in force, with what is said for a sheet.
 
@@ -524,6 +528,8 @@ class Server:
         elsewhere = library.in_use(desk.ledger)
         known = await library.runs(_MOST_RUNS)
         last = next((each for each in known.runs if each.id == summary.run), None)
+        if not elsewhere and request.headers.get("HX-Target") == "became-of":
+            return web.Response(headers={"HX-Refresh": "true"})  # it went on elsewhere, and has ended
         interrupted = last is not None and words.is_cut_off(last) and not elsewhere
         if interrupted and sum(summary.states.get(each, 0) for each in words.UNSETTLED) == 0:
             interrupted = False
@@ -575,7 +581,11 @@ class Server:
                 "Two people": "who prepares a sheet can't approve it" if self._two_people else "not needed",
             }
             if "check" in request.query:  # it makes calls, so not each time that somebody looks in
-                findings = [*await BatchShare(settings).doctor()]
+                found = await BatchShare(settings).doctor()
+                # Behind a proxy it is nobody's business what this machine is like inside.
+                findings = [
+                    each for each in found if self.door.lets_in_by_link or each.check not in _OF_THE_MACHINE
+                ]
         except BatchShareError as error:
             alert = error
         return self._page(request, "settings.html", shown=shown, findings=findings, alert=alert)

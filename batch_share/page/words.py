@@ -79,14 +79,15 @@ def waits(progress: Progress) -> list[str]:
     if progress.stopping:
         said.append("Stopping: calls under way are finished and noted.")
     if progress.waiting_for is not None:
-        process = progress.waiting_for.process
-        whose = f" (process {process} on this machine)" if process else ""
-        said.append(f"Waiting for another run of the same account{whose}. It begins when that one has ended.")
+        said.append("Waiting for another run of the same account, which is among the runs; then this goes on.")
     if (outage := progress.outage) is not None:
         why = outage.words.rstrip(".")
-        said.append(f"LeadSquared can't be reached: {why}. This is try {outage.tries} of {outage.most}.")
+        said.append(f"LeadSquared can't be reached: {why}. It was tried {outage.tries} of {outage.most} times.")
     if (held := progress.held) is not None:
-        said.append(f"LeadSquared refused calls as too many. The next one goes at {clock(held.until)}.")
+        why = "asked for a pause" if held.asked else "refused calls as too many"
+        said.append(
+            f"LeadSquared {why}. The next {'bulk call' if held.bulk else 'one'} goes at {clock(held.until)}."
+        )
     if (awaited := progress.awaited) is not None:
         again = f"It is asked again at {clock(awaited.again)}" if awaited.again else "It is being asked again now"
         what = (
