@@ -425,7 +425,7 @@ class LedgerReader:
         Of rows whose share was renewed, an earlier one that has ended is none of them.
         """
         may_stand = SHARE_MAY_STAND & (COUNTED | (rows.c.ends_at > self.now()))
-        found = await self._all(SHARES.where(may_stand).order_by(*GONE_LAST, rows.c.id))
+        found = await self._rows(SHARES.where(may_stand).order_by(*GONE_LAST, rows.c.id))
         return [share_of(row) for row in found]
 
     async def numbers(
@@ -574,9 +574,10 @@ class LedgerReader:
         """The same page by page, in the order of their rows."""
         last, each = -1, SHARES.where(SHARE_MAY_COME if held else SHARE_NOT_ENDED)
         page = each.order_by(rows.c.id).limit(SHARES_PAGE)
-        while found := await self._all(page.where(rows.c.id > last)):
-            yield [share_of(row, at_latest=True) for row in found]
-            last = found[-1]["id"]
+        while found := await self._rows(page.where(rows.c.id > last)):
+            shares = [share_of(row, at_latest=True) for row in found]
+            yield shares
+            last = shares[-1].row_id
 
     async def type_names(self) -> dict[int, str]:
         """What activity types are called, by code, as far as LeadSquared told."""

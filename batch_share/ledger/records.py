@@ -306,8 +306,7 @@ def run_id(job: str, run: RunRecord) -> str:
     return base64.b32encode(hashlib.blake2b(named, digest_size=5).digest()).decode().lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
+class Share(NamedTuple):
     """What a row shared, or may have shared if it is `doubtful`. `run` is the number of the run that made it.
 
     `ends_at` is when it ends: so long after it was accepted, or at the time that it was made for; None if unknown.

@@ -92,7 +92,8 @@ _PLAIN_STARTS: Final = frozenset({"", *string.ascii_letters, *string.digits})
 
 async def write_csv(file: Path, header: Sequence[str], lines: AsyncIterator[Line]) -> None:
     """Write a table as CSV that no spreadsheet program finds a formula in."""
-    with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the BOM to see UTF-8
+    with file.open("w", encoding="utf-8", newline="") as out:
+        out.write("\ufeff")  # by which Excel sees UTF-8; the encoding "utf-8-sig" is several times as slow
         # All quoted: LibreOffice divides at semicolons and tabs too, and finds formulas in the middle of a text.
         writer = csv.writer(out, quoting=csv.QUOTE_ALL)
         writer.writerow([guarded(cell) for cell in header])
