@@ -114,7 +114,9 @@ def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
     if is_there and {each["name"] for each in shape.get_columns(about.name)} >= set(about.columns.keys()):
         found = connection.scalar(select(about.c.value).where(about.c.name == "schema_version"))
     if not found or not found.isdecimal():
-        raise NoLedger(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
+        stranger = NoLedger(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
+        stranger.is_empty = not shape.get_table_names()
+        raise stranger
     version = int(found)
     if version > schema.VERSION:
         raise LedgerTooNew(
@@ -137,6 +139,8 @@ def explain(ledger: LedgerName | Path, error: SQLAlchemyError) -> LedgerError:
         ledger,
         f"it can't be read or written ({problem}). Every call that had left is noted in it as an intent; "
         "fix this and run the same command again.",
+        problem=f"The ledger can't be read or written: {problem}.",
+        hint="Every call that had left is noted in it. Fix this and go on: nothing is sent twice.",
     )
 
 

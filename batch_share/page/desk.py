@@ -11,7 +11,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from batch_share import BatchShare, NoLedger, NotConfirmed, SheetMapping, SheetOptions, State
+from batch_share import BatchShare, LedgerLocked, NoLedger, NotConfirmed, SheetMapping, SheetOptions, State
 from batch_share.common import plural
 from batch_share.errors import BatchShareError
 from batch_share.outputs import Named
@@ -198,9 +198,12 @@ class Desk:
         self._ended = asyncio.create_task(self._await(job))
 
     async def _await(self, job: Job[Any]) -> None:
-        came_to, error = None, None
+        came_to: Any = None
+        error: BatchShareError | None = None
         try:
             came_to = await job
+        except LedgerLocked as locked:  # the results say so themselves, for as long as it is so
+            error = None if await self.has_begun() else locked
         except BatchShareError as wrong:
             error = wrong
         except asyncio.CancelledError:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause, spell_length, utc_now
-from batch_share.errors import SettingsError, SheetError
+from batch_share.errors import NoLedger, SettingsError, SheetError
 from batch_share.leadsquared.account import Account
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import FoundLead
@@ -124,9 +124,17 @@ class KnownRows:
 
 async def before_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
     """What is known of the rows by `ledger`, if there is one; `directory` learns who is. Raises LedgerError."""
-    if not ledger.size():
-        behind = await what_is_behind(ledger, None, settings)
-        return KnownRows(refusal=behind.wrong, hint=behind.hint) if behind else KnownRows()
+    if ledger.size():
+        try:
+            return await _known_of(ledger, settings, directory)
+        except NoLedger as error:  # a run that was cut off at its very beginning leaves an empty one
+            if not error.is_empty:
+                raise
+    behind = await what_is_behind(ledger, None, settings)
+    return KnownRows(refusal=behind.wrong, hint=behind.hint) if behind else KnownRows()
+
+
+async def _known_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
     async with read_ledger(ledger) as opened:
         facts, host = await opened.facts(), None
         with suppress(SettingsError):  # a plan needs no account

@@ -380,6 +380,21 @@ async def test_a_cookie_of_a_page_behind_tls_goes_through_nothing_else(trial: Tr
         assert "Secure" in visitor.headers["Set-Cookie"]
 
 
+async def test_a_run_that_could_not_even_make_its_ledger_is_planned_again(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet())
+        (kept,) = visitor.server._shelf.all()
+        with closing(sqlite3.connect(str(kept.ledger))) as made:  # as a full disk leaves it
+            made.execute("PRAGMA journal_mode = WAL")
+        await visitor.post(
+            f"{visitor.sheet}/plan", {"form_key": visitor.form(f"{visitor.sheet}/approve")["form_key"]}
+        )
+        assert "6 leads will be shared" in await visitor.ended("/plan", "Looking up leads")
+        await visitor.approve()
+        await visitor.results()
+        assert "All 6 rows are shared." in visitor.text
+
+
 async def test_a_plan_that_was_made_anew_is_not_approved_unseen(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await visitor.plan(sheet())
