@@ -492,8 +492,9 @@ class Server:
                     sent = now
                     await stream.write(b": still there\n\n")
                 await desk.changes()
-            if not self._is_closing:  # else there would be nobody to load the page from
-                await stream.write(f"id: {number + 1}\nevent: end\ndata: {{}}\n\n".encode())
+            # Of a server that closes, there would be nobody to load the page from.
+            how = "closed" if self._is_closing else "end"
+            await stream.write(f"id: {number + 1}\nevent: {how}\ndata: {{}}\n\n".encode())
         return stream
 
     async def do(self, request: web.Request) -> web.StreamResponse:

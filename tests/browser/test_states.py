@@ -121,6 +121,17 @@ async def test_a_run_that_stops(browser: Browser, visitor: Visitor, trial: Trial
         await seen.check("m-was-cut-off")
 
 
+async def test_a_server_that_is_ended_says_so(browser: Browser, visitor: Visitor) -> None:
+    async with opened(browser, visitor) as seen:
+        await visitor.plan(sheet(40), "long.csv")
+        await visitor.approve()
+        await seen.page.goto(visitor.origin + visitor.path)
+        await seen.page.get_by_text("posted").first.wait_for()
+        await visitor.server.drain()
+        await seen.page.get_by_text("The program that serves this page was ended.").wait_for()
+        await seen.check("m-ended")
+
+
 async def test_results_that_need_a_person(browser: Browser, tmp_path: Path) -> None:
     faults = "Create:failed=15%,Share:no-id=60%,Status:pending=100%"
     async with Sandbox(options(faults=faults)) as sandbox:

@@ -9,11 +9,13 @@ import re
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import aiohttp
 import pytest
 from trial import HEADER, Trial, options, sheet_rows
 from visiting import visiting
@@ -316,7 +318,23 @@ async def test_a_server_that_closes_sends_nobody_to_a_page_that_is_gone(trial: T
         async with visitor.http.get(f"{visitor.origin}{visitor.sheet}/live") as stream:
             await stream.content.readuntil(b"data: ")
             await visitor.server.drain()
-            assert "event: end" not in await stream.text()
+            ending = await stream.text()
+        assert "event: end" not in ending
+        assert "event: closed" in ending
+
+
+async def test_a_server_that_is_started_again_leaves_no_more_cookies_and_knows_none_of_before(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        (before,) = visitor.http.cookie_jar
+    async with visiting(trial) as visitor:
+        (after,) = visitor.http.cookie_jar
+        assert after.key == before.key
+        mine = aiohttp.ClientSession(cookies={before.key: before.value})
+        async with mine, mine.get(visitor.origin) as answer:
+            assert answer.status == 403
+    async with visiting(replace(trial, folder=trial.folder / "other")) as visitor:
+        (other,) = visitor.http.cookie_jar
+        assert other.key != before.key  # browsers share cookies among the ports of a host
 
 
 async def test_a_run_is_stopped_and_gone_on_with(trial: Trial) -> None:
