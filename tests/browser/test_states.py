@@ -112,6 +112,7 @@ async def test_a_run_that_stops(browser: Browser, visitor: Visitor, trial: Trial
         await asyncio.sleep(1)
         await seen.page.get_by_role("button", name="Stop").dblclick()
         await seen.page.get_by_text("Stopping: calls under way").first.wait_for()
+        await seen.page.locator("#said").get_by_text("Stopping: calls under way").wait_for()  # it is read out, too
         await seen.check("m-stopping")
         cut = seen.page.get_by_role("button", name="Cut it off now")
         assert not await cut.is_visible()
