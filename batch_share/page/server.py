@@ -217,7 +217,7 @@ class Server:
         library, known = BatchShare(self._settings()), None
         try:
             known = await library.runs(_MOST_RUNS)
-            library.settings.account()
+            library.settings.credentials()
         except BatchShareError as error:
             alert = alert or error
         # The newest run of a ledger stands for it.
@@ -416,7 +416,7 @@ class Server:
         plan = desk.plan
         begin, problems = _paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
         users = plan.users.most_common() if plan else []
-        host = plan.settings.account()[0].partition("//")[2] if plan else ""
+        host = plan.settings.credentials()[0].partition("//")[2] if plan else ""
         alone = not self._may_approve(desk, self.door.user(request))
         return self._page(
             request, "plan.html", 200 if alert is None else 400, desk=desk, plan=plan, problems=problems,
