@@ -48,7 +48,7 @@ def check() -> None:
     _ask("delete_password", _TRIAL)
 
 
-def keep(host: str, access_key: SecretStr, secret_key: SecretStr, account: str | None = None) -> None:
+def keep(host: str, access_key: SecretStr, secret_key: SecretStr, *, account: str | None = None) -> None:
     """Keep the keys of a host, and that it was the last; or those of an account by name. Raises KeychainError."""
     entry = _entry(host, account)
     kept = json.dumps(dict(zip(_NAMES, (key.get_secret_value() for key in (access_key, secret_key)), strict=True)))

@@ -177,7 +177,7 @@ def login(
                 raise BatchShareError(" ".join(said))
         _tell(findings[check] for check in ("keys", "administrator", "region", "activity types"))
     if has_keyring:
-        keychain.keep(*account, name)
+        keychain.keep(*account, account=name)
         typer.echo(f"{whose} are stored in the system's keyring.")
     else:
         env_file = EnvFile.here()
