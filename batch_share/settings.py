@@ -80,7 +80,7 @@ def user_file() -> Path:
 def _sources(settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """What the account in force, the environment and the files set, the one that wins first.
 
-    Which account is in force may be `given`. Raises SettingsError; it quotes no value.
+    Which account is in force may be `given`, and accounts too. Raises SettingsError; it quotes no value.
     """
     named = os.environ.get("BATCH_SHARE_CONFIG", "").strip()
     here, users = Path(named or DEFAULT_FILE), user_file()
@@ -100,7 +100,7 @@ def _sources(settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> dict
         str(users): _from_toml(settings_cls, users, may_allow_host=True),
     }
     profiles: dict[str, dict[str, Any]] = {}
-    for values in reversed(found.values()):
+    for values in (*reversed(found.values()), given):
         accounts = values.get("accounts")
         for name, profile in accounts.items() if isinstance(accounts, dict) else ():
             if not _ACCOUNT_NAME.fullmatch(name):
