@@ -23,7 +23,7 @@ from batch_share.errors import (
     SheetError,
     first_of,
 )
-from batch_share.leadsquared.account import name_of_account, told_account
+from batch_share.leadsquared.account import account_name, name_of_account
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.known import CallCount
 from batch_share.ledger.states import BEING_REVOKED, INTENTS, State, rows_in
@@ -290,26 +290,37 @@ async def _session(
 ) -> AsyncIterator[Session]:
     """A session on the ledger, noted as a run; stopped if LeadSquared wants no call yet.
 
-    Raises as `open_connection`; LedgerError if the ledger is another host's.
+    Raises as `open_connection`; LedgerError if the ledger is another host's or account's.
     """
     async with AsyncExitStack() as stack:
         account = name_of_account(settings)
         stack.enter_context(about(command=job.command, ledger=ledger.name.short, account=account))
-        host, _, _ = settings.credentials()
-        theirs = (await ledger.facts()).host
-        if await ledger.sheet() is None:  # nothing was ever sent for it: the host may have been mistyped
+        host, access_key, _ = settings.credentials()
+        facts, is_new = await ledger.facts(), await ledger.sheet() is None
+        if is_new:  # nothing was ever sent for it: the host may have been mistyped
             await ledger.note(host=host)
-        elif theirs != host:
+        elif facts.host != host:
             raise LedgerError(
                 ledger.name,
-                f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
+                f"it belongs to {facts.host}, but the host is set to {host}. Set the host it belongs to, or name "
                 "another ledger with --ledger",
                 problem="The ledger belongs to another LeadSquared host than the one that is set.",
                 hint="Set the host that it belongs to, or use another ledger.",
             )
-        await _check_account(ledger, settings)  # before a call is made
         connection = await stack.enter_async_context(open_connection(settings, watcher, course))
-        await _check_account(ledger, settings)  # now it may have been told which it is
+        # By now it was asked which account the key is of. Where that is not told, a key may have been replaced.
+        if (ours := name_of_account(settings)) != account_name(host, access_key):
+            if is_new or facts.account is None:
+                await ledger.note(account=ours)
+            elif facts.account != ours:
+                named = sorted(settings.accounts or {})
+                instead = f"Name its own with --account ({first_of(named)})" if named else "Set its own keys"
+                raise LedgerError(
+                    ledger.name,
+                    f"it belongs to another account of {host}. {instead}, or name another ledger with --ledger",
+                    problem="The ledger belongs to another LeadSquared account than the one whose keys are set.",
+                    hint="Set the account that it belongs to, or use another ledger.",
+                )
         limits = (settings.stop_after_failures, settings.stop_at) if job.guarded else (0, None)
         guard = FailureGuard(*limits, spell=spell_result)
         polls = Polls(settings.wait, connection.pacer)
@@ -322,24 +333,6 @@ async def _session(
             with ending_early(session.stop):
                 session.memory.check_open()
             yield session
-
-
-async def _check_account(ledger: Ledger, settings: Settings) -> None:
-    """Note whose account the ledger is, once that is known. Raises LedgerError if it is another one's."""
-    ours, theirs = told_account(settings), (await ledger.facts()).account
-    if ours is None:  # nobody can tell: a key may have been replaced
-        return
-    if theirs is None or await ledger.sheet() is None:
-        await ledger.note(account=ours)
-    elif theirs != ours:
-        named = sorted(settings.accounts or {})
-        instead = f"Name its own with --account ({first_of(named)})" if len(named) > 1 else "Set its own keys"
-        raise LedgerError(
-            ledger.name,
-            f"it belongs to another account of {settings.host}. {instead}, or name another ledger with --ledger",
-            problem="The ledger belongs to another LeadSquared account than the one whose keys are set.",
-            hint="Set the account that it belongs to, or use another ledger.",
-        )
 
 
 @asynccontextmanager

@@ -393,15 +393,6 @@ def name_of_account(settings: Settings) -> str:
     return accounts_of_keys(settings.state_folder).get(own, own)
 
 
-def told_account(settings: Settings) -> str | None:
-    """By what the account is known everywhere, by each of its keys; None if LeadSquared has not told that here.
-
-    Raises SettingsError if none is set.
-    """
-    host, access_key, _ = settings.credentials()
-    return accounts_of_keys(settings.state_folder).get(account_name(host, access_key))
-
-
 def names_of_account(settings: Settings) -> frozenset[str]:
     """By what the account may be known: all names at its host but those that were told to be another one's.
 

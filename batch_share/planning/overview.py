@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause, spell_length, utc_now
 from batch_share.errors import SettingsError, SheetError
-from batch_share.leadsquared.account import Account, told_account
+from batch_share.leadsquared.account import Account, account_name, name_of_account
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import FoundLead
 from batch_share.ledger.files import read_ledger
@@ -128,12 +128,13 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
         behind = await what_is_behind(ledger, None, settings)
         return KnownRows(refusal=behind.wrong, hint=behind.hint) if behind else KnownRows()
     async with read_ledger(ledger) as opened:
-        facts, host, account = await opened.facts(), None, None
+        facts, host, account = await opened.facts(), None, set[str]()
         with suppress(SettingsError):  # a plan needs no account
-            host, account = settings.credentials()[0], told_account(settings)
+            host, access_key, _ = settings.credentials()
+            account = {name_of_account(settings)} - {account_name(host, access_key)}  # if that was told
         if host is not None and facts.host != host and await opened.sheet() is not None:
             return KnownRows(refusal=f"the ledger {ledger.short} belongs to {facts.host}, and the host is {host}")
-        if account not in {None, facts.account or account} and await opened.sheet() is not None:
+        if facts.account is not None and account - {facts.account} and await opened.sheet() is not None:
             return KnownRows(refusal=f"the ledger {ledger.short} belongs to another account of {host}")
         async for answer in opened.lookups():
             directory.learn([answer])
