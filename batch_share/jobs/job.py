@@ -313,8 +313,9 @@ async def _session(
             if is_new or facts.account is None:
                 await ledger.note(account=ours)
             elif facts.account != ours:
-                named = sorted(settings.accounts or {})
+                theirs, named = (await ledger.settings_of_sheet()).get("account"), sorted(settings.accounts or {})
                 instead = f"Name its own with --account ({first_of(named)})" if named else "Set its own keys"
+                instead = f"Name it with --account {theirs}" if theirs in named else instead
                 raise LedgerError(
                     ledger.name,
                     f"it belongs to another account of {host}. {instead}, or name another ledger with --ledger",

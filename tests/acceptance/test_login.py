@@ -213,6 +213,9 @@ def test_two_accounts_by_name_that_are_one_share_its_limit(
     report = two_keys.report()
     assert (report["refusals"], report["duplicates"]) == (0, 0)
     assert report["fullest_window"] <= STRICT.limit
+    kept = {"keyring.json", "europe-access-key", "europe-secret-key"}
+    for file in (each for each in tmp_path.rglob("*") if each.is_file() and each.name not in kept):
+        assert not [key for key in (*GOOD, OTHER) if key.encode() in file.read_bytes()], file
     assert len({*json.loads((tmp_path / "state" / "identities").read_text()).values()}) == 1
     assert call(env, tmp_path, "logout", "--account", "asia").stdout == (
         "The keys for asia are removed from the system's keyring.\n"

@@ -107,8 +107,13 @@ async def test_a_ledger_is_run_by_each_key_of_its_account_and_by_no_other_accoun
         settings = it.settings(**by_second)
         seen = await show_sheet(it.folder / "leads.csv", SheetOptions.of(settings), settings, None, it.name)
         assert "belongs to another account" in seen.refusal
+        by_name: dict[str, Any] = {"asia": {}, "europe": {}}
+        with pytest.raises(LedgerError, match=r"Name its own with --account \(asia, europe\), or name another"):
+            await it.run(**by_second, accounts=by_name, account="europe")
         assert len(it.sandbox.journal.since(0)) == before, "no call was made"
-        assert (await it.run()).summary.states == {State.SHARED: 14}
+        assert (await it.run(accounts=by_name, account="asia")).summary.states == {State.SHARED: 14}
+        with pytest.raises(LedgerError, match="Name it with --account asia, or name another"):
+            await it.run(**by_second, accounts=by_name, account="europe")
 
 
 async def test_a_ledger_of_another_account_is_refused_also_by_a_key_that_is_new(tmp_path: Path) -> None:
