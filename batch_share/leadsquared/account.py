@@ -388,7 +388,7 @@ _NAME: Final = re.compile("[a-z2-7]{16}")
 
 def name_of_account(settings: Settings) -> str:
     """By what the account is known on this machine: until told, by its key. Raises SettingsError if none is set."""
-    host, access_key, _ = settings.account()
+    host, access_key, _ = settings.credentials()
     own = account_name(host, access_key)
     return accounts_of_keys(settings.state_folder).get(own, own)
 
@@ -399,7 +399,7 @@ def names_of_account(settings: Settings) -> frozenset[str]:
     Where that was not told of both, nobody can say that they are not the same account. Raises SettingsError if none
     is set.
     """
-    host, access_key, _ = settings.account()
+    host, access_key, _ = settings.credentials()
     own, told = account_name(host, access_key), accounts_of_keys(settings.state_folder)
     mine = told.get(own, own)
     files = any_account(settings.state_folder, host)

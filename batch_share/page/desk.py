@@ -97,7 +97,10 @@ class Desk:
     @property
     def settings(self) -> Settings:
         """Those in force, and what was said for this sheet. Raises SettingsError."""
-        return self._settings(**(self.kept.said if self.kept is not None else {}))
+        if self.kept is None:
+            return self._settings()
+        of_account = {"account": self.kept.account} if self.kept.account else {}
+        return self._settings(**self.kept.said, **of_account)
 
     def options(self, settings: Settings) -> SheetOptions:
         """How the sheet is read, by what was said of it. Raises SettingsError."""

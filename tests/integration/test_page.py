@@ -45,6 +45,36 @@ def sheet(rows: int = 6, **changed: Any) -> bytes:
     return out.getvalue().encode()
 
 
+async def test_a_sheet_is_for_the_account_that_was_chosen_with_it(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        assert "Choose one" not in visitor.text
+    trial.changes["accounts"] = {"asia": {"event": 201}, "europe": {"event": 202}}
+    lines = [line.rsplit(",", 1) for line in sheet(3).decode().splitlines()]
+    assert HEADER[-1] == "Activity Event", HEADER
+    by_default = "\n".join(line[0] for line in lines).encode()
+    async with visiting(trial) as visitor:
+        await visitor.get("/")
+        assert visitor.form("/sheets")["account"] == "", "nobody can tell which"
+        await visitor.send_sheet(by_default, b"leads.csv", account="africa")
+        assert visitor.status == 409
+        assert not [*(trial.folder / "page").glob("*leads*")]
+        await visitor.send_sheet(by_default, b"leads.csv", account="europe")
+        await visitor.post(f"{visitor.sheet}/columns", visitor.form(f"{visitor.sheet}/columns") | {"then": "plan"})
+        await visitor.ended("/plan", "Looking up leads")
+        assert "in the account at europe (127.0.0.1:" in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        assert "All 3 rows are shared." in visitor.text
+        (ledger,) = (trial.folder / "page").glob("*/*.db")
+        with closing(sqlite3.connect(ledger)) as connection:
+            assert connection.execute("SELECT DISTINCT event FROM rows").fetchall() == [(202,)]
+        assert "asia, europe" in await visitor.get("/settings")
+    trial.changes["account"] = "asia"
+    async with visiting(trial) as visitor:
+        await visitor.get("/")
+        assert visitor.form("/sheets")["account"] == "asia"
+
+
 async def test_a_sheet_goes_from_the_page_to_its_results(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         assert "Nothing yet" in visitor.text
