@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import fcntl
 import gc
 import json
 import os
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import warnings
 from dataclasses import dataclass, field
 from functools import cache
@@ -68,17 +70,31 @@ class Commands(ForkServer):
     files: tempfile.TemporaryDirectory[str] = field(default_factory=tempfile.TemporaryDirectory)
 
     def run(
-        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], seconds: float
+        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], seconds: float, said: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, as if a shell had started it. Raises AssertionError if it takes longer."""
-        self.start(arguments, folder, env, seconds)
+        (given := Path(self.files.name, "in")).write_text(said)
+        self.start(arguments, folder, env, seconds, str(given))
         return self.ended(arguments, seconds)
 
     def start(
-        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], seconds: float, terminal: str = ""
+        self,
+        arguments: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str],
+        seconds: float,
+        given: str,
+        *,
+        is_whole: bool = False,
     ) -> None:
-        """Start a command; on a terminal, if one is named, but for its standard output."""
-        files = {"in": terminal or os.devnull, "out": str(self._out), "err": terminal or str(self._err)}
+        """Start a command with this file or terminal as its standard input.
+
+        A terminal gets its standard error too, and, if it `is_whole`, its standard output.
+        """
+        terminal = given if given.startswith("/dev/") else ""
+        files = {"in": given, "out": str(self._out), "err": terminal or str(self._err)}
+        if is_whole:
+            files["out"] = terminal
         self.ask(
             {"arguments": list(arguments), "folder": str(folder), "env": dict(env), "seconds": seconds} | files
         )
@@ -164,12 +180,19 @@ def become(job: dict[str, Any]) -> None:
     os.chdir(job["folder"])
     new = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOCTTY  # both may be the same file
     read = os.open(job.get("in", os.devnull), os.O_RDONLY | os.O_NOCTTY)
+    if os.isatty(read):  # its own, as a shell's: a hidden question asks there
+        os.setsid()
+        fcntl.ioctl(read, termios.TIOCSCTTY, 0)
     files = read, os.open(job["out"], new, 0o600), os.open(job["err"], new, 0o600)
     for target, source in enumerate(files):
         os.dup2(source, target)
         os.close(source)
-    if os.isatty(2):  # these were made of what they were in the process that forks: a file or a pipe
-        sys.stdin, sys.stderr = os.fdopen(0), os.fdopen(2, "w", buffering=1)
+    # These were made of what they were in the process that forks: a file or a pipe.
+    sys.stdin = os.fdopen(0, closefd=False)
+    if os.isatty(1):
+        sys.stdout = os.fdopen(1, "w", buffering=1)
+    if os.isatty(2):
+        sys.stderr = os.fdopen(2, "w", buffering=1)
     signal.alarm(int(job["seconds"]))
 
 

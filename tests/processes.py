@@ -75,9 +75,12 @@ class Shell:
     folder: Path
     env: Mapping[str, str]
 
-    def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end, in a process that is forked: what it has imported was imported before."""
-        return commands().run(arguments, self.folder, {**self.env, **env}, DEADLINE)
+    def run(self, *arguments: str, said: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end, in a process that is forked: what it has imported was imported before.
+
+        `said` is what its standard input holds.
+        """
+        return commands().run(arguments, self.folder, {**self.env, **env}, DEADLINE, said)
 
     def run_alone(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end in a process that nobody has prepared, as a person's shell does."""
@@ -90,15 +93,32 @@ class Shell:
 
         Its exit code, its standard output, which goes elsewhere, and what the terminal shows.
         """
+        return self._talk(arguments, lambda shown: answer if "(y/N)" in shown else None, is_whole=False)
+
+    def dialogue(self, answers: Sequence[tuple[str, str]], *arguments: str) -> tuple[int, str]:
+        """As `dialogue` below, in a process that is forked."""
+        left = [*answers]
+
+        def answer(shown: str) -> str | None:
+            return left.pop(0)[1] if left and left[0][0] in shown else None
+
+        code, _, shown = self._talk(arguments, answer, is_whole=True)
+        return code, shown
+
+    def _talk(
+        self, arguments: Sequence[str], answer: Callable[[str], str | None], *, is_whole: bool
+    ) -> tuple[int, str, str]:
+        """`answer` is asked with what was shown since the last answer. `is_whole`: also the output goes there."""
         ours, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (24, 80))
-        forks, shown = commands(), b""
-        forks.start(arguments, self.folder, self.env, DEADLINE, os.ttyname(theirs))
+        forks, shown, place = commands(), b"", 0
+        forks.start(arguments, self.folder, self.env, DEADLINE, os.ttyname(theirs), is_whole=is_whole)
         ended: Any = forks.process.stdout
         while ours in select.select([ours, ended], [], [])[0]:  # else it has ended
-            shown += (said := os.read(ours, 4096))
-            if b"(y/N)" in said:
-                os.write(ours, f"{answer}\n".encode())
+            shown += os.read(ours, 4096)
+            if (said := answer(shown[place:].decode(errors="replace"))) is not None:
+                os.write(ours, f"{said}\n".encode())
+                place = len(shown)
         done = forks.ended(arguments, DEADLINE)
         os.close(theirs)
         os.close(ours)
