@@ -68,7 +68,6 @@ WIDEST: Final = 60
 _LINE_POINTS: Final = 15.0  # the height of a line of Calibri 11, which is the default
 _MOST_LINES: Final = 10  # of a row: a longer text is read in its cell
 _EXCEL_CELL: Final = 32_767
-_NO_SUCH_CELL: Final = -1  # what xlsxwriter returns past the last row or column, without writing
 _A4: Final = 9
 _OPTIONS: Final = {
     "strings_to_formulas": False,
@@ -217,7 +216,6 @@ _MEANT: Final = re.compile(r"_x[0-9a-fA-F]{4}_")
 """What a spreadsheet program would take for one of these."""
 
 _DAY_0: Final = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - from which the days of a cell are counted
-_TOO_LARGE: Final = "The results are larger than a worksheet can be: write them as .csv"
 _WRONG: Final = "#FFC7CE"
 _MOST_NOTES: Final = 5000  # all of them wait in the memory; the reason stands in its own column too
 
@@ -279,8 +277,8 @@ class _Lines:
 
     def put(self, at: int, line: Line) -> None:
         """Write a line as the one `at` that place, from 0. Raises BatchShareError past the end of the worksheet."""
-        if at >= self._page.xls_rowmax:
-            raise BatchShareError(_TOO_LARGE)
+        if at >= self._page.xls_rowmax or len(line.cells) > self._page.xls_colmax:
+            raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")
         state, texts, wrong = line
         layout, columns, widths, number, longest = self._layout, self._columns, self.widths, f"{at + 1}", 1
         parts = [""]
@@ -345,8 +343,7 @@ async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterato
     page.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})  # as it should be: no mark in every cell
     for at, name in enumerate(header):
         shape = book.head if at in layout.ours or not layout.ours else book.aside
-        if page.write_string(first, at, name, shape) == _NO_SUCH_CELL:
-            raise BatchShareError(_TOO_LARGE)
+        page.write_string(first, at, name, shape)
     page._write_single_row(first + 1)  # noqa: SLF001 - what comes then is ours, and goes to disk by itself
     written = _Lines(book, page, layout, columns, [len(name) for name in header])
     notes = 0
