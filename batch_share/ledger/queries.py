@@ -195,7 +195,9 @@ LEAN: Final = tuple(column for column in rows.c if column is not rows.c.cells)
 INSTRUCTION: Final = tuple(Instruction.__slots__)
 """The columns that hold what a row asks for."""
 
-_STATES: Final = {str(state): state for state in State}
+STATES: Final = {str(state): state for state in State}
+"""By name: asked so, one of a million is known in a fifth of the time."""
+
 _STANDS: Final = rows.c.state.in_(ARE_SHARED) | ((rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE))
 _NOW = rows.alias()
 SHARES: Final = select(
@@ -283,7 +285,7 @@ def share_of(found: Sequence[Any], *, at_latest: bool = False) -> Share:
     elif ends_at is None and at_latest:
         ends_at = until or changed_at + timedelta(minutes=duration or 0)
     return Share(
-        *(row_id, sheet_row, position is not None, _STATES[state], doubtful, lead_id, user_id),
+        *(row_id, sheet_row, position is not None, STATES[state], doubtful, lead_id, user_id),
         *(access, ends_at, request_id, run, bool(held), changed_at),
     )
 
