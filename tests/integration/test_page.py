@@ -375,6 +375,7 @@ async def test_a_run_is_stopped_and_gone_on_with(trial: Trial) -> None:
         action = f"{visitor.sheet}/do"
         await visitor.post(action, visitor.form(action) | {"deed": "stop"})  # before it has taken the sheet in
         assert "Plan it" in await visitor.results()
+        assert "It was stopped before anything was sent." in visitor.text
         await visitor.post(f"{visitor.sheet}/plan", visitor.form(f"{visitor.sheet}/plan"))
         await visitor.ended("/plan", "Looking up leads")
         await visitor.approve()
