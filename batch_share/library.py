@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from dataclasses import asdict
 from functools import cached_property, partial
 from inspect import signature
 from pathlib import Path
@@ -40,7 +41,7 @@ from batch_share.planning.overview import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
 from batch_share.results.answers import page_of
 from batch_share.results.notify import check_target
-from batch_share.results.report import ROWS_REPORTED, reported
+from batch_share.results.report import ROWS_REPORTED, reported, troubled
 from batch_share.sending.onlookers import Watcher, log_error
 from batch_share.sending.session import Course, Stop
 from batch_share.settings import load_settings
@@ -258,15 +259,21 @@ class BatchShare:
         wrote, as it wrote it.
         """
         job = _sheet_job(sheet, options, ledger, None, self.settings)
-        show = partial(show_sheet, job.sheet, job.options, self.settings)
         targets = files.named(job.sheet, job.ledger, self.settings) if files is not None else ()
         if online:
-            work = self._begin("plan", job.ledger, lambda course: show(self._watcher, job.ledger, course))
-            seen = await self._ending(work)
+            seen = await self._ending(await self.start_plan(sheet, options, ledger=ledger))
         else:
-            seen = await show(None, job.ledger)
+            seen = await show_sheet(job.sheet, job.options, self.settings, None, job.ledger)
         await seen.write(*targets)
         return seen
+
+    async def start_plan(
+        self, sheet: Name, options: SheetOptions | None = None, *, ledger: LedgerLike | None = None
+    ) -> Job[Overview]:
+        """Begin `plan` with `online`, and return the job while people are looked up; awaited, it is the plan."""
+        job, settings = _sheet_job(sheet, options, ledger, None, self.settings), self.settings
+        show = partial(show_sheet, job.sheet, job.options, settings, self._watcher, job.ledger)
+        return self._begin("plan", job.ledger, show)
 
     async def start(
         self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **chosen: Unpack[JobOptions]
@@ -382,7 +389,7 @@ class BatchShare:
         Raises BatchShareError for what would stop every sheet, such as keys that are refused.
         """
         settings, stop = self.settings, Stop()
-        settings.account()
+        settings.credentials()
         check_options(settings)
         inbox = Inbox(_file("folder", folder), settle)
 
@@ -422,6 +429,14 @@ class BatchShare:
         """What a report of a ledger says, as its templates take it, but for the rows. Raises LedgerError."""
         async with read_ledger(self.ledger_of(ledger)) as opened:
             return await reported(opened, 0)
+
+    async def troubled(self, ledger: LedgerLike, skip: int = 0, most: int = 100) -> Sequence[Mapping[str, str]]:
+        """Rows to look at as a report lists them, but naming no commands: `most` after the first ones.
+
+        Each has `sheet_row`, `lead`, `user`, `state`, its `colour`, `reason` and `advice`. Raises LedgerError.
+        """
+        async with read_ledger(self.ledger_of(ledger)) as opened:
+            return [asdict(line) for line in await troubled(opened, skip, most)]
 
     async def failed_sheet(self, ledger: LedgerLike, target: Name | Named | None = None) -> FailedSheet:
         """Write the failed and invalid rows that can be fixed, as the sheet had them, to be run by themselves.
@@ -542,12 +557,13 @@ class BatchShare:
         """
         return await Verification(self.settings, self._watcher, lead, user).carry_out()
 
-    async def doctor(self) -> Sequence[Finding]:
+    async def doctor(self, account: str | None = None) -> Sequence[Finding]:
         """Whether settings, keys, host, clock, limits and folders are well: findings, the first to fix first.
 
-        It makes three calls, which change nothing, and raises nothing foreseeable.
+        Of the settings in force, those of this account, by its name in them. It makes three calls, which change
+        nothing, and raises nothing foreseeable.
         """
-        return await check_up(self._settings)
+        return await check_up(self._settings, account)
 
     async def purge(self, older_than: str, *, force: bool = False) -> Sweep:
         """What may be deleted of runs that ended more than this time ago (`90d`, `36h`), and what is kept, and why.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import shlex
 import sys
+import tempfile
+import traceback
 from typing import Annotated, Final
 
 import typer
@@ -70,7 +72,7 @@ def reconcile(context: typer.Context) -> int:
 
 
 def main() -> None:
-    """The console script. A foreseeable error is one sentence and an exit code, never a traceback."""
+    """The console script. An error is one sentence and an exit code, never a traceback: of ours that is a file."""
     # What a start imports stays, and is a few hundred thousand objects: looking through them after every 700 takes
     # a tenth of the start. 20,000 objects are a few megabytes at most.
     gc.set_threshold(20_000)
@@ -83,3 +85,21 @@ def main() -> None:
 
             say(console(stderr=True), f"batch-share: {error}")
             sys.exit(ExitCode.of(error))
+        except Exception as error:
+            from batch_share.cli.screen import console, say
+            from batch_share.results.wording import ExitCode, fault
+
+            say(console(stderr=True), f"batch-share: {fault(error, _details(error))}")
+            sys.exit(ExitCode.NOT_DONE)
+
+
+def _details(error: Exception) -> str | None:
+    """Where the traceback is kept, for its owner alone, as the words in it may be a sheet's; None if nowhere."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", errors="replace", prefix="batch-share-fault-", suffix=".txt", delete=False
+        ) as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return None
+    return file.name

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 _LIMIT_WORDS: Final = re.compile(r"limit of (\d{1,12}) in (\d{1,12}) second", re.IGNORECASE)
 _THROTTLE_WORDS: Final = "api calls exceeded the limit of"
 _THROTTLE_TYPE: Final = "MXAPIRateLimitExceededException"
+_SAID: Final = frozenset({"message", "exceptiontype", "exceptionmessage"})
 _ADDRESS: Final = re.compile(r"[^\s<>()\[\],;:\"]+@[^\s<>()\[\],;:\"]+")
 _DATE: Final = "%Y-%m-%d %H:%M:%S"
 
@@ -548,7 +549,7 @@ def _read_id(answer: Answer, names: Sequence[str]) -> Outcome:
     if not isinstance(judged, Judged | Refused):
         return judged
     value = judged.value if isinstance(judged, Judged) else read_json(answer.body)
-    whole = value if isinstance(value, dict) else {}
+    whole = as_envelope(value)
     message = whole.get("message")
     if isinstance(message, list) and len(message) == 1:  # of several, nobody knows whose Id is meant
         message = message[0]
@@ -730,7 +731,7 @@ class Judged:
 def judge(answer: Answer) -> Judged | Failure:
     """Apply the table of this module's docstring to an answer, whatever bytes it holds."""
     value, status = read_json(answer.body), answer.status
-    envelope = value if isinstance(value, dict) else {}
+    envelope = as_envelope(value)
     texts = {name: each for name, each in envelope.items() if isinstance(each, str)}
     # No page says that the case of `Status` is always the same.
     reported, kind = texts.get("status", "").strip().lower(), texts.get("exceptiontype", "")
@@ -744,6 +745,8 @@ def judge(answer: Answer) -> Judged | Failure:
     # Of what has no envelope: a page's text (its beginning, for that may be long), or that there is none.
     page = clean(re.sub(r"<[^>]*>", " ", answer.body[:4000].decode("utf-8", "replace")))[:_PAGE_LIMIT]
     said = message or (f"HTTP {status}: {page}" if answer.body.strip() else f"HTTP {status} with an empty body")
+    if 300 <= status < 400 and (host := re.match(r"https?://[\w.-]+", answer.headers.get("location", ""))):
+        said = f"HTTP {status}: the host to set may be {host[0]}"
     if (
         status == 429
         or kind == _THROTTLE_TYPE
@@ -759,6 +762,16 @@ def judge(answer: Answer) -> Judged | Failure:
     if status in {400, 404} or (is_refusal and (200 <= status < 300 or status == 500)):
         return Refused(words, answer.redact(kind), status)
     return Lost(f"the answer was not understood: {words}" if is_success else words, status)
+
+
+def as_envelope(value: Any) -> dict[str, Any]:
+    """The object that tells how a call went, also as a list of one, as arrays are shared; empty if there is none.
+
+    A list of one lead is none, whatever its columns are called.
+    """
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        return value[0] if "status" in value[0] and not _SAID.isdisjoint(value[0]) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def says_throttled(kind: str, message: str) -> bool:

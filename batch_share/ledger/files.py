@@ -221,4 +221,9 @@ def _must_be_one(name: LedgerName) -> None:
     except OSError as error:
         raise LedgerError(name, f"it can't be looked at ({error.strerror})") from None
     if not is_one:
-        raise LedgerError(name, "this file is no ledger, or a damaged one: name another")
+        raise LedgerError(
+            name,
+            "this file is no ledger, or a damaged one: name another",
+            problem="The ledger is damaged, or its file holds something else.",
+            hint="If there is a copy of it, put that in its place.",
+        )

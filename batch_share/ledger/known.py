@@ -16,9 +16,8 @@ import sqlite3
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from filelock import FileLock
 
@@ -187,10 +186,20 @@ FROM live JOIN ledgers ON ledgers.id = live.ledger_id LEFT JOIN runs ON runs.id 
 CUT_OFF: Final = "cut off"
 GONE: Final = "unknown: its ledger is gone, or can't be read"
 _CHUNK: Final = 2000
-_OF_SHARE: Final = (
-    *("row_id", "sheet_row", "lead_id", "user_id", "access", "ends_at", "request_id", "run_id", "held"),
-)
-_OF_LIVE: Final = itemgetter(*_OF_SHARE)
+
+
+class NotedShare(NamedTuple):
+    """A share as it is noted, which has the Id `row_id` in its ledger; `ends_at` is UTC, without a zone."""
+
+    row_id: int
+    sheet_row: int
+    lead_id: str
+    user_id: str
+    access: int
+    ends_at: datetime
+    request_id: str | None
+    run_id: str
+    held: bool
 
 
 class History:
@@ -389,22 +398,24 @@ class History:
 
     # ------------------------------------------------------------------------------------------ live shares
 
-    def note_live(self, ledger: KnownLedger, shares: Sequence[Mapping[str, Any]], after: int = -1) -> list[int]:
+    def note_live(self, ledger: KnownLedger, shares: Sequence[NotedShare], after: int = -1) -> list[int]:
         """Take in live shares of a ledger, in the order of their rows: all from `after` one up to the last.
 
         Only what is other than it was noted is written. Returns the rows between them that are noted and are not
         among them; without shares, all that come after: they are to be forgotten once all are taken in, since a
         share may be another row's by now.
         """
-        up_to = f"AND row_id <= {int(shares[-1]['row_id'])}" if shares else ""
+        up_to = f"AND row_id <= {shares[-1].row_id:d}" if shares else ""
         which = f"ledger_id = :id AND row_id > :after {up_to}"
-        query = f"SELECT {', '.join(_OF_SHARE)} FROM live WHERE {which} ORDER BY row_id"
+        query = f"SELECT {', '.join(NotedShare._fields)} FROM live WHERE {which} ORDER BY row_id"
         noted = self._read(query, True, id=ledger.id, after=after)
-        found = [_OF_LIVE({**each, "ends_at": _at(each["ends_at"])}) for each in shares]
+        at = NotedShare._fields.index("ends_at")
+        found = [(*each[:at], _at(each.ends_at), *each[at + 1 :]) for each in shares]
         if noted == found:  # as nearly always
             return []
         before, now = {row[0]: row for row in noted}, {row[0] for row in found}
-        other = [share for share, row in zip(shares, found, strict=True) if before.get(share["row_id"]) != row]
+        both = zip(shares, found, strict=True)
+        other = [share._asdict() for share, row in both if before.get(share.row_id) != row]
         if other:
             self._write(
                 """INSERT OR REPLACE INTO live (ledger_id, row_id, sheet_row, lead_id, user_id, access, ends_at,
@@ -701,24 +712,17 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger)
     ids[0] = ids[recorded[-1].id]  # of what is yet to be shared
     gone, last = list[int](), -1
     async for page in ledger.share_pages(held=known.forgotten_at is None):
-        live: list[dict[str, Any]] = [
-            {
-                "row_id": share.row_id,
-                "sheet_row": share.sheet_row,
-                "lead_id": share.lead_id,
-                "user_id": share.user_id,
-                "access": share.access,
-                "ends_at": share.ends_at,
-                "request_id": share.request_id,
-                "run_id": ids.get(share.run or 0, ""),
-                "held": share.held,
-            }
+        live = [
+            NotedShare(
+                *(share.row_id, share.sheet_row, share.lead_id, share.user_id, share.access, share.ends_at),
+                *(share.request_id, ids.get(share.run or 0, ""), share.held),
+            )
             for share in page
             if share.ends_at is not None and share.ends_at > now
         ]
         if live:
             gone += history.note_live(known, live, last)
-            last = live[-1]["row_id"]
+            last = live[-1].row_id
     gone += history.note_live(known, [], last)
     # What was taken aside is told by the ledger, once that knows of a share that ends no earlier, or what became of
     # a row that was under way.

@@ -33,7 +33,7 @@ from batch_share.ledger.schema import attempts, lookups, rows
 from batch_share.ledger.states import ARE_SHARED, MAY_STAND, TROUBLED, UNTIL_ENDED, Stage, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import ColumnElement, Connection, RowMapping
 
@@ -195,6 +195,9 @@ LEAN: Final = tuple(column for column in rows.c if column is not rows.c.cells)
 INSTRUCTION: Final = tuple(Instruction.__slots__)
 """The columns that hold what a row asks for."""
 
+STATES: Final = {str(state): state for state in State}
+"""By name: asked so, one of a million is known in a fifth of the time."""
+
 _STANDS: Final = rows.c.state.in_(ARE_SHARED) | ((rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE))
 _NOW = rows.alias()
 SHARES: Final = select(
@@ -272,27 +275,18 @@ def state_in_sheet(state: str, cause: str | None) -> State:
     return State.POSTED if (state, cause) == (State.FAILED, Cause.GONE) else State(state)
 
 
-def share_of(found: RowMapping, *, at_latest: bool = False) -> Share:
+def share_of(found: Sequence[Any], *, at_latest: bool = False) -> Share:
     """What a row shared. Of a share that was never accepted nobody knows the end; or `at_latest`, when it would."""
-    ends_at, place = found["ends_at"], (found["state"], found["stage"])
-    if found["held"] and place not in MAY_STAND and place[0] != State.SHARING:
+    # As columns, not by their names: there may be a million.
+    row_id, state, stage, doubtful, lead_id, user_id, held, sheet_row, position = found[:9]
+    request_id, duration, until, changed_at, ends_at, access, run = found[9:]
+    if held and state != State.SHARING and (state, stage) not in MAY_STAND:
         ends_at = NEVER
     elif ends_at is None and at_latest:
-        ends_at = found["until"] or found["changed_at"] + timedelta(minutes=found["duration"] or 0)
+        ends_at = until or changed_at + timedelta(minutes=duration or 0)
     return Share(
-        row_id=found["id"],
-        sheet_row=found["sheet_row"],
-        is_in_sheet=found["position"] is not None,
-        state=State(found["state"]),
-        doubtful=found["doubtful"],
-        lead_id=found["lead_id"],
-        user_id=found["user_id"],
-        access=found["access"],
-        ends_at=ends_at,
-        request_id=found["request_id"],
-        run=found["run_id"],
-        held=bool(found["held"]),
-        changed_at=found["changed_at"],
+        *(row_id, sheet_row, position is not None, STATES[state], doubtful, lead_id, user_id),
+        *(access, ends_at, request_id, run, bool(held), changed_at),
     )
 
 

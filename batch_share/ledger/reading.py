@@ -51,6 +51,7 @@ from batch_share.ledger.queries import (
     SHARE_MAY_STAND,
     SHARE_NOT_ENDED,
     SHARES,
+    STATES,
     TROUBLE,
     TROUBLE_IN_ORDER,
     UNTIL_NOW,
@@ -214,13 +215,16 @@ class LedgerReader:
 
         With `shares`, those whose share was renewed count for each of their shares that has not ended.
         """
-        state = state_at(self.now()).label("state")
-        found = await self._all(
-            select(state, func.count().label("n"))
+        # By the column alone, which is in order in its index: every run asks several times.
+        is_over = and_(rows.c.state == State.SHARED, rows.c.ends_at <= self.now())
+        found = await self._rows(
+            select(rows.c.state, func.count(), func.count(case((is_over, 1))))
             .where(COUNTED | (rows.c.ends_at > self.now()) if shares else COUNTED)
-            .group_by(state)
+            .group_by(rows.c.state)
         )
-        return {State(row["state"]): row["n"] for row in found}
+        counted = {State(state): n - over for state, n, over in found if n > over}
+        ended = sum(over for *_, over in found)
+        return {**counted, State.ENDED: ended} if ended else counted
 
     async def totals(self) -> Totals:
         """Everything that a summary tells of the rows."""
@@ -425,7 +429,7 @@ class LedgerReader:
         Of rows whose share was renewed, an earlier one that has ended is none of them.
         """
         may_stand = SHARE_MAY_STAND & (COUNTED | (rows.c.ends_at > self.now()))
-        found = await self._all(SHARES.where(may_stand).order_by(*GONE_LAST, rows.c.id))
+        found = await self._rows(SHARES.where(may_stand).order_by(*GONE_LAST, rows.c.id))
         return [share_of(row) for row in found]
 
     async def numbers(
@@ -535,8 +539,9 @@ class LedgerReader:
 
     async def is_given(self, step: Stage, given: str, but: Collection[int]) -> bool:
         """Whether rows other than those with the Ids `but` have this Id: an activity's, or a request's."""
-        having = _HAVING[step]
-        found = await self._database.read(lambda connection: connection.scalars(having, {"given": given}).all())
+        asked, values = (_HAVING[step], ("given",)), [{"given": given}]
+        execute = self._database.execute
+        found = await self._database.read(lambda connection: execute(connection, asked, values).scalars().all())
         return any(row_id not in but for row_id in found)
 
     async def waiting_requests(self, among: Collection[int] | None = None) -> list[str]:
@@ -574,9 +579,10 @@ class LedgerReader:
         """The same page by page, in the order of their rows."""
         last, each = -1, SHARES.where(SHARE_MAY_COME if held else SHARE_NOT_ENDED)
         page = each.order_by(rows.c.id).limit(SHARES_PAGE)
-        while found := await self._all(page.where(rows.c.id > last)):
-            yield [share_of(row, at_latest=True) for row in found]
-            last = found[-1]["id"]
+        while found := await self._rows(page.where(rows.c.id > last)):
+            shares = [share_of(row, at_latest=True) for row in found]
+            yield shares
+            last = shares[-1].row_id
 
     async def type_names(self) -> dict[int, str]:
         """What activity types are called, by code, as far as LeadSquared told."""
@@ -688,7 +694,7 @@ class LedgerReader:
         )
         names = ("activity_id", "request_id", "share_status", "sheet_row")
         first = is_plain, by, rows.c.id, cast(rows.c.cells, Text), state_at(self.now())
-        page = select(*first, *(rows.c[name] for name in names)).where(which).order_by(by).limit(PAGE)
+        page = select(*first, *(rows.c[name] for name in names)).where(which).order_by(by).limit(SHARES_PAGE)
         while found := await self._rows(page.where(by > last)):
             others = [row_id for is_plain_row, _, row_id, *_ in found if not is_plain_row]
             whole = self.in_order(rows.c.id.in_(others), by_id=True)
@@ -696,7 +702,7 @@ class LedgerReader:
             cells = json.loads(f"[{','.join(row[3] for row in found)}]")  # at once: each by itself takes longer
             for of_row, (is_plain_row, _, row_id, _, *known) in zip(cells, found, strict=True):
                 if is_plain_row:
-                    yield Settled(of_row, *known)
+                    yield Settled(of_row, STATES[known[0]], *known[1:])
                 elif row_id in told:  # which it is, unless a run takes a sheet in meanwhile
                     yield told[row_id]
             last = found[-1][1]

@@ -11,7 +11,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from batch_share import BatchShare, NoLedger, NotConfirmed, SheetMapping, SheetOptions, State
+from batch_share import BatchShare, LedgerLocked, NoLedger, NotConfirmed, SheetMapping, SheetOptions, State
 from batch_share.common import plural
 from batch_share.errors import BatchShareError
 from batch_share.outputs import Named
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, Literal
 
-    from batch_share import Ending, Job, LedgerName, Look, Overview, Preview, Progress, Settings, Summary
+    from batch_share import Job, LedgerName, Look, Overview, Preview, Progress, Settings, Summary
     from batch_share.page.shelf import Kept
 
 EVERY: Final = 0.5
@@ -51,10 +51,7 @@ class Desk:
         self.error: BatchShareError | None = None
         self.plan: Overview | None = None
         self.plan_number = ""
-        self._planning: asyncio.Task[None] | None = None
-        self._progress: Progress | None = None
-        self._library: BatchShare | None = None
-        self._job: Job[Ending] | None = None
+        self._job: Job[Any] | None = None
         self._ended: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
 
@@ -64,7 +61,7 @@ class Desk:
             return "run"
         if await self.has_begun():
             return "results"
-        return "plan" if self._planning is not None else "columns"
+        return "plan" if self._job is not None else "columns"
 
     async def has_begun(self) -> bool:
         """Whether its ledger holds rows: one that was stopped before it had taken the sheet in has none."""
@@ -78,24 +75,32 @@ class Desk:
             return False
 
     @property
+    def goes_on(self) -> str:
+        """The kind of the job that goes on, `plan` while leads and users are looked up; "" for none."""
+        return self._job.kind if self._job is not None and self._ended and not self._ended.done() else ""
+
+    @property
     def is_planning(self) -> bool:
         """Whether leads and users are just being looked up."""
-        return self._planning is not None and not self._planning.done()
+        return self.goes_on == "plan"
 
     @property
     def is_running(self) -> bool:
-        """Whether a job of it goes on."""
-        return self._ended is not None and not self._ended.done()
+        """Whether a job of it goes on that sends, or asks what became of what was sent."""
+        return self.goes_on not in {"", "plan"}
 
     @property
     def progress(self) -> Progress | None:
         """How far the job or the plan is."""
-        return self._job.progress if self._job is not None and self.is_running else self._progress
+        return self._job.progress if self._job is not None else None
 
     @property
     def settings(self) -> Settings:
         """Those in force, and what was said for this sheet. Raises SettingsError."""
-        return self._settings(**(self.kept.said if self.kept is not None else {}))
+        if self.kept is None:
+            return self._settings()
+        of_account = {"account": self.kept.account} if self.kept.account else {}
+        return self._settings(**self.kept.said, **of_account)
 
     def options(self, settings: Settings) -> SheetOptions:
         """How the sheet is read, by what was said of it. Raises SettingsError."""
@@ -111,19 +116,17 @@ class Desk:
 
     def forget_plan(self) -> None:
         """Let the plan go, for something else is said of the sheet now."""
-        self.stop_planning()
-        self.plan = self.error = self._planning = None
+        self.stop()
+        self.plan = self.error = self._job = None
 
-    def begin_plan(self) -> None:
-        """Look everybody up, unless that goes on already."""
-        if not self.is_planning and not self.is_running:
-            self.plan = self.error = self._progress = None
-            self._planning = asyncio.create_task(self._make_plan())
-
-    def stop_planning(self) -> None:
-        """Look nobody up any more."""
-        if self.is_planning and self._library is not None:
-            self._library.stop()
+    async def begin_plan(self) -> None:
+        """Look everybody up, unless something goes on already."""
+        async with self._one:
+            if self.goes_on:
+                return
+            self.plan, settings, sheet = None, self.settings, self._must_be_kept().sheet
+            options = self.options(settings)
+            self._follow(await BatchShare(settings).start_plan(sheet, options, ledger=self.ledger))
 
     async def approve(self, by: str) -> None:
         """Run what was planned, that or nothing. Raises BatchShareError where there is no plan to be approved."""
@@ -152,7 +155,6 @@ class Desk:
 
     def stop(self) -> None:
         """Make no more calls; what is under way is finished and noted."""
-        self.stop_planning()
         if self._job is not None:
             self._job.stop()
 
@@ -163,12 +165,13 @@ class Desk:
 
     async def over(self) -> None:
         """Wait for its end."""
-        await asyncio.gather(*filter(None, (self._planning, self._ended)), return_exceptions=True)
+        if self._ended is not None:
+            await asyncio.wait((self._ended,))
 
     async def changes(self) -> None:
         """Wait until it may look otherwise: a moment, or its end."""
-        going = [task for task in (self._planning, self._ended) if task is not None and not task.done()]
-        await asyncio.wait(going or [asyncio.create_task(asyncio.sleep(EVERY))], timeout=EVERY)
+        if self._ended is not None:
+            await asyncio.wait((self._ended,), timeout=EVERY)
 
     async def summary(self) -> Summary:
         """The totals of its ledger. Raises LedgerError."""
@@ -193,32 +196,28 @@ class Desk:
             raise BatchShareError("This run was not begun here, so its sheet can't be read anew.")
         return self.kept
 
-    async def _make_plan(self) -> None:
-        def keep(progress: Progress) -> None:
-            self._progress = progress
-
-        try:
-            settings = self.settings
-            self._library = BatchShare(settings, on_progress=keep, every=EVERY)
-            kept = self._must_be_kept()
-            self.plan = await self._library.plan(
-                kept.sheet, self.options(settings), ledger=self.ledger, online=True
-            )
-            self.plan_number = secrets.token_hex(16)
-        except BatchShareError as error:
-            self.error = error
-
-    def _follow(self, job: Job[Ending]) -> None:
+    def _follow(self, job: Job[Any]) -> None:
         self._job, self.error = job, None
         self._ended = asyncio.create_task(self._await(job))
 
-    async def _await(self, job: Job[Ending]) -> None:
+    async def _await(self, job: Job[Any]) -> None:
+        came_to: Any = None
+        error: BatchShareError | None = None
         try:
-            self.error = (await job).error
-        except BatchShareError as error:
-            self.error = error
+            came_to = await job
+        except LedgerLocked as locked:  # the results say so themselves, for as long as it is so
+            error = None if await self.has_begun() else locked
+        except BatchShareError as wrong:
+            error = wrong
         except asyncio.CancelledError:
             await job.over()  # it was cut: the ledger has what was sent
+        if job is not self._job:
+            return  # a plan that was let go meanwhile
+        if job.kind == "plan":
+            self.plan, self.plan_number = came_to, secrets.token_hex(16)
+            self.error = error if not job.progress.stopping else None  # whoever stopped it knows
+        else:
+            self.error = error or (came_to.error if came_to is not None else None)
 
 
 def _is_as_promised(preview: Preview, promised: int) -> bool:

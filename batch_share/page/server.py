@@ -24,7 +24,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from batch_share import BatchShare, NotConfirmed, State, __version__
 from batch_share.common import plural
-from batch_share.errors import BatchShareError, SettingsError, SheetError
+from batch_share.errors import BatchShareError, SettingsError, SheetError, first_of
 from batch_share.logs import log
 from batch_share.outputs import private
 from batch_share.page import words
@@ -36,7 +36,8 @@ from batch_share.results.wording import at_rest, headline, others, spell_guards
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-    from batch_share import Settings
+    from batch_share import KnownRun, Settings
+    from batch_share.page.shelf import Kept
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -78,8 +79,8 @@ _SAID: Final = ("event", "duration", "access", "note", "dates")
 """The settings that can be said for one sheet."""
 
 
-class _TooLarge(SheetError):
-    """A sheet is larger than sheets may be: HTTP has a status of its own for that."""
+_OF_THE_MACHINE: Final = frozenset({".env", "folder", "free space", "proxy", "state folder", "versions"})
+"""What a check of the settings looks at, and names by paths and addresses."""
 
 
 class Server:
@@ -153,7 +154,7 @@ class Server:
             if not is_open and self.door.is_led_here(request):
                 return self._page(request, "again.html", to=here)
             if not is_open and (session := self.door.check_in(request)):
-                again = web.Response(status=303, headers={"Location": here})
+                again = self._lead(here)
                 self.door.give(session, again)
                 return again
             return await handler(request)
@@ -174,7 +175,7 @@ class Server:
 
     async def enter(self, request: web.Request) -> web.StreamResponse:
         """Follow a link: its token is taken out of the address at once."""
-        response = web.Response(status=303, headers={"Location": "/"})
+        response = self._lead("/")
         self.door.give(self.door.enter(request.query.get("token", "")), response)
         return response
 
@@ -209,123 +210,119 @@ class Server:
 
     # ------------------------------------------------------------------------------------- all runs
 
-    async def runs(self, request: web.Request) -> web.Response:
-        """Every sheet and run of this machine, newest first, and the way to drop another sheet."""
-        return await self._runs(request)
-
-    async def _runs(
+    async def runs(
         self, request: web.Request, alert: BatchShareError | None = None, status: int = 200
     ) -> web.Response:
-        lines, seen, trouble, known = list[dict[str, Any]](), set[str](), alert, None
+        """Every sheet and run of this machine, newest first, and the way to drop another sheet."""
+        library, known, account, accounts = BatchShare(self._settings()), None, None, list[str]()
         try:
-            library = BatchShare(self._settings())
             known = await library.runs(_MOST_RUNS)
-            library.settings.account()
+            account, accounts = library.settings.account, sorted(library.settings.accounts or ())
+            if account or len(accounts) < 2:  # else one is chosen with the sheet
+                library.settings.credentials()
         except BatchShareError as error:
-            trouble = alert or error
+            alert = alert or error
+        # The newest run of a ledger stands for it.
+        newest = {str(run.ledger.resolved()): run for run in reversed(known.runs if known else ())}
         kept = {str(each.ledger.resolved()): each for each in await asyncio.to_thread(self._shelf.all)}
-        for run in known.runs if known else ():
-            place = str(run.ledger.resolved())
-            if place in seen:
-                continue  # the newest run of a ledger stands for it
-            seen.add(place)
-            desk, mine = self._desks.get(place), kept.get(place)
-            goes_on = desk is not None and desk.is_running
-            if run.ended_at is None and not goes_on and run.ledger.size():
-                goes_on = library.in_use(run.ledger)
-            state, colour = words.how_it_stands(run, goes_on=goes_on)
-            if desk is not None and desk.is_running and desk.progress is not None and desk.progress.waiting_for:
-                state = "waiting for another run of the account"
-            name = mine.name if mine else run.sheet or "(no sheet yet)"
-            counts, at = words.spell_counts(run.counts or {}), run.started_at
-            if (run.counts or {}).get(State.PENDING) and run.ledger.size() and len(lines) < RUNS_ON_PAGE:
-                with suppress(BatchShareError):
-                    first = (await library.status(run.ledger)).waiting.first
-                    counts += f"; next due {words.clock(words.utc(first))}" if first is not None else ""
-            lines.append(
-                {
-                    "id": mine.id if mine else run.id, "name": name, "state": state, "colour": colour,
-                    "counts": counts, "at": f"{words.utc(at):%Y-%m-%d %H:%M}", "gone": run.ledger.size() is None,
-                    "order": at.isoformat(), "by": mine.prepared_by if mine else "",
-                }
-            )  # fmt: skip
-        for place, each in kept.items():
-            if place not in seen:
-                desk = self._desks.get(place)
-                state = "waiting for your approval" if desk and desk.plan else "not sent"
-                state = "looking up leads and users" if desk and desk.is_planning else state
-                lines.append(
-                    {
-                        "id": each.id, "name": each.name, "state": state, "colour": "todo", "counts": "",
-                        "at": f"{words.utc_text(each.made):%Y-%m-%d %H:%M}", "gone": False, "order": each.made,
-                        "by": each.prepared_by,
-                    }
-                )  # fmt: skip
-        lines.sort(key=lambda line: str(line["order"]), reverse=True)
-        wanted = request.query.get("name", "").strip().casefold()
-        lines = [line for line in lines if wanted in str(line["name"]).casefold()] if wanted else lines
+        lines = [self._line(place, newest.get(place), kept.get(place)) for place in {**newest, **kept}]
+        lines.sort(key=lambda line: line["at"], reverse=True)
+        if wanted := request.query.get("name", "").strip():
+            lines = [line for line in lines if wanted.casefold() in line["name"].casefold()]
         begin, shown = _paged(request, lines, RUNS_ON_PAGE)
+        for line in shown:
+            if line["waits"] is not None:
+                with suppress(BatchShareError):
+                    first = (await library.status(line["waits"])).waiting.first
+                    line["counts"] += f"; next due {words.clock(words.utc(first))}" if first is not None else ""
         return self._page(
             request, "runs.html", status, lines=shown, total=len(lines), begin=begin, size=RUNS_ON_PAGE,
-            wanted=request.query.get("name", ""), goes_on=any(line["colour"] == "way" for line in shown),
-            alert=trouble, is_whole=known is not None and not known.remarks,
+            wanted=wanted, goes_on=any(line["colour"] == "way" for line in shown), alert=alert,
+            is_whole=known is not None and not known.remarks, account=account, accounts=accounts,
         )  # fmt: skip
+
+    def _line(self, place: str, run: KnownRun | None, kept: Kept | None) -> dict[str, Any]:
+        """What the list says of a ledger: by its newest run, or else of a sheet that was not sent."""
+        desk, counts = self._desks.get(place), run.counts or {} if run is not None else {}
+        size = run.ledger.size() if run is not None else 0
+        if run is None:
+            state, colour, at = words.before_it_runs(desk), "todo", words.utc_text(kept.made if kept else "")
+        else:
+            goes_on = desk.is_running if desk is not None else False
+            if run.ended_at is None and not goes_on and size:
+                goes_on = BatchShare(self._settings()).in_use(run.ledger)
+            waits = goes_on and desk is not None and desk.progress is not None and desk.progress.waiting_for
+            state, colour = words.how_it_stands(run, goes_on=goes_on, waits=bool(waits))
+            at = words.utc(run.started_at)
+        name = kept.name if kept is not None else run.sheet if run is not None else None
+        return {
+            "id": kept.id if kept is not None else run.id if run is not None else "",
+            "name": name or "(no sheet yet)", "state": state, "colour": colour, "at": at,
+            "counts": words.spell_counts(counts), "gone": size is None,
+            "by": kept.prepared_by if kept is not None else "",
+            "waits": run.ledger if run is not None and size and counts.get(State.PENDING) else None,
+        }  # fmt: skip
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         """Take a sheet in: streamed to its own folder, and no larger than sheets may be."""
         if self._uploading.locked():
-            return await self._runs(
-                request, BatchShareError("Another sheet is just being uploaded: try again."), 409
-            )
+            busy = BatchShareError("Another sheet is just being uploaded: try again.")
+            return await self.runs(request, busy, 409)
         try:
             async with self._uploading:
                 return await self._upload(request)
         except TimeoutError:
-            lost = BatchShareError("The upload stood still, so it was given up: choose the sheet again.")
-            return await self._runs(request, lost, 408)
+            refused = BatchShareError("The upload stood still, so it was given up: choose the sheet again.")
+            return await self.runs(request, refused, 408)
+        except web.HTTPRequestEntityTooLarge:
+            why = f"it is larger than {self._settings().sheet.file_mb} MB"
+            refused = SheetError(Path("sheet"), why, hint="Split it into smaller sheets.")
+            return await self.runs(request, refused, 413)
         except SheetError as error:
-            return await self._runs(request, error, 413 if isinstance(error, _TooLarge) else 400)
+            return await self.runs(request, error, 400)
         except OSError as error:
             why = error.strerror or "the disk is full"
-            return await self._runs(request, BatchShareError(f"The sheet can't be kept here ({why})."), 507)
+            return await self.runs(request, BatchShareError(f"The sheet can't be kept here ({why})."), 507)
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
-        most = self._settings().sheet.file_mb
-        too_large = _TooLarge(Path("sheet"), f"it is larger than {most} MB", hint="Split it into smaller sheets.")
-        if (request.content_length or 0) > (most << 20) + (1 << 16):
-            raise too_large
+        most, length = self._settings().sheet.file_mb << 20, request.content_length or 0
+        if length > most + (1 << 16):
+            raise web.HTTPRequestEntityTooLarge(most, length)
         said, once = dict[str, str](), ""
         try:
             parts = await request.multipart()
         except (AssertionError, ValueError):
             raise Refused(400, "That was no form of this page.") from None
         while part := await _in_time(parts.next()):
-            if not isinstance(part, BodyPartReader) or part.name not in {"form_key", "once", "sheet"}:
+            if not isinstance(part, BodyPartReader) or part.name not in {"form_key", "once", "account", "sheet"}:
                 break
             if part.name != "sheet":
                 said[part.name] = (await _in_time(part.read_chunk(1024))).decode("utf-8", "replace")
                 continue
             self.door.check_form(self.door.session(request), said.get("form_key"))
             if (once := said.get("once", "")) in self._once:
-                return web.Response(status=303, headers={"Location": self._once[once]})
+                return self._lead(self._once[once])
+            chosen = said.get("account", "")
+            account = self._settings(**({"account": chosen} if chosen else {})).account or ""
             kept = await asyncio.to_thread(self._shelf.new, part.filename or "", self.door.user(request))
+            kept.account = account
             size = 0
             try:
                 with open(kept.sheet, "xb", opener=private) as out:  # noqa: ASYNC230 - as quick as a thread begins
-                    while size <= most << 20 and (chunk := await _in_time(part.read_chunk(1 << 16))):
+                    while size <= most and (chunk := await _in_time(part.read_chunk(1 << 16))):
                         size += len(chunk)
                         await asyncio.to_thread(out.write, chunk)
-                if size > most << 20:
-                    raise too_large  # noqa: TRY301 - as for what says its size beforehand
+                if size > most:
+                    raise web.HTTPRequestEntityTooLarge(most, size)  # noqa: TRY301 - as above
                 await asyncio.to_thread(kept.note)  # from now on it is there
             except BaseException:  # also when the browser goes away
                 kept.sheet.unlink(missing_ok=True)
                 kept.folder.rmdir()
                 raise
-            return self._done(once, f"/r/{kept.id}/columns")
+            return self._lead(f"/r/{kept.id}/columns", once)
         raise Refused(400, "No sheet came with that: choose one, and try again.")
 
-    def _done(self, once: str, to: str) -> web.Response:
+    def _lead(self, to: str, once: str = "") -> web.Response:
         """Lead on to what a form did, this time and whenever it comes again."""
         if once:
             self._once[once] = to
@@ -362,8 +359,7 @@ class Server:
 
     async def columns(self, request: web.Request) -> web.Response:
         """How the sheet was read: a row for each column."""
-        desk = await self._at(request, "columns", "plan")
-        return await self._columns(request, desk)
+        return await self._columns(request, await self._at(request, "columns", "plan"))
 
     async def _columns(
         self,
@@ -372,20 +368,18 @@ class Server:
         alert: BatchShareError | None = None,
         typed: Mapping[str, str] | None = None,
     ) -> web.Response:
-        look, problems = None, list[Any]()
+        look, said = None, dict[str, str]()
         try:
+            said = {name: str(getattr(desk.settings, name) or "") for name in _SAID}
             look = await desk.look()
-            problems = [each for each in look.problems if each.row is None]
         except BatchShareError as error:
             alert = alert or error
-        rows_wrong = len({each.row for each in look.problems if each.row is not None}) if look else 0
-        said = {}
-        with suppress(BatchShareError):
-            said = {name: str(getattr(desk.settings, name) or "") for name in _SAID}
-        wrong = alert.setting if isinstance(alert, SettingsError) else ""
+        rows_wrong = {each.row for each in look.problems if each.row is not None} if look else ()
         return self._page(
-            request, "columns.html", 200 if alert is None else 400, desk=desk, look=look, problems=problems,
-            rows_wrong=rows_wrong, fields=_FIELDS, said={**said, **(typed or {})}, wrong=wrong, alert=alert,
+            request, "columns.html", 200 if alert is None else 400, desk=desk, look=look,
+            problems=look.of_the_sheet if look else (), rows_wrong=len(rows_wrong), fields=_FIELDS,
+            said={**dict.fromkeys(_SAID, ""), **said, **(typed or {})}, alert=alert,
+            wrong=alert.setting if isinstance(alert, SettingsError) else "",
         )  # fmt: skip
 
     async def say(self, request: web.Request) -> web.StreamResponse:
@@ -394,14 +388,12 @@ class Server:
         kept = desk.kept
         assert kept is not None  # noqa: S101 - what has no sheet here stands at its results
         before = (kept.worksheet, kept.columns, kept.said)
-        worksheet = form.get("worksheet", kept.worksheet)
-        if worksheet != kept.worksheet:
-            kept.worksheet, kept.columns = worksheet, {}
+        kept.worksheet = form.get("worksheet", kept.worksheet)
+        if kept.worksheet != before[0]:
+            kept.columns = {}  # it has others
         else:
-            headers = {name: value for name, value in form.items() if name.startswith("header-")}
-            chosen = {
-                header: form.get(f"field-{name.removeprefix('header-')}", "") for name, header in headers.items()
-            }
+            headers = {name.removeprefix("header-"): form[name] for name in form if name.startswith("header-")}
+            chosen = {header: form.get(f"field-{at}", "") for at, header in headers.items()}
             kept.columns = {header: field for header, field in chosen.items() if header.strip() and field}
         kept.said = {name: form[name].strip() for name in _SAID if form.get(name, "").strip()}
         if before != (kept.worksheet, kept.columns, kept.said) and (user := self.door.user(request)):
@@ -410,17 +402,16 @@ class Server:
         is_to_be_planned = form.get("then") == "plan"
         try:
             look = await desk.look() if is_to_be_planned or kept.said != before[2] else None
-        except SettingsError as error:
-            kept.said = before[2]  # with what is wrong, no page of it could be shown any more
-            return await self._columns(request, desk, error, {name: form.get(name, "") for name in _SAID})
         except BatchShareError as error:
-            return await self._columns(request, desk, error)
+            if isinstance(error, SettingsError):
+                kept.said = before[2]  # with what is wrong, no page of it could be shown any more
+            return await self._columns(request, desk, error, {name: form.get(name, "") for name in _SAID})
         finally:
             await asyncio.to_thread(kept.note)
-        if not is_to_be_planned or look is None or any(each.row is None for each in look.problems):
-            return web.Response(status=303, headers={"Location": f"/r/{desk.id}/columns"})
-        desk.begin_plan()
-        return self._done("", f"/r/{desk.id}/plan")
+        if not is_to_be_planned or look is None or look.of_the_sheet:
+            return self._lead(f"/r/{desk.id}/columns")
+        await desk.begin_plan()
+        return self._lead(f"/r/{desk.id}/plan")
 
     async def plan(self, request: web.Request) -> web.Response:
         """What a run would do: to be approved."""
@@ -430,7 +421,8 @@ class Server:
         plan = desk.plan
         begin, problems = _paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
         users = plan.users.most_common() if plan else []
-        host = plan.settings.account()[0].partition("//")[2] if plan else ""
+        host = plan.settings.credentials()[0].partition("//")[2] if plan else ""
+        host = f"{plan.settings.account} ({host})" if plan and plan.settings.account else host
         alone = not self._may_approve(desk, self.door.user(request))
         return self._page(
             request, "plan.html", 200 if alert is None else 400, desk=desk, plan=plan, problems=problems,
@@ -448,15 +440,15 @@ class Server:
         """Plan, or plan again."""
         form, desk = await self._form(request), await self._at(request, "columns", "plan")
         if form.get("once") not in self._once:
-            desk.begin_plan()
-        return self._done(form.get("once", ""), f"/r/{desk.id}/plan")
+            await desk.begin_plan()
+        return self._lead(f"/r/{desk.id}/plan", form.get("once", ""))
 
     async def approve(self, request: web.Request) -> web.StreamResponse:
         """Send what was planned."""
         form, desk = await self._form(request), await self._desk(request)
         once, plan, user = form.get("once", ""), desk.plan, self.door.user(request)
         if once in self._once or await desk.state() in {"run", "results"}:
-            return self._done(once, f"/r/{desk.id}")
+            return self._lead(f"/r/{desk.id}", once)
         wrong = ""
         if not self._may_approve(desk, user):
             wrong = "Who prepared a sheet can't approve it: somebody else has to."
@@ -477,7 +469,7 @@ class Server:
             await desk.approve(user)
         except BatchShareError as error:
             desk.error = error
-        return web.Response(status=303, headers={"Location": f"/r/{desk.id}"})
+        return self._lead(f"/r/{desk.id}")
 
     async def run(self, request: web.Request) -> web.Response:
         """How far a run is."""
@@ -506,8 +498,9 @@ class Server:
                     sent = now
                     await stream.write(b": still there\n\n")
                 await desk.changes()
-            if not self._is_closing:  # else there would be nobody to load the page from
-                await stream.write(f"id: {number + 1}\nevent: end\ndata: {{}}\n\n".encode())
+            # Of a server that closes, there would be nobody to load the page from.
+            how = "closed" if self._is_closing else "end"
+            await stream.write(f"id: {number + 1}\nevent: {how}\ndata: {{}}\n\n".encode())
         return stream
 
     async def do(self, request: web.Request) -> web.StreamResponse:
@@ -525,19 +518,25 @@ class Server:
                     await desk.do(deed)
                 except BatchShareError as error:
                     desk.error = error
-        return web.Response(status=303, headers={"Location": f"/r/{desk.id}"})
+        if "HX-Request" not in request.headers:
+            return self._lead(f"/r/{desk.id}")
+        if not desk.is_running:
+            return web.Response(headers={"HX-Refresh": "true"})
+        return self._page(request, "run.html", desk=desk, progress=desk.progress)  # as it stands now: it stops
 
     async def results(self, request: web.Request) -> web.Response:
         """What became of it, and what can be done next."""
         desk = await self._at(request, "results")
         library = BatchShare(desk.settings)
         summary = await desk.summary()
-        page = await library.page(
-            desk.ledger, after=request.query.get("after"), most=ROWS_ON_PAGE, states=_TROUBLED
-        )
+        begin = _begins_at(request)
+        lines = await library.troubled(desk.ledger, begin, ROWS_ON_PAGE)
+        troubled = max(sum(summary.states.get(each, 0) for each in _TROUBLED), begin + len(lines))
         elsewhere = library.in_use(desk.ledger)
         known = await library.runs(_MOST_RUNS)
         last = next((each for each in known.runs if each.id == summary.run), None)
+        if not elsewhere and request.headers.get("HX-Target") == "became-of":
+            return web.Response(headers={"HX-Refresh": "true"})  # it went on elsewhere, and has ended
         interrupted = last is not None and words.is_cut_off(last) and not elsewhere
         if interrupted and sum(summary.states.get(each, 0) for each in words.UNSETTLED) == 0:
             interrupted = False
@@ -546,7 +545,8 @@ class Server:
         can_fix = summary.failed_sheet is not None
         counts_people = summary.rows <= _COUNTED_AT_ONCE or "people" in request.query
         return self._page(
-            request, "results.html", desk=desk, summary=summary, page=page, headline=headline(summary.states),
+            request, "results.html", desk=desk, summary=summary, lines=lines, begin=begin, size=ROWS_ON_PAGE,
+            troubled=troubled, headline=headline(summary.states),
             others=others(summary.states), ended=ended, interrupted=interrupted,
             elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=desk.error,
@@ -583,12 +583,17 @@ class Server:
             settings = self._settings()
             shown = {
                 "Account": (settings.host or "none is set").partition("//")[2] or "none is set",
+                **({"Accounts by name": first_of(sorted(settings.accounts))} if settings.accounts else {}),
                 "Calls it may make": str(settings.rate or "as many as LeadSquared last reported"),
                 "Guards": spell_guards(settings) or "none",
                 "Two people": "who prepares a sheet can't approve it" if self._two_people else "not needed",
             }
             if "check" in request.query:  # it makes calls, so not each time that somebody looks in
-                findings = [*await BatchShare(settings).doctor()]
+                found = await BatchShare(settings).doctor()
+                # Behind a proxy it is nobody's business what this machine is like inside.
+                findings = [
+                    each for each in found if self.door.lets_in_by_link or each.check not in _OF_THE_MACHINE
+                ]
         except BatchShareError as error:
             alert = error
         return self._page(request, "settings.html", shown=shown, findings=findings, alert=alert)
@@ -672,9 +677,14 @@ async def _in_time(reading: Awaitable[T]) -> T:
 
 def _paged(request: web.Request, lines: list[Any], size: int) -> tuple[int, list[Any]]:
     """Where the page begins that the address asks for, and what is on it."""
-    asked = request.query.get("from", "")
-    begin = int(asked) if asked.isdecimal() and len(asked) < 9 and int(asked) < len(lines) else 0
+    begin = _begins_at(request)
+    begin = begin if begin < len(lines) else 0
     return begin, lines[begin : begin + size]
+
+
+def _begins_at(request: web.Request) -> int:
+    asked = request.query.get("from", "")
+    return int(asked) if asked.isdecimal() and len(asked) < 9 else 0
 
 
 def _static_files() -> dict[str, tuple[str, bytes]]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from batch_share import KnownRun, Overview, Progress, Summary
+    from batch_share.page.desk import Desk
 
 PARTS: Final = (
     ("shared", "good", (State.SHARED, State.ENDED, State.REVOKED)),
@@ -78,14 +79,15 @@ def waits(progress: Progress) -> list[str]:
     if progress.stopping:
         said.append("Stopping: calls under way are finished and noted.")
     if progress.waiting_for is not None:
-        process = progress.waiting_for.process
-        whose = f" (process {process} on this machine)" if process else ""
-        said.append(f"Waiting for another run of the same account{whose}. It begins when that one has ended.")
+        said.append("Waiting for another run of the same account, which is among the runs; then this goes on.")
     if (outage := progress.outage) is not None:
         why = outage.words.rstrip(".")
-        said.append(f"LeadSquared can't be reached: {why}. This is try {outage.tries} of {outage.most}.")
+        said.append(f"LeadSquared can't be reached: {why}. It was tried {outage.tries} of {outage.most} times.")
     if (held := progress.held) is not None:
-        said.append(f"LeadSquared refused calls as too many. The next one goes at {clock(held.until)}.")
+        why = "asked for a pause" if held.asked else "refused calls as too many"
+        said.append(
+            f"LeadSquared {why}. The next {'bulk call' if held.bulk else 'one'} goes at {clock(held.until)}."
+        )
     if (awaited := progress.awaited) is not None:
         again = f"It is asked again at {clock(awaited.again)}" if awaited.again else "It is being asked again now"
         what = (
@@ -100,7 +102,9 @@ def waits(progress: Progress) -> list[str]:
 
 
 def left(progress: Progress) -> str:
-    """How long it still takes, as far as anybody knows."""
+    """How long it still takes, as far as anybody knows; "" for what ends with the calls under way."""
+    if progress.stopping:
+        return ""
     if progress.eta is not None:
         return f"Time left: {ends_in(progress.eta)}."
     if progress.at_least:
@@ -117,6 +121,8 @@ def percent(progress: Progress) -> int:
 
 def promise(plan: Overview) -> str:
     """What a run of it does, in a sentence."""
+    if not (plan.to_send or plan.claiming):
+        return "Nothing will be sent."
     said = [f"{plural(plan.to_send, 'lead')} will be shared with {plural(len(plan.users), 'person', 'people')}"]
     if plan.waiting.rows:
         said.append(f"{plan.waiting.rows:,} of them only once their start has come")
@@ -139,10 +145,17 @@ def not_sent(plan: Overview) -> list[str]:
     return [f"{names[part]}: {plural(rows, 'row')}" for part, rows in plan.parts.items() if rows and part in names]
 
 
-def how_it_stands(run: KnownRun, *, goes_on: bool) -> tuple[str, str]:
+def before_it_runs(desk: Desk | None) -> str:
+    """The state of a sheet that was not sent, in a few words."""
+    if desk is not None and desk.is_planning:
+        return "looking up leads and users"
+    return "waiting for your approval" if desk is not None and desk.plan is not None else "not sent"
+
+
+def how_it_stands(run: KnownRun, *, goes_on: bool, waits: bool) -> tuple[str, str]:
     """The state of a run in a word or two, and the class of its colour."""
     if goes_on:
-        return "going on", "way"
+        return "waiting for another run of the account" if waits else "going on", "way"
     if is_cut_off(run):
         return "interrupted", "doubt"
     counts = {State(state): rows for state, rows in (run.counts or {}).items()}

@@ -247,6 +247,9 @@ async def look(ledger: Ledger, whole: Plan, directory: Directory) -> tuple[Uncha
             async for answer in ledger.lookups(among=first.unknown):
                 directory.learn([answer])
             first.unknown = Names(ref for ref in first.unknown if not directory.is_found(ref))
+            # A list of leads by number that contradicts a row is not believed, be that row unchanged.
+            if sum(ref.field is Field.LEAD_NUMBER for ref in first.unknown) > 1:
+                await learn_all(ledger, directory)
             first.rows, first.may_do = first.rows + len(unchanged), first.may_do or bool(unchanged)
             return unchanged, plan, first
     async for answer in ledger.lookups():

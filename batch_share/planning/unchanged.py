@@ -56,23 +56,24 @@ class Unchanged:
         return len(self.ids) - self.ids.count(0)
 
     def rest_of(self, plan: Plan) -> Plan:
-        """The plan of all other rows."""
+        """The plan of all other rows, which are kept once the sheet was read for them: there are not many."""
+        kept: list[Block] | None = None
 
-        def blocks() -> Iterator[Block]:
-            start = 0
+        def read() -> Iterator[Block]:
+            nonlocal kept
+            start, rest = 0, list[Block]()
             for block in plan.sheet.blocks():
                 length = len(block.cells)
                 same = self.ids[start : start + length]
                 same.extend([0] * (length - len(same)))  # should it have grown meanwhile
-                left = [at for at, row_id in enumerate(same) if not row_id]
-                if len(left) == length:
-                    yield block
-                elif left:
+                if left := [at for at, row_id in enumerate(same) if not row_id]:
                     odd = {place: block.odd[at] for place, at in enumerate(left) if at in block.odd}
-                    yield Block([block.numbers[at] for at in left], [block.cells[at] for at in left], odd)
+                    rest.append(Block([block.numbers[at] for at in left], [block.cells[at] for at in left], odd))
+                    yield rest[-1]
                 start += length
+            kept = rest
 
-        return replace(plan, sheet=replace(plan.sheet, blocks=blocks))
+        return replace(plan, sheet=replace(plan.sheet, blocks=lambda: read() if kept is None else iter(kept)))
 
     def places(self) -> Iterator[int]:
         """Where all other rows stand, in order."""

@@ -613,7 +613,7 @@ async def _answers(ledger: LedgerReader, width: int, *sources: AsyncIterator[Row
     for source in sources:
         async for row in source:
             if isinstance(row, Settled):  # nearly all of a sheet that is done
-                state, reason, where = State(row.state), "", str(row.sheet_row)
+                state, reason, where = row.state, "", str(row.sheet_row)
             else:
                 state, reason = row.state_at(ledger.now()), reason_of(row)
                 where = str(row.sheet_row) if row.position is not None else ""

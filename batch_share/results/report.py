@@ -7,7 +7,7 @@ bars are numbers here, which the template draws as SVG.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from batch_share.common import __version__, utc_now
 from batch_share.errors import BatchShareError
@@ -20,7 +20,7 @@ from batch_share.results.wording import NO_USER, Advice, how_it_ended, named_in_
 from batch_share.results.writing import write_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from batch_share.ledger.records import Row, RunRecord, SheetRecord, Statistics
     from batch_share.results.wording import Standing
     from batch_share.results.writing import Placed
+
+T = TypeVar("T")
 
 WIDTH: Final = 100.0
 """Of every bar, whatever room it is given: it is stretched."""
@@ -154,12 +156,8 @@ async def reported(ledger: LedgerReader, most: int) -> dict[str, Any]:
     failed_sheet = summary.failed_sheet.name if summary.failed_sheet else None
     advice = Advice(named_in_commands(ledger.name).name, failed_sheet)
     clock = await clock_of(ledger)
+    users = await ledger.known_users()
     stands, by_user, by_day = await standing(ledger)
-    lines: list[Line] = []
-    async for row, words in ledger.all_troubled():
-        if len(lines) == most:
-            break
-        lines.append(_line(row, sheet, advice, words))
     return {
         "version": __version__,
         "now": _moment(clock(utc_now())),
@@ -174,9 +172,11 @@ async def reported(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "unchecked": [wording.spell_unchecked(each) for each in summary.unchecked],
         "steps": wording.next_steps(summary),
         "at_rest": wording.at_rest(summary.states),
-        "lines": lines,
+        "lines": [
+            _line(row, sheet, advice, users, words) async for row, words in _some(ledger.all_troubled(), 0, most)
+        ],
         "doubles": summary.noticed,
-        "double_lines": [_line(row, sheet, advice) for row in await ledger.rows_where(IS_DOUBLE, most=most)],
+        "double_lines": [_line(row, sheet, advice, users) for row in await ledger.rows_where(IS_DOUBLE, most=most)],
         "stands": await spell_standing(ledger, stands),
         "ends": [
             {
@@ -191,6 +191,24 @@ async def reported(ledger: LedgerReader, most: int) -> dict[str, Any]:
         **_counted(numbers, by_user),
         **_of_runs(await ledger.runs(), clock),
     }
+
+
+async def troubled(ledger: LedgerReader, skip: int, most: int) -> list[Line]:
+    """Rows to look at, so many after the first ones, for who has no terminal. Raises LedgerError."""
+    summary, sheet = await summarize(ledger), await ledger.sheet()
+    advice = Advice(None, wording.ROWS_TO_FIX if summary.failed_sheet else None)
+    users, some = await ledger.known_users(), _some(ledger.all_troubled(), skip, most)
+    return [_line(row, sheet, advice, users, words) async for row, words in some]
+
+
+async def _some(rows: AsyncIterator[T], skip: int, most: int) -> AsyncIterator[T]:
+    at = 0
+    async for row in rows:
+        if at >= skip + most:
+            return
+        if at >= skip:
+            yield row
+        at += 1
 
 
 def _counted(numbers: Statistics, stands: Mapping[str, Standing]) -> dict[str, Any]:
@@ -249,14 +267,24 @@ def _of_runs(runs: Sequence[RunRecord], clock: Callable[[datetime], datetime]) -
     }
 
 
-def _line(row: Row, sheet: SheetRecord | None, advice: Advice, words: str = "") -> Line:
+def _line(
+    row: Row,
+    sheet: SheetRecord | None,
+    advice: Advice,
+    users: Mapping[str | None, tuple[str, str]],
+    words: str = "",
+) -> Line:
+    user_id = row.instruction.user_id if row.instruction else ""
+    user = _named(row, sheet, _USER_COLUMNS) or user_id
+    if user == user_id:  # which says nothing to people
+        user = next(filter(None, users.get(user_id, ())), user_id)
     return Line(
         sheet_row=str(row.sheet_row) if row.position is not None else "no longer there",
         lead=_named(row, sheet, _LEAD_COLUMNS) or (row.instruction.lead_number if row.instruction else ""),
-        user=_named(row, sheet, _USER_COLUMNS) or (row.instruction.user_id if row.instruction else ""),
+        user=user,
         state=str(row.state),
         colour=colour_of(row.state),
-        reason=_short(reason_of(row)),
+        reason=_short(reason_of(row, says_row=False, place_free=advice.ledger is None)),
         advice=advice.next_step(row, words),
     )
 

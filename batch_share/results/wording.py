@@ -282,11 +282,11 @@ def spell(
         reason = next((reasons[key] for key in keys if key in reasons), str(cause).replace("_", " "))
         row = f"Row {sheet_row}: " if sheet_row is not None and state is State.INVALID else ""
         doubt = _DOUBTS.get((state, stage), "") if stage and cause in _REFUSALS else ""
-        reported = row + doubt + reason.format_map(_shown(cause, details))
+        reported = row + doubt + reason.format_map(_shown(cause, details, place_free=place_free))
     return f"{sentence(reported)} {then}" if then else reported
 
 
-def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(cause: Cause, details: Mapping[str, Any], *, place_free: bool) -> dict[str, Any]:
     """The details as a sentence has them."""
     shown = dict(details)
     if "until" in details:
@@ -296,7 +296,9 @@ def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
             shown["of"] = ", ".join(details["of"])
         case Cause.EARLIER_NOT_REVOKED:
             shown["then"] = ", so it was not shared with this user" if details["reassigns"] else ""
-            shown["left"] = "; ".join(f"{each['of']}: {_not_revoked(each)}" for each in details["left"])
+            shown["left"] = "; ".join(
+                f"{each['of']}: {_not_revoked(each, place_free=place_free)}" for each in details["left"]
+            )
         case Cause.CONTRADICTED:
             shown["how"] = f"and this one says {details['not']}" if details["not"] else "to another user"
         case Cause.WAITING:
@@ -307,13 +309,13 @@ def _shown(cause: Cause, details: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def _not_revoked(share: Mapping[str, Any]) -> str:
+def _not_revoked(share: Mapping[str, Any], *, place_free: bool) -> str:
     """Why a share that was made before was not revoked: how the row stands that made it, or what kept us."""
     if "said" in share:
         return str(share["said"])
     state, stage = State(share["state"]), Stage(share["stage"]) if share["stage"] else None
-    reported = spell(state, stage, why_of(share["cause"], share["details"])).rstrip(".")
-    return reported or MEANING[state]
+    reported = spell(state, stage, why_of(share["cause"], share["details"]), place_free=place_free).rstrip(".")
+    return reported or (_MEANING_PLACE_FREE.get(state, MEANING[state]) if place_free else MEANING[state])
 
 
 def spell_row(row: Row | NewRow) -> str:
@@ -705,11 +707,18 @@ _FIXING_SAID: Final = (
 _WHATEVER: Final = "Correct what the reason names in {place}"
 
 
+ROWS_TO_FIX: Final = "the rows to fix"
+"""How the page calls the sheet of failed rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """Gives the next step. `ledger` and `failed_sheet` are how commands name them; None: there is no such sheet."""
+    """Gives the next step. `ledger` and `failed_sheet` are how commands name them; None: there is no such sheet.
 
-    ledger: str
+    Without a `ledger` no commands are named: who has no terminal has buttons of these names.
+    """
+
+    ledger: str | None
     failed_sheet: str | None = None
 
     def next_step(self, row: Row, words: str = "") -> str:
@@ -724,14 +733,14 @@ class Advice:
             case State.ENDING:
                 return ""
             case _ if row.state in BEING_REVOKED or row.stage is Stage.REVOKE:
-                return f"Its share still stands, or may. To revoke it: {self._command('revoke')}"
+                return self._step("Its share still stands, or may. Revoke it", "revoke")
             case _ if row.stage is Stage.EARLIER and row.position is not None:
-                return f"Resolve what the reason names, then try again: {self._command('retry')}"
+                return self._step("Resolve what the reason names, then retry", "retry")
             case State.UNKNOWN if row.position is None:
                 return "Put the row back into the sheet as it was, and run the sheet: it is looked up first."
             case State.UNKNOWN:
-                command = f"{self._command('resume')} --only-unknown --set on_unknown=settle"
-                return f"To find out whether it arrived, and continue with it: {command}"
+                how = "--only-unknown --set on_unknown=settle"
+                return self._step("Settle it, to find out whether it arrived and continue with it", "resume", how)
             case State.FAILED if row.position is None and row.activity_id is None:
                 return "Nothing: the sheet no longer asks for it."
             case State.FAILED if row.position is None:
@@ -751,20 +760,26 @@ class Advice:
             )
         if row.cause is Cause.TOO_LATE:
             return "Nothing: its end has passed. To share the lead again, put it into a new sheet with a later end."
-        everything = " --all" if HOPELESS.search(words) else ""  # which it would leave alone without
-        command = self._command("retry") + everything
-        return f"Fix what LeadSquared names, then share the lead in the same activity: {command}"
+        everything = "--all" if HOPELESS.search(words) else ""  # which it would leave alone without
+        return self._step(
+            "Fix what LeadSquared names, then retry, which shares the lead in the same activity",
+            "retry",
+            everything,
+        )
 
     def _fix(self, row: Row, words: str) -> str:
         said = f"{row.why.details.get('said', '') if row.why else ''} {words}".casefold()
         by_words = next((what for pattern, what in _FIXING_SAID if pattern.search(said)), _WHATEVER)
         what = _FIXING.get(row.cause or Cause.OLD_WORDS, by_words)
+        run = "choose" if self.ledger is None else "run"
         if self.failed_sheet is None:
-            return f"{what.format(place='a sheet of its own')}; then run that sheet."
-        return f"{what.format(place=self.failed_sheet)}; then run that file."
+            return f"{what.format(place='a sheet of its own')}; then {run} that sheet."
+        return f"{what.format(place=self.failed_sheet)}; then {run} that file."
 
-    def _command(self, name: str) -> str:
-        return f"batch-share {name} {shlex.quote(self.ledger)}"
+    def _step(self, words: str, command: str, how: str = "") -> str:
+        if self.ledger is None:
+            return f"{words}."
+        return f"{words}: {' '.join(filter(None, ('batch-share', command, shlex.quote(self.ledger), how)))}"
 
 
 DONE: Final = "done"
@@ -974,6 +989,17 @@ def spell_guards(settings: Settings) -> str:
         f"stops {' or '.join(filter(None, stops))}" if any(stops) else "",
     ]
     return ", ".join(filter(None, guards))
+
+
+def fault(error: BaseException, details: str | None) -> str:
+    """What a person is told of an error that nobody foresaw, whose traceback is in the file `details`."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    kept = f" The details are in {details}: please report them." if details else ""
+    return (
+        f"a fault of batch_share itself ({type(error).__name__}) ended this. What was sent is noted in the ledger: "
+        f"run the same command again to go on, nothing is repeated.{kept}"
+    )
 
 
 class ExitCode(IntEnum):

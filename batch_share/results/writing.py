@@ -17,6 +17,7 @@ from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from xml.sax.saxutils import escape
 
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.ledger.states import State
@@ -32,6 +33,7 @@ from batch_share.outputs import (
     temporary_for,
     with_written,
 )
+from batch_share.sheet.columns import letters
 from batch_share.sheet.reader import guarded
 from batch_share.sheet.table import cell_text
 from batch_share.sheet.workbook import NO_LOOK
@@ -66,7 +68,6 @@ WIDEST: Final = 60
 _LINE_POINTS: Final = 15.0  # the height of a line of Calibri 11, which is the default
 _MOST_LINES: Final = 10  # of a row: a longer text is read in its cell
 _EXCEL_CELL: Final = 32_767
-_NO_SUCH_CELL: Final = -1  # what xlsxwriter returns past the last row or column, without writing
 _A4: Final = 9
 _OPTIONS: Final = {
     "strings_to_formulas": False,
@@ -92,7 +93,8 @@ _PLAIN_STARTS: Final = frozenset({"", *string.ascii_letters, *string.digits})
 
 async def write_csv(file: Path, header: Sequence[str], lines: AsyncIterator[Line]) -> None:
     """Write a table as CSV that no spreadsheet program finds a formula in."""
-    with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the BOM to see UTF-8
+    with file.open("w", encoding="utf-8", newline="") as out:
+        out.write("\ufeff")  # by which Excel sees UTF-8; the encoding "utf-8-sig" is several times as slow
         # All quoted: LibreOffice divides at semicolons and tabs too, and finds formulas in the middle of a text.
         writer = csv.writer(out, quoting=csv.QUOTE_ALL)
         writer.writerow([guarded(cell) for cell in header])
@@ -125,6 +127,10 @@ class Book:
         if key not in self._shapes:
             self._shapes[key] = self._book.add_format(_AS_TEXT | layout)
         return self._shapes[key]
+
+    def index(self, shape: Mapping[str, Any]) -> int:
+        """The number of a shape in the file."""
+        return int(self.shape(**shape)._get_xf_index())  # noqa: SLF001 - nothing else tells it
 
     def page(self, name: str) -> Any:
         """A new worksheet. On paper it is one page wide, as many as it takes, and each has its number."""
@@ -197,7 +203,19 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?: [0-9]{2}:[0-9]{2}(?::[
 _FIRST_DAY: Final = dt.datetime(1900, 3, 1)  # noqa: DTZ001 - as a cell has it; before it Excel counts a day too many
 _DIGITS: Final = 15  # that Excel keeps of a number
 _SHOWN: Final = 11  # of a whole number before Excel writes it with an exponent
-_LETTERS: Final = frozenset(string.ascii_letters) | {""}
+_LETTERS: Final = frozenset(string.ascii_letters)
+_A_TEXT: Final = re.compile(r"[0-9]+[A-DF-Za-df-z]")
+"""How a text that begins with digits and is no number goes on: an Id does, and 1e5 does not."""
+
+_WHOLE: Final = re.compile(r"0|[1-9][0-9]*")
+_ODD: Final = re.compile(r"[&<>\x00-\x1f\ufffe\uffff]|_x[0-9a-fA-F]{4}_|^\s|\s$")
+"""What can't stand in a workbook's XML as it is."""
+
+_UNWRITABLE: Final = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]")
+_MEANT: Final = re.compile(r"_x[0-9a-fA-F]{4}_")
+"""What a spreadsheet program would take for one of these."""
+
+_DAY_0: Final = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - from which the days of a cell are counted
 _WRONG: Final = "#FFC7CE"
 _MOST_NOTES: Final = 5000  # all of them wait in the memory; the reason stands in its own column too
 
@@ -227,34 +245,85 @@ def _as_cell(text: str, column: Column, layout: Layout) -> tuple[str | float | d
         form = column.date or "yyyy-mm-dd"
     if column.is_text or guarded(text) != text or (not column.takes_dates and _NO_NUMBER.fullmatch(text)):
         form, is_kept = "@", True
-    wrap = {"text_wrap": True} if len(text) > layout.widest else {}
-    return text[:_EXCEL_CELL], {"num_format": form, "quote_prefix": is_kept, **wrap}, room
+    length = len(text)
+    wrap = {"text_wrap": True} if length > layout.widest else {}
+    if length > _EXCEL_CELL // 2:  # which counts the two halves of an emoji
+        text = text.encode("utf-16-le")[: 2 * _EXCEL_CELL].decode("utf-16-le", "ignore")
+    return text, {"num_format": form, "quote_prefix": is_kept, **wrap}, room
 
 
-class _Cells:
-    """The cells of a table, and how many characters each of its columns takes."""
+class _Lines:
+    """The lines of a table below its header, and how many characters each of its columns takes.
+
+    As what they are in the file: cell by cell, by the library's own way, it takes four times as long.
+    """
 
     def __init__(
         self, book: Book, page: Any, layout: Layout, columns: Sequence[Column], widths: list[float]
     ) -> None:
         self.widths = widths
         self._book, self._page, self._layout, self._columns = book, page, layout, columns
-        self._as_text = [book.shape(**_as_cell("A", column, layout)[1]) for column in columns]
+        self._names = [letters(at) for at in range(len(columns))]
+        as_text = [book.index(_as_cell("A", column, layout)[1]) for column in columns]
+        self._blanks = [f'" s="{index}"/>' for index in as_text]
+        self._texts = [f'" s="{index}" t="inlineStr"><is>' for index in as_text]
+        self._numbers: list[
+            tuple[str, float] | None
+        ] = []  # in front of a short one, and what it needs beside itself
+        for column in columns:
+            _, shape, room = _as_cell("1", column, layout)
+            is_kept = column.is_text or layout.is_exact
+            self._numbers.append(None if is_kept else (f'" s="{book.index(shape)}"><v>', room - 1))
 
-    def put(self, line: int, at: int, text: str, **colour: Any) -> None:
-        """Write a text as what it is. Raises BatchShareError past the end of the worksheet."""
-        length, column = len(text), self._columns[at]
-        # What begins with a letter is a text, and so is all in a column of texts: nearly every cell is, and has
-        # not to be looked at any more.
-        if not colour and length <= self._layout.widest and (column.is_text or text[:1] in _LETTERS):
-            write = self._page.write_string if length else self._page.write_blank
-            done, room = write(line, at, text, self._as_text[at]), float(length)
-        else:
-            value, shape, room = _as_cell(text, column, self._layout)
-            done = self._page.write(line, at, value, self._book.shape(**shape | colour))
-        if done == _NO_SUCH_CELL:
+    def put(self, at: int, line: Line) -> None:
+        """Write a line as the one `at` that place, from 0. Raises BatchShareError past the end of the worksheet."""
+        if at >= self._page.xls_rowmax or len(line.cells) > self._page.xls_colmax:
             raise BatchShareError("The results are larger than a worksheet can be: write them as .csv")
-        self.widths[at] = max(self.widths[at], room)
+        state, texts, wrong = line
+        layout, columns, widths, number, longest = self._layout, self._columns, self.widths, f"{at + 1}", 1
+        parts = [""]
+        for place, text in enumerate(texts):
+            name, length, colour = self._names[place], len(text), None
+            longest = max(longest, length)
+            if place == layout.coloured and state in COLOURS:
+                colour = {"bg_color": COLOURS[state], "text_wrap": True}
+            elif place in wrong:
+                colour = {"bg_color": _WRONG}
+            room, is_text = float(length), columns[place].is_text or text[:1] in _LETTERS or _A_TEXT.match(text)
+            # Nearly every cell is blank, a text or a short number, and has not to be looked at any more.
+            if colour is None and not length:
+                head, content = self._blanks[place], ""
+            elif colour is None and is_text and length <= layout.widest:
+                head = self._texts[place]
+                content = f"{_as_xml(text) if _ODD.search(text) else f'<t>{text}</t>'}</is></c>"
+            elif colour is None and (given := self._numbers[place]) and length <= _SHOWN and _WHOLE.fullmatch(text):
+                head, content = given[0], f"{text}</v></c>"
+                room += given[1]
+            else:
+                value, shape, room = _as_cell(text, columns[place], layout)
+                head, content = f'" s="{self._book.index(shape | (colour or {}))}"', _content(value)
+            parts += ('<c r="', name, number, head, content)
+            widths[place] = max(widths[place], room)
+        high = -(-longest // layout.widest)  # LibreOffice makes no room for wrapped text by itself
+        height = f' ht="{_LINE_POINTS * min(high, _MOST_LINES):g}" customHeight="1"' if high > 1 else ""
+        parts[0] = f'<row r="{number}"{height}>'
+        self._page.fh.write("".join((*parts, "</row>")))
+
+
+def _as_xml(text: str) -> str:
+    """A text that is not plain, as workbooks have it: with what can't stand in XML as `_x0007_`."""
+    text = _UNWRITABLE.sub(lambda found: f"_x{ord(found[0]):04X}_", _MEANT.sub(r"_x005F\g<0>", text))
+    space = ' xml:space="preserve"' if text != text.strip() else ""
+    return f"<t{space}>{escape(text)}</t>"
+
+
+def _content(value: str | float | dt.datetime) -> str:
+    """What stands in a cell, after its attributes."""
+    if isinstance(value, dt.datetime):
+        value = (value - _DAY_0) / dt.timedelta(days=1)
+    if isinstance(value, float):
+        return f"><v>{value:.16G}</v></c>"
+    return f' t="inlineStr"><is>{_as_xml(value)}</is></c>' if value else "/>"
 
 
 async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterator[Line], layout: Layout) -> None:
@@ -272,29 +341,20 @@ async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterato
     page.hide_gridlines(0)  # on paper too: rows of several lines are told apart by them
     page.repeat_rows(first)
     page.ignore_errors({"number_stored_as_text": "A1:XFD1048576"})  # as it should be: no mark in every cell
-    written = _Cells(book, page, layout, columns, [len(name) for name in header])
     for at, name in enumerate(header):
-        page.write_string(first, at, name, book.head if at in layout.ours or not layout.ours else book.aside)
+        shape = book.head if at in layout.ours or not layout.ours else book.aside
+        page.write_string(first, at, name, shape)
+    page._write_single_row(first + 1)  # noqa: SLF001 - what comes then is ours, and goes to disk by itself
+    written = _Lines(book, page, layout, columns, [len(name) for name in header])
     notes = 0
-    async for state, cells, wrong in lines:
+    async for line in lines:
         number += 1
-        high = -(-max(map(len, cells), default=1) // layout.widest)
-        if high > 1:  # LibreOffice makes no room for wrapped text by itself
-            page.set_row(number, _LINE_POINTS * min(high, _MOST_LINES))
-        for at, cell in enumerate(cells):
-            if at == layout.coloured and state in COLOURS:
-                written.put(number, at, cell, bg_color=COLOURS[state], text_wrap=True)
-            elif at in wrong:
-                written.put(number, at, cell, bg_color=_WRONG)
-            else:
-                written.put(number, at, cell)
-        for at, what in wrong.items():
+        written.put(number, line)
+        for at, what in line.wrong.items():
             if notes < _MOST_NOTES:
                 page.write_comment(number, at, what, {"author": "batch_share", "x_scale": 2})
                 notes += 1
-        # Its row is on disk, and only there: a million heights would fill the memory.
-        page.row_info.pop(number - 1, None)
-        page.row_sizes.pop(number - 1, None)
+    page.previous_row, page.dim_rowmax = number + 1, number
     widths = [column.width or width + 2 for column, width in zip(columns, written.widths, strict=True)]
     for at, width in enumerate(widths):
         page.set_column(at, at, width)

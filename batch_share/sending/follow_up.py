@@ -2,7 +2,8 @@
 
 Each request is asked for once an answer is likely, then ever more rarely while there is none. How long LeadSquared
 takes is learnt as the answers come: to ask too early costs a call, to ask late costs nothing while there is other
-work.
+work. When all that is left is to wait, it is the other way round: what waits is asked for in turn, with half of the
+calls that the limit allows.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from batch_share.sending.session import ending_early, in_parallel
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
+    from batch_share.leadsquared.pacing import Pacer
     from batch_share.ledger.records import Row
     from batch_share.sending.session import Session
 
@@ -49,6 +51,10 @@ GROWTH: Final = 1.6
 SOON: Final = 1.0
 """Seconds to the first ask that are no waiting."""
 
+_IDLE_SHARE: Final = 0.5
+"""Of the calls that the limit allows, those that ask early while nothing else is to be sent: the other half is for
+what is due, and for other integrations."""
+
 _TOO_EARLY: Final = 1.25
 _IN_TIME: Final = 0.998
 """A quarter up after an ask in vain; a little down after another, since many are under way before it shows."""
@@ -68,13 +74,17 @@ class Poll:
     users: Sequence[str] = field(compare=False, default=())
     until: float | None = field(compare=False, default=None)
     interval: float = field(compare=False, default=FIRST_INTERVAL)
+    is_early: bool = field(compare=False, default=False)
 
 
 class Polls:
-    """The requests that are waiting, the earliest due first. `wait`: seconds for each, from its first ask."""
+    """The requests that are waiting, the earliest due first.
 
-    def __init__(self, wait: float) -> None:
-        self._wait = wait
+    `wait`: seconds for each, from its first ask. `pacer`: the account's, whose rate is what its limit allows.
+    """
+
+    def __init__(self, wait: float, pacer: Pacer) -> None:
+        self._wait, self._pacer = wait, pacer
         self._heap: list[Poll] = []
         self._orders = 0
         self._under_way: list[Poll] = []
@@ -82,6 +92,7 @@ class Polls:
         self._last_until = self._last_added = 0.0
         self._complete = False
         self._closed = False
+        self._idle = 0  # how many wait for these to be settled, and send nothing
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self.patience = FIRST_PATIENCE
@@ -105,7 +116,7 @@ class Polls:
     def complete(self) -> None:
         """No more will be added."""
         self._complete = True
-        self._changed.set()
+        self._ask_early()
 
     async def take(self) -> Poll | None:
         """The next poll, once it is due; None when all are settled or given up. Give each back with `done`."""
@@ -132,9 +143,15 @@ class Polls:
             too_early = max(self.patience, (now - poll.accepted_at) * _TOO_EARLY)
             self.patience = self.patience * _IN_TIME if settled else min(too_early, LONGEST_PATIENCE)
         if not settled:
-            if poll.until is None:
-                poll.until = self._last_until = now + self._wait
+            likely = (poll.accepted_at or 0.0) + self.patience
+            if poll.until is None:  # an early ask takes nothing off the wait
+                poll.until = self._last_until = (max(now, likely) if poll.is_early else now) + self._wait
             poll.due = now + poll.interval
+            if self._complete or self._idle:
+                per_second = self._pacer.rate.per_second * _IDLE_SHARE
+                poll.due = max(poll.due, now + len(self._heap) / per_second)
+                if now + FIRST_INTERVAL <= likely < poll.due:
+                    poll.due = likely
             poll.interval = min(poll.interval * GROWTH, LONGEST_INTERVAL)
             if poll.due <= poll.until:
                 self._in_vain += 1
@@ -147,9 +164,14 @@ class Polls:
 
     async def none_left(self, unless: Callable[[], object] = lambda: False) -> None:
         """Wait until all that were added are settled or given up, or this is true; more may be added then."""
-        while not (self._closed or unless()) and (self._heap or self._under_way):
-            self._changed.clear()
-            await self._changed.wait()
+        self._idle += 1
+        self._ask_early()
+        try:
+            while not (self._closed or unless()) and (self._heap or self._under_way):
+                self._changed.clear()
+                await self._changed.wait()
+        finally:
+            self._idle -= 1
 
     def awaited(self) -> Awaited | None:
         """What is waited for if there is nothing else to do; None while first asks, soon, may settle all.
@@ -170,6 +192,16 @@ class Polls:
         self._closed = True
         self._changed.set()
 
+    def _ask_early(self) -> None:
+        """Put what waits in turn, from now on: what was learnt while there was other work puts nothing off."""
+        now, per_second = loop_time(), self._pacer.rate.per_second * _IDLE_SHARE
+        for place, poll in enumerate(sorted(self._heap)):
+            if poll.accepted_at is not None and poll.until is None:
+                early = max(now + place / per_second, poll.accepted_at + FIRST_PATIENCE)
+                poll.due, poll.is_early = min(early, poll.accepted_at + self.patience), True
+        heapq.heapify(self._heap)
+        self._changed.set()
+
     def _rest(self) -> float | None:
         """Seconds to the next poll, None if there is none.
 
@@ -177,7 +209,7 @@ class Polls:
         """
         while self._heap:
             poll = self._heap[0]
-            is_first = poll.accepted_at is not None and poll.until is None
+            is_first = poll.accepted_at is not None and poll.until is None and not poll.is_early
             if not is_first or poll.due >= (likely := (poll.accepted_at or 0.0) + self.patience):
                 return poll.due - loop_time()
             poll.due = likely

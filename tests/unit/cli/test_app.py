@@ -12,7 +12,7 @@ import typer
 from readme_reference import commands
 from typer.testing import CliRunner
 
-from batch_share.cli.app import app
+from batch_share.cli.app import app, main
 from batch_share.cli.options import GROUPS, with_options
 from batch_share.errors import LedgerError, SheetError
 
@@ -69,7 +69,7 @@ def test_help_builds_what_no_command_takes_and_a_command_only_its_own(monkeypatc
 def test_help_has_few_options_in_groups(command: str) -> None:
     said = CliRunner().invoke(app, [command, "--help"], terminal_width=80).stdout
     options = [line for line in said.splitlines() if line.startswith("  -") and "--help" not in line]
-    assert len(options) <= 20
+    assert len(options) <= 21
     headings = [line[:-1] for line in said.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Arguments", *(group for group in GROUPS if group in headings)]
     assert "Every setting is an option too" in said.splitlines()[-2]
@@ -135,3 +135,38 @@ def test_a_ledger_in_place_of_its_sheet_is_told_what_goes_on_with_it(command: st
     reported = CliRunner().invoke(app, [command, str(ledger), "--event", "201", "--duration", "7d"]).exception
     assert isinstance(reported, SheetError)
     assert reported.wrong == f"a ledger, not a sheet: `batch-share resume {ledger}` resumes it"
+
+
+def test_of_a_fault_of_our_own_a_person_is_told_what_is_true_and_nothing_of_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise ExceptionGroup("unhandled errors in a TaskGroup", [TypeError("'leads.csv' is no number")])
+
+    monkeypatch.setattr("batch_share.cli.app.app", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    (details,) = tmp_path.iterdir()
+    assert "'leads.csv' is no number" in details.read_text()
+    assert details.stat().st_mode & 0o077 == 0
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert " ".join(told.err.split()) == (
+        "batch-share: a fault of batch_share itself (TypeError) ended this. What was sent is noted in the ledger: "
+        "run the same command again to go on, nothing is repeated. "
+        f"The details are in {details}: please report them."
+    )
+
+
+def test_a_fault_whose_details_can_be_kept_nowhere_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing: dict[str, str] = {}
+    monkeypatch.setattr("batch_share.cli.app.app", lambda: nothing["it"])
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert "(KeyError) ended this" in capsys.readouterr().err

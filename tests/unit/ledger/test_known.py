@@ -16,7 +16,7 @@ from ledgers import HOST, NOON
 from batch_share.errors import HistoryError
 from batch_share.ledger import known
 from batch_share.ledger.files import LedgerName
-from batch_share.ledger.known import FILE, open_history
+from batch_share.ledger.known import FILE, NotedShare, open_history
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,9 +39,9 @@ def entry(run: str, number: int = 1, **changes: Any) -> dict[str, Any]:
     return values | {"ended_at": None, "ended": None, "counts": None} | changes
 
 
-def share(row: int = 1, **changes: Any) -> dict[str, Any]:
-    values = {"row_id": row, "sheet_row": row + 1, "lead_id": "lead", "user_id": "user", "access": 1}
-    return values | {"ends_at": NOON + HOUR, "request_id": "req", "run_id": "run____a", "held": False} | changes
+def share(row: int = 1, **changes: Any) -> NotedShare:
+    noted = NotedShare(row, row + 1, "lead", "user", 1, NOON + HOUR, "req", "run____a", held=False)
+    return noted._replace(**changes)
 
 
 def test_it_and_its_folder_are_for_its_owner_alone(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ for _ in range(15):
     with open_history(Path(sys.argv[1])) as history:
         known = note(history, name)
         gone = history.note_live(known, [share(row, lead_id=name) for row in range(100)])
-        history.live_noted(known, share()["ends_at"].replace(hour=0), gone)
+        history.live_noted(known, share().ends_at.replace(hour=0), gone)
 """
 
 

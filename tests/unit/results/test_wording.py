@@ -166,9 +166,30 @@ def test_a_double_is_deleted_whatever_became_of_the_row() -> None:
     assert ADVICE.next_step(row(State.SHARED, notice=Why(Cause.SENT_BEFORE))) == ""
 
 
+@pytest.mark.parametrize("stage", [None, *Stage])
 @pytest.mark.parametrize("state", [*State])
-def test_every_state_has_an_answer(state: State) -> None:
-    assert isinstance(ADVICE.next_step(row(state)), str)
+def test_every_state_has_an_answer_and_without_a_ledger_no_command_is_in_it(
+    state: State, stage: Stage | None
+) -> None:
+    for there in (row(state, stage=stage), row(state, stage=stage, activity_id="act")):
+        named, free = ADVICE.next_step(there), Advice(None, "my leads.failed.csv").next_step(there)
+        assert "batch-share" not in free
+        assert bool(named) == bool(free)
+        assert named.partition(": batch-share")[0].split(";")[0].rstrip(".") == free.split(";")[0].rstrip(".")
+
+
+def test_what_could_not_be_revoked_names_no_command_either_where_none_is_to_be_named() -> None:
+    left = [
+        {"of": "a run", "state": "unknown", "stage": "revoke", "cause": "lost", "details": {"said": "no answer"}},
+        {"of": "another", "state": "revoking", "stage": None, "cause": None, "details": None},
+    ]
+    why = Why(Cause.EARLIER_NOT_REVOKED, {"reassigns": True, "left": left})
+    stuck = row(State.FAILED, stage=Stage.EARLIER, why=why)
+    assert reason_of(stuck).count("batch-share") == 2
+    free = reason_of(stuck, place_free=True)
+    assert "a run: " in free
+    assert "another: " in free
+    assert "batch-share" not in free
 
 
 def test_a_row_that_retry_leaves_alone_by_itself_is_named_with_all() -> None:
@@ -179,7 +200,7 @@ def test_a_row_that_retry_leaves_alone_by_itself_is_named_with_all() -> None:
 
 def test_a_row_before_which_nothing_could_be_revoked_is_tried_again() -> None:
     failed = row(State.FAILED, stage=Stage.EARLIER, why=Why(Cause.EARLIER_NOT_REVOKED))
-    assert ADVICE.next_step(failed).endswith("then try again: batch-share retry 'my leads.db'")
+    assert ADVICE.next_step(failed).endswith("then retry: batch-share retry 'my leads.db'")
 
 
 # -------------------------------------------------------------------------------------------------- reasons

@@ -1,20 +1,41 @@
-"""Where an output of a ledger goes: never over what is not the ledger's own, also after the program was cut off."""
+"""Where an output of a ledger goes, never over what is not its own; and how the lines of a workbook are written."""
 
 # ruff: noqa: ASYNC240 - a test waits for its own small files
 from __future__ import annotations
 
+import asyncio
+import datetime as dt
+import itertools
+import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import openpyxl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from ledgers import new_row, working
 from placing import named
 
 from batch_share.errors import BatchShareError
+from batch_share.ledger.states import State
 from batch_share.outputs import Output
-from batch_share.results.writing import Placed, write_output
+from batch_share.results.writing import (
+    COLOURS,
+    Column,
+    Layout,
+    Line,
+    Placed,
+    _as_cell,
+    fill,
+    write_output,
+    writing,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from batch_share.results.writing import Write
 
 
@@ -130,3 +151,69 @@ async def test_each_kind_goes_on_where_its_last_one_is(file: Path, target: Path)
         )
         placed = await write_output(ledger, Output.RESULTS, target, saying("newest"))
         assert placed == Placed(target, f"{reported} leads.results.csv")
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.text(
+    "<>&'\"_x0041é \n\r\t\0=1", max_size=9
+)
+LIKE_NUMBERS = st.from_regex(r"\A-?[0-9]{1,18}(\.[0-9]{1,9})?([eE][0-9]+)?\Z") | st.integers(0, 10**16).map(str)
+DATES = st.datetimes(dt.datetime(1890, 1, 1)).map(lambda each: each.isoformat(" ", "seconds")[:19])  # noqa: DTZ001
+IDS = st.uuids().map(str) | st.dates().map(str)
+LONG = st.sampled_from(["x" * 61, "x\n" * 400, "é" * 20_000, "😀" * 20_000, "_x0041_", "_x000d_" * 10])
+CELLS = st.lists(TEXT | LIKE_NUMBERS | DATES | IDS | LONG, min_size=3, max_size=3)
+KINDS = (Column(), Column(is_text=True), Column(takes_dates=True, number="#,##0.00", date="d mmm yyyy"))
+
+
+@settings(max_examples=50)
+@given(rows=st.lists(CELLS, max_size=4), is_exact=st.booleans())
+def test_our_lines_are_those_that_xlsxwriter_would_write(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]], is_exact: bool
+) -> None:
+    folder, layout = tmp_path_factory.mktemp("lines"), Layout(0, columns=KINDS, is_exact=is_exact)
+    header, states = ["a", "b", "c"], itertools.cycle([State.PENDING, State.SHARED])
+    lines = [Line(next(states), cells, {2: "wrong"} if at == 1 else {}) for at, cells in enumerate(rows)]
+
+    async def each() -> AsyncIterator[Line]:
+        for line in lines:
+            yield line
+
+    async def write() -> None:
+        async with writing(folder / "ours.xlsx", dt.datetime.now(dt.UTC)) as book:
+            await fill(book, book.page("Rows"), header, each(), layout)
+        async with writing(folder / "theirs.xlsx", dt.datetime.now(dt.UTC)) as book:
+            page = book.page("Rows")
+            page.write_row(0, 0, header, book.aside if layout.ours else book.head)
+            for number, (state, cells, wrong) in enumerate(lines, start=1):
+                high = -(-max(map(len, cells)) // layout.widest)
+                if high > 1:
+                    page.set_row(number, 15 * min(high, 10))
+                for at, cell in enumerate(cells):
+                    value, shape, _ = _as_cell(cell, KINDS[at], layout)
+                    colour = {"bg_color": COLOURS[state], "text_wrap": True} if at == 0 and state in COLOURS else {}
+                    colour = {"bg_color": "#FFC7CE"} if at in wrong else colour
+                    page.write(number, at, value, book.shape(**shape | colour))
+
+    asyncio.run(write())
+    ours, theirs = (sheet_data(folder / f"{name}.xlsx") for name in ("ours", "theirs"))
+    style = re.compile(r' s="([0-9]+)"')
+    assert style.sub("", ours) == style.sub("", theirs)
+    pairs = {*zip(style.findall(ours), style.findall(theirs), strict=True)}
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)  # one of ours for each of theirs
+
+
+def sheet_data(workbook: Path) -> str:
+    with zipfile.ZipFile(workbook) as package:
+        sheet = package.read("xl/worksheets/sheet1.xml").decode()
+    return sheet[sheet.index("<sheetData>") : sheet.index("</sheetData>")]
+
+
+async def test_a_text_that_looks_like_a_workbooks_own_xml_is_a_text(tmp_path: Path) -> None:
+    text, target = "<r><t>x</t></r>", tmp_path / "out.xlsx"
+
+    async def lines() -> AsyncIterator[Line]:
+        yield Line(State.SHARED, [text], {0: "A note on the first line"})
+
+    async with writing(target) as book:
+        await fill(book, book.page("Rows"), ["a"], lines(), Layout(1))
+    cell = openpyxl.load_workbook(target)["Rows"]["A2"]
+    assert (cell.value, cell.comment and cell.comment.text) == (text, "A note on the first line")

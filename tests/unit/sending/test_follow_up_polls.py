@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from virtual_time import run_virtually
 
+from batch_share.common import Rate
+from batch_share.leadsquared.pacing import Pacer
 from batch_share.sending.follow_up import FIRST_INTERVAL, FIRST_PATIENCE, LONGEST_PATIENCE, Polls
 from batch_share.sending.onlookers import Awaited
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+PACER: Final = Pacer(Rate(25, 5.0))
 
 
 def now() -> float:
@@ -31,7 +36,7 @@ async def follow(polls: Polls, is_settled: Callable[[str], bool]) -> list[tuple[
 
 def test_requests_of_an_earlier_run_are_asked_for_at_once_and_in_order() -> None:
     async def job() -> list[tuple[float, str]]:
-        polls = Polls(wait=60)
+        polls = Polls(60, PACER)
         polls.add("a", "b", is_old=True)
         polls.complete()
         return await follow(polls, lambda _: True)
@@ -41,7 +46,7 @@ def test_requests_of_an_earlier_run_are_asked_for_at_once_and_in_order() -> None
 
 def test_a_new_request_is_given_time_and_then_ever_more_until_its_wait_is_over() -> None:
     async def job() -> list[float]:
-        polls = Polls(wait=12)
+        polls = Polls(12, PACER)
         polls.add("a")
         polls.complete()
         return [at for at, _ in await follow(polls, lambda _: False)]
@@ -56,7 +61,7 @@ def test_a_new_request_is_given_time_and_then_ever_more_until_its_wait_is_over()
 
 def test_without_a_wait_each_is_asked_for_once() -> None:
     async def job() -> list[tuple[float, str]]:
-        polls = Polls(wait=0)
+        polls = Polls(0, PACER)
         polls.add("a", is_old=True)
         polls.add("b")
         polls.complete()
@@ -83,7 +88,7 @@ def test_how_long_processing_takes_is_learnt(takes: float) -> None:
         return reported[request] >= takes
 
     async def job() -> int:
-        polls = Polls(wait=600)
+        polls = Polls(600, PACER)
         sharing = asyncio.create_task(share(polls))
         asked = await asyncio.gather(*(follow(polls, is_settled) for _ in range(3)))
         await sharing
@@ -93,9 +98,66 @@ def test_how_long_processing_takes_is_learnt(takes: float) -> None:
     assert sorted(reported.values())[250] <= takes * 1.4 + FIRST_PATIENCE
 
 
+def test_once_nothing_else_is_to_be_sent_what_was_learnt_keeps_nobody_waiting() -> None:
+    """A server that calls each request pending when it is first asked for teaches to ask ever later."""
+    reported: set[str] = set()
+
+    def is_settled(request: str) -> bool:
+        is_known = request in reported
+        reported.add(request)
+        return is_known
+
+    async def job() -> tuple[list[tuple[float, str]], float]:
+        polls = Polls(600, PACER)
+        poller = asyncio.create_task(follow(polls, is_settled))
+        for number in range(24):
+            polls.add(str(number))
+            await asyncio.sleep(0.4)
+        polls.complete()
+        sent = now()
+        return await poller, now() - sent
+
+    asked, waited = run_virtually(job())
+    assert waited <= 24 * 2 * 0.4 + FIRST_INTERVAL  # every one asked for twice, with half of the calls allowed
+    assert len(asked) == 48
+
+
+def test_early_asks_put_off_none_that_is_likely_to_be_answered() -> None:
+    """And they use no more than half of the calls: the other half is for those."""
+    takes, accepted = 60.0, {}
+
+    async def job() -> tuple[list[tuple[float, str]], float]:
+        polls = Polls(600, PACER)
+        polls.patience = 62.0
+        for number in range(100):
+            accepted[str(number)] = now()
+            polls.add(str(number))
+            await asyncio.sleep(0.6)
+        polls.complete()
+        sent = now()
+        asked = await follow(polls, lambda request: now() - accepted[request] >= takes)
+        return asked, now() - sent
+
+    asked, waited = run_virtually(job())
+    assert waited <= 63.0
+    early = sum(at - accepted[request] < takes for at, request in asked)
+    assert early <= waited * 2.5
+
+
+def test_an_early_ask_takes_nothing_off_the_wait() -> None:
+    async def job() -> float:
+        polls = Polls(30, PACER)
+        polls.patience = 62.0
+        polls.add("a")
+        polls.complete()
+        return (await follow(polls, lambda _: False))[-1][0]
+
+    assert 62.0 <= run_virtually(job()) <= 92.0
+
+
 def test_patience_has_an_end() -> None:
     async def job() -> float:
-        polls = Polls(wait=1e6)
+        polls = Polls(1e6, PACER)
         polls.add("a")
         poll = await polls.take()
         assert poll is not None
@@ -108,7 +170,7 @@ def test_patience_has_an_end() -> None:
 
 def test_whoever_waits_is_woken_by_an_addition_and_by_the_end() -> None:
     async def job() -> list[tuple[float, str]]:
-        polls = Polls(wait=60)
+        polls = Polls(60, PACER)
         following = asyncio.create_task(follow(polls, lambda _: True))
         await asyncio.sleep(5)
         polls.add("a")
@@ -123,7 +185,7 @@ def test_whoever_waits_is_woken_by_an_addition_and_by_the_end() -> None:
 
 def test_what_is_closed_asks_for_nothing_more() -> None:
     async def job() -> list[tuple[float, str]]:
-        polls = Polls(wait=60)
+        polls = Polls(60, PACER)
         polls.add("a", "b", is_old=True)
         following = asyncio.create_task(follow(polls, lambda _: False))
         await asyncio.sleep(1)
@@ -137,7 +199,7 @@ def test_one_under_way_keeps_the_others_waiting_for_its_end() -> None:
     """It may come back."""
 
     async def job() -> list[tuple[float, str]]:
-        polls = Polls(wait=60)
+        polls = Polls(60, PACER)
         polls.add("a", is_old=True)
         polls.complete()
         poll = await polls.take()
@@ -158,7 +220,7 @@ def test_one_under_way_keeps_the_others_waiting_for_its_end() -> None:
 
 def test_none_is_left_once_all_are_settled_or_given_up() -> None:
     async def job() -> tuple[bool, float]:
-        polls = Polls(wait=12)
+        polls = Polls(12, PACER)
         polls.add("settled")
         polls.add("given up")
         poller = asyncio.create_task(follow(polls, lambda request: request == "settled"))
@@ -176,7 +238,7 @@ def test_none_is_left_once_all_are_settled_or_given_up() -> None:
 
 def test_none_is_left_while_there_was_none_and_more_may_still_come() -> None:
     async def job() -> list[tuple[float, str]]:
-        polls = Polls(wait=12)
+        polls = Polls(12, PACER)
         await polls.none_left()
         polls.add("a")
         poller = asyncio.create_task(follow(polls, lambda _: True))
@@ -191,7 +253,7 @@ def test_none_is_left_while_there_was_none_and_more_may_still_come() -> None:
 
 def test_one_that_is_being_asked_for_is_not_settled_yet() -> None:
     async def job() -> float:
-        polls = Polls(wait=0)
+        polls = Polls(0, PACER)
         polls.add("a", is_old=True)
         poll = await polls.take()
         assert poll is not None
@@ -204,7 +266,7 @@ def test_one_that_is_being_asked_for_is_not_settled_yet() -> None:
 
 def test_nobody_waits_for_requests_when_the_work_is_to_end() -> None:
     async def job() -> float:
-        polls = Polls(wait=600)
+        polls = Polls(600, PACER)
         polls.add("a")
         asyncio.get_running_loop().call_later(0.1, polls.close)
         await polls.none_left()
@@ -218,7 +280,7 @@ def test_nobody_waits_for_requests_when_the_work_is_to_end() -> None:
 
 def test_of_a_request_that_is_asked_for_soon_no_waiting_is_reported() -> None:
     async def job() -> list[Awaited | None]:
-        polls = Polls(wait=600)
+        polls = Polls(600, PACER)
         reported = [polls.awaited()]
         polls.add("a")
         reported.append(polls.awaited())
@@ -234,7 +296,7 @@ def test_of_a_request_that_is_asked_for_soon_no_waiting_is_reported() -> None:
 
 def test_a_first_ask_that_is_far_off_is_reported() -> None:
     async def job() -> Awaited | None:
-        polls = Polls(wait=600)
+        polls = Polls(600, PACER)
         polls.patience = 40.0
         polls.add("a")
         await asyncio.sleep(10.0)
@@ -245,7 +307,7 @@ def test_a_first_ask_that_is_far_off_is_reported() -> None:
 
 def test_requests_that_were_asked_for_in_vain_are_reported_with_the_next_ask_and_the_end_of_the_last() -> None:
     async def job() -> list[Awaited | None]:
-        polls = Polls(wait=600)
+        polls = Polls(600, PACER)
         polls.add("a", is_old=True)
         poll = await polls.take()
         assert poll is not None
