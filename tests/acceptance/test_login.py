@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import DEADLINE, SAMPLES, sandbox_thread
+from processes import DEADLINE, ROOT, SAMPLES, sandbox_thread
 from recipes import snippet
 from trial import HEADER, sheet_rows
 
@@ -161,7 +161,7 @@ def two_keys() -> Iterator[SandboxProcess]:
 
 
 def test_two_accounts_by_name_that_are_one_share_its_limit(
-    env: dict[str, str], tmp_path: Path, two_keys: SandboxProcess
+    shell: Shell, tmp_path: Path, two_keys: SandboxProcess
 ) -> None:
     """Their keys are in the keyring and in files, as the manual has them; their runs go on at once."""
     text = re.sub("https://.*leadsquared.com", two_keys.url, snippet("accounts", "accounts"))
@@ -171,28 +171,27 @@ def test_two_accounts_by_name_that_are_one_share_its_limit(
     for name, key in (("access", OTHER), ("secret", GOOD[1])):
         (tmp_path / f"europe-{name}-key").write_text(f"{key}\n")
         (tmp_path / f"europe-{name}-key").chmod(0o600)
-    env["BATCH_SHARE_RATE"] = "20/400ms"
+    shell = replace(shell, env={**shell.env, "BATCH_SHARE_RATE": "20/400ms"})
     assert (
         "write two lines: the access key, the secret key"
-        in call(
-            env, tmp_path, "login", "--account", "asia", "--stdin", said="\n".join([two_keys.url, *GOOD])
-        ).stderr
+        in shell.run("login", "--account", "asia", "--stdin", said="\n".join([two_keys.url, *GOOD])).stderr
     )
-    done = call(env, tmp_path, "login", "--account", "asia", "--stdin", said="\n".join(GOOD))
+    done = shell.run("login", "--account", "asia", "--stdin", said="\n".join(GOOD))
     assert (done.returncode, done.stderr) == (0, "")
     assert "\nThe keys of the account asia are stored in the system's keyring.\n" in done.stdout
-    shown = call(env, tmp_path, "config", "show", "--account", "europe").stdout
+    shown = shell.run("config", "show", "--account", "europe").stdout
     assert re.search(r"(?m)^access_key +set +accounts.europe$", shown)
     assert OTHER not in shown
-    doctor = json.loads(call(env, tmp_path, "doctor", "--account", "europe", "--json").stdout)
+    doctor = json.loads(shell.run("doctor", "--account", "europe", "--json").stdout)
     assert doctor["problems"] == 0
     assert doctor["checks"][0]["words"] == "Host and keys of the account europe are set, from: accounts.europe."
     rows, runs = sheet_rows(24), []
     for name, part in (("asia", rows[:12]), ("europe", rows[12:])):
         (tmp_path / f"{name}.csv").write_text("\n".join(map(",".join, [HEADER, *part])))
-        run = [*COMMAND[:-1], "run", f"{name}.csv", "--event", "201", "--duration", "7d", "--account", name]
-        runs.append(subprocess.Popen(run, cwd=tmp_path, env=env))
-    assert [run.wait(DEADLINE) for run in runs] == [0, 0]
+        run = ("run", f"{name}.csv", "--event", "201", "--duration", "7d", "--account", name)
+        runs.append(shell.start(*run, PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}"))
+    ended = [run.communicate(timeout=DEADLINE) for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], ended
     report = two_keys.report()
     assert (report["refusals"], report["duplicates"]) == (0, 0)
     assert report["fullest_window"] <= STRICT.limit
@@ -200,10 +199,10 @@ def test_two_accounts_by_name_that_are_one_share_its_limit(
     for file in (each for each in tmp_path.rglob("*") if each.is_file() and each.name not in kept):
         assert not [key for key in (*GOOD, OTHER) if key.encode() in file.read_bytes()], file
     assert len({*json.loads((tmp_path / "state" / "identities").read_text()).values()}) == 1
-    assert call(env, tmp_path, "logout", "--account", "asia").stdout == (
+    assert shell.run("logout", "--account", "asia").stdout == (
         "The keys for asia are removed from the system's keyring.\n"
     )
-    refused = call(env, tmp_path, "resume", "asia.csv")
+    refused = shell.run("resume", "asia.csv")
     assert refused.returncode == 2
     assert "accounts.asia.access_key: is not set. " in refused.stderr
     assert "`batch-share login --account asia`" in refused.stderr
