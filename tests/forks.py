@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from commands import ForkServer, become, prepare, tell
+from commands import ForkServer, become, prepare, run, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,10 +55,6 @@ def _serve() -> None:
     import kills
 
     import batch_share.cli.app
-    import batch_share.cli.screen
-    import batch_share.cli.work
-    import batch_share.jobs.run
-    import batch_share.sheet.workbook
     from batch_share.sending import follow_up
 
     vars(follow_up)["FIRST_PATIENCE"] = 0.0  # the sandbox of these tests processes at once
@@ -70,7 +66,7 @@ def _serve() -> None:
         if child == 0:
             become(job)
             kills.arm(job["kill"])
-            batch_share.cli.app.main()
+            run(batch_share.cli.app.main)
         tell(child)
         _, status = os.waitpid(child, 0)
         tell(os.waitstatus_to_exitcode(status))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import shlex
 import sys
-import tempfile
-import traceback
 from typing import Annotated, Final
 
 import typer
@@ -95,6 +93,9 @@ def main() -> None:
 
 def _details(error: Exception) -> str | None:
     """Where the traceback is kept, for its owner alone, as the words in it may be a sheet's; None if nowhere."""
+    import tempfile
+    import traceback
+
     try:
         with tempfile.NamedTemporaryFile(
             "w", encoding="utf-8", errors="replace", prefix="batch-share-fault-", suffix=".txt", delete=False

@@ -172,10 +172,11 @@ def test_two_accounts_by_name_that_are_one_share_its_limit(
         (tmp_path / f"europe-{name}-key").write_text(f"{key}\n")
         (tmp_path / f"europe-{name}-key").chmod(0o600)
     shell = replace(shell, env={**shell.env, "BATCH_SHARE_RATE": "20/400ms"})
-    login = ("login", "--account", "asia", "--stdin")
-    three_lines = shell.run(*login, said="\n".join([two_keys.url, *GOOD]))
-    assert "write two lines: the access key, the secret key" in three_lines.stderr
-    done = shell.run(*login, said="\n".join(GOOD))
+    assert (
+        "write two lines: the access key, the secret key"
+        in shell.run("login", "--account", "asia", "--stdin", said="\n".join([two_keys.url, *GOOD])).stderr
+    )
+    done = shell.run("login", "--account", "asia", "--stdin", said="\n".join(GOOD))
     assert (done.returncode, done.stderr) == (0, "")
     assert "\nThe keys of the account asia are stored in the system's keyring.\n" in done.stdout
     shown = shell.run("config", "show", "--account", "europe").stdout
@@ -188,8 +189,8 @@ def test_two_accounts_by_name_that_are_one_share_its_limit(
     for name, part in (("asia", rows[:12]), ("europe", rows[12:])):
         (tmp_path / f"{name}.csv").write_text("\n".join(map(",".join, [HEADER, *part])))
         run = ("run", f"{name}.csv", "--event", "201", "--duration", "7d", "--account", name)
-        runs.append(shell.start(*run, PYTHONPATH=str(ROOT / "tests")))  # where the keyring is
-    ended = [run.communicate(timeout=DEADLINE)[1] for run in runs]
+        runs.append(shell.start(*run, PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}"))
+    ended = [run.communicate(timeout=DEADLINE) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], ended
     report = two_keys.report()
     assert (report["refusals"], report["duplicates"]) == (0, 0)
