@@ -7,7 +7,7 @@ import types
 from typing import Annotated, Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints
 
 from batch_share.cli import printed
-from batch_share.cli.printed import PRINTED, Stopped, Time
+from batch_share.cli.printed import PRINTED, InProgress, Stopped, Time
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -101,7 +101,7 @@ def _objects() -> list[Any]:
         for each in get_args(kind):
             visit(each)
 
-    for kind in (*PRINTED.values(), Stopped):
+    for kind in (*PRINTED.values(), Stopped, InProgress):
         visit(kind)
     return [*found]
 

@@ -3,6 +3,8 @@
 Each command prints one object on standard output, `runs` a list. A command that an error ends prints Stopped: by
 itself, or, if rows were counted, its keys beside theirs. A key that is not always there is there when it says
 something. Times are UTC, such as `2026-12-31T09:00:00Z`; rows have the sheet's own numbers.
+
+How far a job is, standard error tells now and then; unless it is a terminal, as an InProgress on a line of its own.
 """
 
 from __future__ import annotations
@@ -266,6 +268,25 @@ Setting = TypedDict(
     },
 )
 Setting.__doc__ = "A setting in force."
+
+
+class Going(TypedDict):
+    """How far a job is."""
+
+    phase: Annotated[str, "what is being done, for people"]
+    states: Annotated[dict[State, int], "rows by state"]
+    done: Annotated[float, "rows that are done, one that is on its way counted in part"]
+    calls: Annotated[int, "API calls so far"]
+    refusals: Annotated[int, "of these, refused as one too many"]
+    seconds_left: Annotated[float | None, "until all calls are made, repeats included; null: nobody knows"]
+    waits: Annotated[str, 'what it waits for, for people; "": nothing but its calls']
+
+
+class InProgress(TypedDict):
+    """A line of standard error while a job goes on."""
+
+    progress: Annotated[Going, "how far it is"]
+
 
 PRINTED: Final[Mapping[str, Any]] = {
     "plan": Plan,

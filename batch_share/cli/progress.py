@@ -1,13 +1,15 @@
 """What a person sees while calls are made: how far the work is, what it waits for, and how long it takes if known.
 
-A terminal has a live view; in a file or a pipe there is a line now and then, when it says something new.
+A terminal has a live view; in a file or a pipe there is a line now and then, when it says something new, with
+`--json` an object.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -47,18 +49,18 @@ BAR_WIDTH: Final = 40
 
 @asynccontextmanager
 async def shown(
-    progress: Callable[[], Progress], console: Console, *, waits_only: bool = False
+    progress: Callable[[], Progress], console: Console, *, waits_only: bool = False, as_json: bool = False
 ) -> AsyncIterator[None]:
     """Show progress until the body is over: a live view on a terminal, else a plain line now and then.
 
     With `waits_only` there are no lines but of waits that are worth telling.
     """
     if waits_only or not console.is_terminal:
-        lines = Lines(progress, waits_only)
+        lines = Lines(progress, waits_only, spell=json_line if as_json else status_line)
 
         def say() -> float:
             if line := lines.next():
-                console.print(line, soft_wrap=True, markup=False)
+                console.print(line, soft_wrap=True, markup=False, highlight=False)
             return LOOK_SECONDS
 
         async with _again(say):
@@ -113,6 +115,7 @@ class Lines:
     said: object = None
     reported_outage: bool = False
     reported_until: float = float("-inf")
+    spell: Callable[[Progress], str | None] = field(kw_only=True)
 
     def next(self) -> str | None:
         """The line to be said now, None if there is none."""
@@ -130,7 +133,7 @@ class Lines:
         # Calls that were under way together are refused one after the other: one line is enough for them.
         if long_until <= self.reported_until + LINE_SECONDS and (self.waits_only or not is_due):
             return None
-        line = status_line(progress)
+        line = self.spell(progress)
         if line is not None:
             self.said_at, self.said, self.reported_outage = now, news, outage
             self.reported_until = max(self.reported_until, long_until)
@@ -167,6 +170,22 @@ def status_line(progress: Progress) -> str | None:
     counts = ", ".join(f"{state} {count}" for state, count in _counts(progress).items())
     parts = (counts, _pace(progress), _left(progress), _said(progress))
     return f"{_phase(progress)}: {' | '.join(filter(None, parts))}"
+
+
+def json_line(progress: Progress) -> str | None:
+    """The same as one object, for a program: `InProgress` of cli/printed.py."""
+    if not _is_shown(progress):
+        return None
+    going = {
+        "phase": progress.phase,
+        "states": _counts(progress),
+        "done": round(progress.done, 2),
+        "calls": progress.calls,
+        "refusals": progress.refusals,
+        "seconds_left": None if progress.eta is None else round(progress.eta),
+        "waits": _said(progress),
+    }
+    return json.dumps({"progress": going})
 
 
 def _phase(progress: Progress) -> str:

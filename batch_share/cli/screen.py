@@ -444,7 +444,7 @@ class Display:
         """Show progress until the work is over; in one line, nothing but a long wait."""
         from batch_share.cli.progress import shown
 
-        return shown(progress, self.console, waits_only=self.one_line)
+        return shown(progress, self.console, waits_only=self.one_line, as_json=self.json)
 
     # ------------------------------------------------------------------------------------------ the end
 

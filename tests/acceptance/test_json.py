@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from json_reference import all_keys, described, misfits_of
+from json_reference import all_keys, described, misfits, misfits_of
 from processes import FAST, SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
 from trial import CREATE, DROPPED, SHARE, Fault, envelope, sheet_rows
 from trial import HEADER as COLUMNS
 
 from batch_share.cli.entry import Asked
+from batch_share.cli.printed import InProgress
 from batch_share.common import Rate
 from batch_share.ledger.known import FILE as HISTORY
 from batch_share.sandbox import SandboxOptions
@@ -45,6 +46,9 @@ class Answers:
         """What a command prints."""
         done = self.shell.run(*command, "--json", **env)
         assert done.returncode == code, (command, done.stdout, done.stderr)
+        for line in done.stderr.splitlines():
+            if line.startswith("{"):
+                assert misfits(json.loads(line), InProgress, self.met) == [], line
         return self.fitting(done.stdout, " ".join(command))
 
     def fitting(self, printed: str, command: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import re
 import time
 from datetime import UTC, datetime
@@ -11,9 +12,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from json_reference import misfits
 from rich.console import Console
 from virtual_time import run_virtually
 
+from batch_share.cli.printed import InProgress
 from batch_share.cli.progress import LINE_SECONDS, SAME_LINE_SECONDS, _clock, status_line, view
 from batch_share.cli.screen import Display, console
 from batch_share.common import Rate, loop_time
@@ -82,7 +85,9 @@ def screen(session: Connection, width: int, *, awaited: Awaited | None = None) -
     return [each.rstrip() for each in run_virtually(shown()).splitlines()]
 
 
-def printed(session: Connection, work: Work, *, one_line: bool = False) -> list[tuple[float, str]]:
+def printed(
+    session: Connection, work: Work, *, one_line: bool = False, as_json: bool = False
+) -> list[tuple[float, str]]:
     """The lines of a log, each with its moment, while `work` is done in virtual time."""
 
     class Log(io.StringIO):
@@ -96,7 +101,7 @@ def printed(session: Connection, work: Work, *, one_line: bool = False) -> list[
     lines: list[tuple[float, str]] = []
 
     async def watched() -> None:
-        display = Display(one_line=one_line, console=console(file=Log()))
+        display = Display(one_line=one_line, json=as_json, console=console(file=Log()))
         async with display.watch(session.progress, session.stop.ask):
             await work(session)
 
@@ -364,3 +369,22 @@ def test_while_people_are_looked_up_that_is_counted_and_the_time_is_reckoned_by_
     assert screen(session, 90)[0].split()[:8] == ["looking", "up", "120", "of", "282", "leads", "and", "users"]
     session.tally.people = 282
     assert (line(session) or "").startswith("looking up leads and users: ")
+
+
+def test_for_a_program_each_line_is_an_object_as_described() -> None:
+    session, met = connected(shared=10, pending=50), set[str]()
+
+    async def work(session: Connection) -> None:
+        for _ in range(3):
+            session.tally.calls += 1
+            await asyncio.sleep(LINE_SECONDS)
+        session.tally.outage = NO_CONNECTION
+        await asyncio.sleep(2)
+
+    lines = [json.loads(line) for _, line in printed(session, work, as_json=True)]
+    assert [each for line in lines for each in misfits(line, InProgress, met)] == []
+    going = [line["progress"] for line in lines]
+    assert [each["calls"] for each in going] == [1, 2, 3, 3]
+    assert [each["seconds_left"] for each in going[:3]] == [30, 30, 30]
+    assert [bool(each["waits"]) for each in going] == [False, False, False, True]
+    assert going[0]["states"] == {"shared": 10, "pending": 50}
