@@ -314,11 +314,12 @@ async def _session(
                 await ledger.note(account=ours)
             elif facts.account != ours:
                 theirs, named = (await ledger.settings_of_sheet()).get("account"), sorted(settings.accounts or {})
-                instead = f"Name its own with --account ({first_of(named)})" if named else "Set its own keys"
-                instead = f"Name it with --account {theirs}" if theirs in named else instead
+                which = f"--account {theirs}" if theirs in named else f"--account ({first_of(named)})"
                 raise LedgerError(
                     ledger.name,
-                    f"it belongs to another account of {host}. {instead}, or name another ledger with --ledger",
+                    f"it belongs to another account of {host}. "
+                    f"{f'Name its own with {which}' if named else 'Set its own keys'}, or name another ledger "
+                    "with --ledger",
                     problem="The ledger belongs to another LeadSquared account than the one whose keys are set.",
                     hint="Set the account that it belongs to, or use another ledger.",
                 )

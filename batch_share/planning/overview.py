@@ -40,7 +40,7 @@ from batch_share.planning.directory import (
 )
 from batch_share.planning.plan import Approval, defaults_of, plan_of
 from batch_share.results.answers import write_table
-from batch_share.results.wording import spell_guards, spell_row
+from batch_share.results.wording import ANOTHER_ACCOUNT, ANOTHER_HOST, spell_guards, spell_row
 from batch_share.results.writing import check_format
 from batch_share.sending.guards import excesses
 from batch_share.sending.onlookers import NO_NUMBERS, ByNumber, Pace
@@ -141,9 +141,9 @@ async def _known_of(ledger: LedgerName, settings: Settings, directory: Directory
             host, access_key, _ = settings.credentials()
             account = {name_of_account(settings)} - {account_name(host, access_key)}  # if that was told
         if host is not None and facts.host != host and await opened.sheet() is not None:
-            return KnownRows(refusal=f"the ledger {ledger.short} belongs to {facts.host}, and the host is {host}")
+            return KnownRows(refusal=ANOTHER_HOST.format(ledger.short, facts.host, host))
         if facts.account is not None and account - {facts.account} and await opened.sheet() is not None:
-            return KnownRows(refusal=f"the ledger {ledger.short} belongs to another account of {host}")
+            return KnownRows(refusal=ANOTHER_ACCOUNT.format(ledger.short, host))
         async for answer in opened.lookups():
             directory.learn([answer])
         await choose_renewals(opened, settings)

@@ -991,6 +991,10 @@ def spell_guards(settings: Settings) -> str:
     return ", ".join(filter(None, guards))
 
 
+ANOTHER_HOST: Final = "the ledger {} belongs to {}, and the host is {}"
+ANOTHER_ACCOUNT: Final = "the ledger {} belongs to another account of {}"
+
+
 def fault(error: BaseException, details: str | None) -> str:
     """What a person is told of an error that nobody foresaw, whose traceback is in the file `details`."""
     while isinstance(error, BaseExceptionGroup):

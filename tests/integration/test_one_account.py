@@ -112,7 +112,7 @@ async def test_a_ledger_is_run_by_each_key_of_its_account_and_by_no_other_accoun
             await it.run(**by_second, accounts=by_name, account="europe")
         assert len(it.sandbox.journal.since(0)) == before, "no call was made"
         assert (await it.run(accounts=by_name, account="asia")).summary.states == {State.SHARED: 14}
-        with pytest.raises(LedgerError, match="Name it with --account asia, or name another"):
+        with pytest.raises(LedgerError, match="Name its own with --account asia, or name another"):
             await it.run(**by_second, accounts=by_name, account="europe")
 
 
