@@ -1,4 +1,4 @@
-"""(h) A finished ledger: the same sheet run again, unchanged, with another note, with one row more; its results.
+"""(h) A finished ledger: the same sheet run again, unchanged, with another note, with one row changed; its results.
 
 Each is a command as a person starts it, start-up included, in CPU time: its own and that of the processes which it
 starts. Results as a workbook are held against a bare xlsxwriter loop over the very cells of that workbook.
@@ -31,7 +31,7 @@ GOALS_AT: Final = 100_000
 AGAIN: Final = {
     "run again, unchanged": ["run", "leads.csv", "--yes"],
     "run again, another note": ["run", "leads.csv", "--yes", "--note", "Until Friday"],
-    "run again, one row changed": ["run", "leads.csv", "--yes"],
+    "run again, one row changed": ["run", "leads.csv", "--yes", "--note", "Until Friday"],
     "plan": ["plan", "leads.csv"],
     "status": ["status", "leads.csv"],
     "results .csv": ["results", "leads.csv", "--output", "out.csv"],
