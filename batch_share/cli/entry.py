@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO, TypeVar, cast
 
+import typer
 import typer.main
 from typer.core import TyperCommand, TyperGroup
 
@@ -110,6 +111,12 @@ class Asked:
         from batch_share.results.wording import CUT
 
         return self._ended(KeyboardInterrupt.__name__, CUT, code, None)
+
+    def broken(self, error: Exception, code: int) -> dict[str, Any]:
+        """What JSON has of a command that a fault of ours ended: the ledger alone knows what was sent."""
+        from batch_share.results.wording import fault
+
+        return self._ended(type(error).__name__, fault(error, None), code, None)
 
     def _ended(self, kind: str, words: str, code: int, sent: int | None) -> dict[str, Any]:
         file = None if self.file is None else str(self.file.absolute())
@@ -335,12 +342,25 @@ def _with_settings(command: _Command, ctx: Any, args: Sequence[str]) -> list[str
     return [*reported, *left]
 
 
+_ENDS: Final = (typer.Exit, typer.Abort, typer.BadParameter.__mro__[2])
+"""How typer ends a command; the last is what all that is said of wrong arguments is, in whichever click it has."""
+
+
 @contextmanager
 def _answering(ctx: Any, typed: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except BatchShareError as error:
         answer(error, Asked.of(ctx.command_path, typed), typed)
+        raise
+    except Exception as error:
+        if typed.get("json") and not isinstance(error, _ENDS):
+            import json
+
+            from batch_share.results.wording import ExitCode
+
+            asked = Asked.of(ctx.command_path, typed)
+            print(json.dumps(asked.broken(error, ExitCode.NOT_DONE)))  # noqa: T201 - what was asked for
         raise
 
 

@@ -539,9 +539,12 @@ def read_activity_id(answer: Answer) -> Outcome:
     return _read_id(answer, guesses.ACTIVITY_ID_KEYS)
 
 
-def read_request_id(answer: Answer) -> Outcome:
-    """The Outcome of a call that shares, or revokes a share."""
-    return _read_id(answer, guesses.REQUEST_ID_KEYS)
+def read_request_id(answer: Answer, of: int = 1) -> Outcome:
+    """The Outcome of a call that shares, or revokes, `of` so many: a list of one answers one of them."""
+    outcome = _read_id(answer, guesses.REQUEST_ID_KEYS)
+    if of > 1 and isinstance(outcome, Done) and isinstance(read_json(answer.body), list):
+        return Lost("the answer was not understood", answer.status)
+    return outcome
 
 
 def _read_id(answer: Answer, names: Sequence[str]) -> Outcome:
@@ -770,7 +773,8 @@ def as_envelope(value: Any) -> dict[str, Any]:
     A list of one lead is none, whatever its columns are called.
     """
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
-        return value[0] if "status" in value[0] and not _SAID.isdisjoint(value[0]) else {}
+        one: dict[str, Any] = value[0]
+        return one if "status" in one and "prospectid" not in one and not _SAID.isdisjoint(one) else {}
     return value if isinstance(value, dict) else {}
 
 

@@ -346,14 +346,13 @@ async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterato
         page.write_string(first, at, name, shape)
     page._write_single_row(first + 1)  # noqa: SLF001 - what comes then is ours, and goes to disk by itself
     written = _Lines(book, page, layout, columns, [len(name) for name in header])
-    notes = 0
+    notes: list[tuple[int, int, str]] = []
     async for line in lines:
         number += 1
         written.put(number, line)
-        for at, what in line.wrong.items():
-            if notes < _MOST_NOTES:
-                page.write_comment(number, at, what, {"author": "batch_share", "x_scale": 2})
-                notes += 1
+        notes += [(number, at, what) for at, what in line.wrong.items() if len(notes) < _MOST_NOTES]
+    for row, at, what in notes:  # only now: were there no more lines, by an error, it would look for theirs
+        page.write_comment(row, at, what, {"author": "batch_share", "x_scale": 2})
     page.previous_row, page.dim_rowmax = number + 1, number
     widths = [column.width or width + 2 for column, width in zip(columns, written.widths, strict=True)]
     for at, width in enumerate(widths):

@@ -147,11 +147,9 @@ class Polls:
             if poll.until is None:  # an early ask takes nothing off the wait
                 poll.until = self._last_until = (max(now, likely) if poll.is_early else now) + self._wait
             poll.due = now + poll.interval
-            if self._complete or self._idle:
-                per_second = self._pacer.rate.per_second * _IDLE_SHARE
-                poll.due = max(poll.due, now + len(self._heap) / per_second)
-                if now + FIRST_INTERVAL <= likely < poll.due:
-                    poll.due = likely
+            if poll.is_early and now < likely:  # in turn with the other early ones, until an answer is likely
+                in_turn = now + len(self._heap) / (self._pacer.rate.per_second * _IDLE_SHARE)
+                poll.due = min(max(poll.due, in_turn), max(likely, now + FIRST_INTERVAL))
             poll.interval = min(poll.interval * GROWTH, LONGEST_INTERVAL)
             if poll.due <= poll.until:
                 self._in_vain += 1

@@ -372,7 +372,9 @@ class Sender:
                     for row in rows
                 ]
                 markers = [None] * len(rows)
-                dispatch = Dispatch(rows, Stage.SHARE, share_leads(*items), read_request_id, markers)
+                dispatch = Dispatch(
+                    rows, Stage.SHARE, share_leads(*items), partial(read_request_id, of=len(items)), markers
+                )
                 with session.tally.repeats.sends(len(rows)):
                     outcome = await write(session, dispatch)
             if isinstance(outcome, Done):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sqlite3
 from contextlib import closing
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
+from json_reference import misfits_of
 from readme_reference import commands
 from typer.testing import CliRunner
 
@@ -170,3 +172,15 @@ def test_a_fault_whose_details_can_be_kept_nowhere_is_told_all_the_same(
         main()
     assert ended.value.code == 1
     assert "(KeyError) ended this" in capsys.readouterr().err
+
+
+def test_a_program_is_told_of_a_fault_of_our_own_as_of_any_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ExceptionGroup("unhandled errors in a TaskGroup", [TypeError("no number")])
+
+    monkeypatch.setattr("batch_share.library.BatchShare.__init__", broken)
+    done = CliRunner().invoke(app, ["status", "leads.csv", "--json"])
+    told = json.loads(done.stdout)
+    assert misfits_of(told, "status", set()) == []
+    assert (told["sent"], told["exit_code"], told["error"]["kind"]) == (None, 1, "ExceptionGroup")
+    assert "a fault of batch_share itself (TypeError) ended this" in told["error"]["message"]

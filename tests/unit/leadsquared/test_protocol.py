@@ -408,6 +408,10 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
         answer(200, [{"Status": "Failed", "Id": ACTIVITY}]),
         Lost("the answer was not understood", 200),
     ),
+    "200, a list of one lead with such columns": (
+        answer(200, [{"ProspectID": ACTIVITY, "Status": "Failed", "Message": "called"}]),
+        Lost("the answer was not understood", 200),
+    ),
     "200, a list of one without an Id": (answer(200, [success(Message={})]), Lost("the answer has no Id", 200)),
     "200, a number": (answer(200, 7), Lost("the answer was not understood", 200)),
     "200, null": (answer(200, None), Lost("the answer was not understood", 200)),
@@ -452,6 +456,13 @@ def test_what_an_answer_means(given_answer: Answer, meaning: Outcome) -> None:
 def test_a_request_has_its_id_under_either_name() -> None:
     for message in ({"Id": ACTIVITY}, {"RequestID": ACTIVITY}, {"ID": "", "requestid": ACTIVITY}):
         assert read_request_id(answer(200, success(Message=message))) == Done(ACTIVITY)
+
+
+def test_a_list_of_one_answers_one_share_and_not_several() -> None:
+    alone = answer(200, [success(Message={"Id": ACTIVITY})])
+    assert read_request_id(alone) == Done(ACTIVITY)
+    assert read_request_id(alone, of=10) == Lost("the answer was not understood", 200)
+    assert read_request_id(answer(200, success(Message={"Id": ACTIVITY})), of=10) == Done(ACTIVITY)
 
 
 NO_SUCCESS: Final = {name: row for name, row in TABLE.items() if isinstance(row[1], Throttled | Denied | Refused)}

@@ -217,3 +217,22 @@ async def test_a_text_that_looks_like_a_workbooks_own_xml_is_a_text(tmp_path: Pa
         await fill(book, book.page("Rows"), ["a"], lines(), Layout(1))
     cell = openpyxl.load_workbook(target)["Rows"]["A2"]
     assert (cell.value, cell.comment and cell.comment.text) == (text, "A note on the first line")
+
+
+@pytest.mark.parametrize("most", [5, None], ids=["larger than a worksheet", "an error of the ledger's"])
+async def test_an_error_in_the_middle_of_lines_with_notes_stays_that_error(
+    tmp_path: Path, most: int | None
+) -> None:
+    async def lines() -> AsyncIterator[Line]:
+        for _ in range(20):
+            yield Line(State.SHARED, ["a", "b"], {1: "a note"})
+        raise BatchShareError("The ledger can't be read")
+
+    async def write() -> None:
+        async with writing(tmp_path / "out.xlsx") as book:
+            page = book.page("Rows")
+            page.xls_rowmax = most or page.xls_rowmax
+            await fill(book, page, ["a", "b"], lines(), Layout(1))
+
+    with pytest.raises(BatchShareError, match="larger than a worksheet" if most else "can't be read"):
+        await write()

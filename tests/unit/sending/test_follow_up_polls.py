@@ -155,6 +155,28 @@ def test_an_early_ask_takes_nothing_off_the_wait() -> None:
     assert 62.0 <= run_virtually(job()) <= 92.0
 
 
+@pytest.mark.parametrize("is_old", [True, False])
+@pytest.mark.parametrize("ready", [60.0, 300.0])
+def test_of_very_many_that_wait_each_is_asked_until_its_wait_is_over(ready: float, *, is_old: bool) -> None:
+    """Those of an earlier run, and those of this one: more than can be asked for in their wait at half pace."""
+    given_up: list[str] = []
+
+    async def job() -> None:
+        polls = Polls(600, PACER)
+        polls.add(*map(str, range(3000)), is_old=is_old)
+        polls.complete()
+        waiting = {str(number) for number in range(3000)}
+        while (poll := await polls.take()) is not None:
+            await asyncio.sleep(0.2)  # the pace of 25/5s
+            if now() >= ready:
+                waiting.discard(poll.request_id)
+            polls.done(poll, settled=now() >= ready)
+        given_up.extend(waiting)
+
+    run_virtually(job())
+    assert given_up == []
+
+
 def test_patience_has_an_end() -> None:
     async def job() -> float:
         polls = Polls(1e6, PACER)
