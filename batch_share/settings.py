@@ -116,8 +116,10 @@ def _sources(settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> dict
                     before = {each: before[each] for each in before if each not in {key, f"{key}_file"}}
                 profiles[name] = before | profile
     is_plain, name = _account_meant(found, profiles, given)
-    if is_plain:
-        return found
+    if is_plain:  # an account that is named farther away is not the one whose keys these are
+        return {
+            place: {each: values[each] for each in values if each != "account"} for place, values in found.items()
+        }
     others = {
         place: {each: values[each] for each in values if each not in {"host", *_KEYS}}
         for place, values in found.items()

@@ -164,8 +164,17 @@ def test_host_and_keys_that_are_nearer_than_the_accounts_count(monkeypatch: pyte
     assert settings.rate == Rate(25, 5.0)
 
 
+def test_an_account_whose_keys_are_not_in_force_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    toml("account = 'europe'\n" + DEFAULT)
+    env(monkeypatch, keys={"HOST": "api.leadsquared.com"} | KEYS)
+    settings = load_settings()
+    assert (settings.account, secrets(settings)) == (None, ["https://api.leadsquared.com", *KEYS.values()])
+    assert "account" not in origins()
+    assert load_settings(account="europe").account == "europe"
+
+
 def test_a_program_that_gives_host_and_keys_means_these() -> None:
-    toml(DEFAULT)
+    toml("account = 'europe'\n" + DEFAULT)
     given = load_settings(host="api.leadsquared.com", access_key="mine", secret_key="hush")
     assert (given.account, secrets(given)) == (None, ["https://api.leadsquared.com", "mine", "hush"])
 
