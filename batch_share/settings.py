@@ -112,12 +112,17 @@ def _sources(settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> dict
                 )
             if isinstance(profile, dict):  # what is none is refused with all that is no setting's value
                 before = profiles.get(name, {})
+                if before.get("host") and profile.get("host") and _is_elsewhere(before["host"], profile["host"]):
+                    # Its keys were meant for that host: whoever writes beside sheets may not send them to another.
+                    before = {each: before[each] for each in before if each.removesuffix("_file") not in _KEYS}
                 for key in _KEYS & {each.removesuffix("_file") for each in profile}:  # one place for each key
                     before = {each: before[each] for each in before if each not in {key, f"{key}_file"}}
                 profiles[name] = before | profile
     is_plain, name = _account_meant(found, profiles, given)
-    if is_plain:
-        return found
+    if is_plain:  # an account that is named farther away is not the one whose keys these are
+        return {
+            place: {each: values[each] for each in values if each != "account"} for place, values in found.items()
+        }
     others = {
         place: {each: values[each] for each in values if each not in {"host", *_KEYS}}
         for place, values in found.items()
@@ -133,6 +138,13 @@ def _sources(settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> dict
             hint=f"{known[0].upper()}{known[1:]}.",
         )
     profile = profiles[name]
+    if given.get("host") and profile.get("host") and _is_elsewhere(profile["host"], given["host"]):
+        raise SettingsError(
+            "host",
+            f"is not that of the account {name!r}: its keys go to no other",
+            problem="The host is not that of the account.",
+            hint="Leave out the host, or the account.",
+        )
     own = {each: value for each, value in profile.items() if each in settings_cls.model_fields}
     for key in _KEYS:
         if profile.get(f"{key}_file"):
@@ -342,6 +354,14 @@ def parse_host(text: object) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
         raise ValueError("use https:// (plain http is only for a sandbox on this machine)")
     return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _is_elsewhere(host: object, other: object) -> bool:
+    """Whether they are two hosts; what is no host at all is another, and refused by whoever needs it."""
+    try:
+        return parse_host(host) != parse_host(other)
+    except ValueError:
+        return host != other
 
 
 def _is_loopback(host: str) -> bool:

@@ -376,7 +376,8 @@ class Display:
         sheet, states = preview.sheet, preview.states
         of = f", worksheet {sheet.worksheet}" if sheet.worksheet else ""
         total = sum(states.values())
-        say(self.console, f"{plural(total, 'row')} → {preview.host}", head=f"{sheet.name}{of}:")
+        host = f"{preview.settings.account} ({preview.host})" if preview.settings.account else preview.host
+        say(self.console, f"{plural(total, 'row')} → {host}", head=f"{sheet.name}{of}:")
         for note in preview.notes:
             self._tell(note)
         if not preview.is_verified:

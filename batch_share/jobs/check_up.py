@@ -14,6 +14,7 @@ import shlex
 import shutil
 import sqlite3
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import version
@@ -371,9 +372,10 @@ async def check_up(given: Settings | None = None, account: str | None = None) ->
         stat = file.stat()
         env_file = of_env_file(stat.st_mode, is_foreign=stat.st_uid not in {os.geteuid(), 0})
     for key_file in settings.key_files if settings is not None and os.name == "posix" else ():
-        if key_file.stat().st_mode & _READ_BY_OTHERS:
-            words = f"Others on this machine may open {key_file}, which holds a key."
-            found.append(Finding("key file", Level.WARNING, words, f"chmod 600 {shlex.quote(str(key_file))}"))
+        with suppress(OSError):  # one that is missing: a nearer place sets the key itself
+            if key_file.stat().st_mode & _READ_BY_OTHERS:
+                words = f"Others on this machine may open {key_file}, which holds a key."
+                found.append(Finding("key file", Level.WARNING, words, f"chmod 600 {shlex.quote(str(key_file))}"))
     versions = f"batch_share {__version__}, Python {platform.python_version()}, aiohttp {version('aiohttp')}"
     return [
         *found,

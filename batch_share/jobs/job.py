@@ -309,20 +309,33 @@ async def _session(
             )
         connection = await stack.enter_async_context(open_connection(settings, watcher, course))
         # By now it was asked which account the key is of. Where that is not told, a key may have been replaced.
-        if (ours := name_of_account(settings)) != account_name(host, access_key):
-            if is_new or facts.account is None:
-                await ledger.note(account=ours)
-            elif facts.account != ours:
-                theirs, named = (await ledger.settings_of_sheet()).get("account"), sorted(settings.accounts or {})
-                which = f"--account {theirs}" if theirs in named else f"--account ({first_of(named)})"
-                raise LedgerError(
-                    ledger.name,
-                    f"it belongs to another account of {host}. "
-                    f"{f'Name its own with {which}' if named else 'Set its own keys'}, or name another ledger "
-                    "with --ledger",
-                    problem="The ledger belongs to another LeadSquared account than the one whose keys are set.",
-                    hint="Set the account that it belongs to, or use another ledger.",
-                )
+        ours, theirs = name_of_account(settings), None if is_new else facts.account
+        is_told = ours != account_name(host, access_key)
+        named = None if is_new else (await ledger.settings_of_sheet()).get("account")
+        is_other = is_told and theirs != ours
+        if theirs is None:  # nobody was ever told whose it is: then names tell
+            is_other = bool(named and settings.account) and named != settings.account
+        if is_other:
+            known = sorted(settings.accounts or {})
+            which = f"--account {named}" if named in known else f"--account ({first_of(known)})"
+            raise LedgerError(
+                ledger.name,
+                f"it belongs to another account of {host}. "
+                f"{f'Name its own with {which}' if known else 'Set its own keys'}, or name another ledger "
+                "with --ledger",
+                problem="The ledger belongs to another LeadSquared account than the one whose keys are set.",
+                hint="Set the account that it belongs to, or use another ledger.",
+            )
+        if is_told and theirs is None:
+            await ledger.note(account=ours)
+        elif not is_told and theirs and not (connection.memory.account.asked or course.stop.asked):
+            raise LedgerError(
+                ledger.name,
+                f"it belongs to one account of {host}, and LeadSquared could not be asked just now whether the "
+                "keys are of it. Run it again",
+                problem="LeadSquared could not be asked just now which account the keys are of.",
+                hint="Run it again.",
+            )
         limits = (settings.stop_after_failures, settings.stop_at) if job.guarded else (0, None)
         guard = FailureGuard(*limits, spell=spell_result)
         polls = Polls(settings.wait, connection.pacer)

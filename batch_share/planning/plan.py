@@ -602,6 +602,7 @@ def _digest(path: Path, sheet: Sheet, rules: RowRules, settings: Settings, optio
 
 _BINDING: Final = (
     "host",
+    "account",
     "event",
     "access",
     "duration",

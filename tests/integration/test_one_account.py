@@ -125,6 +125,46 @@ async def test_a_ledger_of_another_account_is_refused_also_by_a_key_that_is_new(
         assert len(it.leads_sent()) == 12
 
 
+@pytest.mark.parametrize("reply", [answer(429, "{}"), envelope(500, "something else"), DROPPED])
+async def test_a_ledger_of_an_account_is_run_by_no_key_whose_account_could_not_be_asked(
+    tmp_path: Path, reply: Reply
+) -> None:
+    async with trial(tmp_path, Fault(WHO, [2], reply), other_access_keys=(SECOND,)) as it:
+        await it.run()
+        it.write(sheet_rows(13))
+        by_second: dict[str, Any] = {"access_key": SecretStr(SECOND)}
+        before = len(it.sandbox.journal.since(0))
+        with pytest.raises(
+            LedgerError, match=r"could not be asked just now whether the keys are of it\. Run it again"
+        ):
+            await it.run(**by_second)
+        assert len(it.sandbox.journal.since(0)) == before + 1
+        assert (await it.run(**by_second)).summary.states == {State.SHARED: 13}
+
+
+async def test_a_ledger_of_an_account_is_run_by_a_new_key_where_no_account_is_told_any_more(tmp_path: Path) -> None:
+    gone = answer(404, "no such page", "text/html")
+    async with trial(tmp_path, Fault(WHO, range(2, 99), gone), other_access_keys=(SECOND,)) as it:
+        await it.run()
+        it.write(sheet_rows(13))
+        assert (await it.run(access_key=SecretStr(SECOND))).summary.states == {State.SHARED: 13}
+
+
+@pytest.mark.parametrize("org_id", ["", "another"])
+async def test_a_ledger_of_which_no_account_was_told_is_run_by_no_account_of_another_name(
+    tmp_path: Path, org_id: str
+) -> None:
+    faults = Fault(WHO, [1], told("")), Fault(WHO, range(2, 99), told(org_id))
+    by_name: dict[str, Any] = {"accounts": {"asia": {}, "europe": {}}}
+    async with trial(tmp_path, *faults, other_access_keys=(SECOND,)) as it:
+        await it.run(**by_name, account="asia")
+        it.write(sheet_rows(13))
+        with pytest.raises(LedgerError, match="Name its own with --account asia, or name another"):
+            await it.run(**by_name, account="europe", access_key=SecretStr(SECOND))
+        assert len(it.leads_sent()) == 12
+        assert (await it.run(**by_name, account="asia")).summary.states == {State.SHARED: 13}
+
+
 async def test_a_ledger_of_which_no_account_was_told_is_run_by_a_new_key(tmp_path: Path) -> None:
     """Where LeadSquared does not say whose a key is, one that was replaced must not stop a job."""
     async with trial(tmp_path, Fault(WHO, range(1, 99), told("")), other_access_keys=(SECOND,)) as it:

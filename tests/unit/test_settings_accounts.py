@@ -149,6 +149,44 @@ def test_no_key_goes_to_the_host_of_an_account_that_is_not_its_own(monkeypatch: 
     assert "accounts.asia.access_key" in refusal(account="asia")
 
 
+@pytest.mark.parametrize(
+    "keys", ["access_key = 'hush'\nsecret_key = 'hush'\n", "access_key_file = 'k'\nsecret_key = 'h'\n"]
+)
+@pytest.mark.parametrize("near", [".env", "batch-share.toml"])
+def test_keys_go_to_no_host_that_a_nearer_place_gives_their_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, near: str, keys: str
+) -> None:
+    users = tmp_path / "users.toml"
+    users.write_text(f"[accounts.europe]\nhost = '{EUROPE}'\nevent = 201\n{keys}")
+    (tmp_path / "k").write_text("hush")
+    monkeypatch.setattr("batch_share.settings.user_file", lambda: users)
+
+    def put(host: str) -> None:
+        text = f"[accounts.europe]\nhost = '{host}'\n"
+        (tmp_path / near).write_text(
+            text if near.endswith("toml") else f"BATCH_SHARE_ACCOUNTS__EUROPE__HOST={host}\n"
+        )
+
+    put(EUROPE.removeprefix("https://").upper() + "/")
+    assert secrets(load_settings(account="europe"))[0] == EUROPE, "it is the same host"
+    put("http://127.0.0.1:9")
+    assert refusal(account="europe").startswith("accounts.europe.access_key: is not set")
+    assert load_settings(account="europe").event == "201"
+    env(monkeypatch, "europe")
+    assert secrets(load_settings(account="europe")) == ["http://127.0.0.1:9", *KEYS.values()]
+
+
+def test_a_host_that_is_typed_with_an_account_is_that_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    toml(DEFAULT)
+    env(monkeypatch, "europe")
+    assert (
+        refusal(account="europe", host=ASIA) == "host: is not that of the account 'europe': its keys go to no other"
+    )
+    assert secrets(load_settings(account="europe", host=f"{EUROPE}/v2/"))[0] == EUROPE
+    toml("[accounts.europe]\n")
+    assert secrets(load_settings(account="europe", host=ASIA))[0] == ASIA
+
+
 def test_host_and_keys_beside_accounts_in_one_place_are_not_guessed_about() -> None:
     toml("host = 'api.leadsquared.com'\naccess_key = 'plain'\nsecret_key = 'plain'\n" + DEFAULT)
     assert refusal() == (
@@ -164,8 +202,17 @@ def test_host_and_keys_that_are_nearer_than_the_accounts_count(monkeypatch: pyte
     assert settings.rate == Rate(25, 5.0)
 
 
+def test_an_account_whose_keys_are_not_in_force_is_not_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    toml("account = 'europe'\n" + DEFAULT)
+    env(monkeypatch, keys={"HOST": "api.leadsquared.com"} | KEYS)
+    settings = load_settings()
+    assert (settings.account, secrets(settings)) == (None, ["https://api.leadsquared.com", *KEYS.values()])
+    assert "account" not in origins()
+    assert load_settings(account="europe").account == "europe"
+
+
 def test_a_program_that_gives_host_and_keys_means_these() -> None:
-    toml(DEFAULT)
+    toml("account = 'europe'\n" + DEFAULT)
     given = load_settings(host="api.leadsquared.com", access_key="mine", secret_key="hush")
     assert (given.account, secrets(given)) == (None, ["https://api.leadsquared.com", "mine", "hush"])
 

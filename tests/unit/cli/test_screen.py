@@ -132,6 +132,13 @@ def test_one_line_asks_on_a_terminal_and_shows_no_plan(monkeypatch: pytest.Monke
     assert person.saw.getvalue().startswith("10 leads to 3 people (read), until ")
 
 
+def test_before_the_question_the_account_in_force_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    person = Person()
+    settings = Settings.model_construct(account="europe")
+    assert not person.agrees(monkeypatch, previewed(to_share=GIVEN, settings=settings))
+    assert "→ europe (https://leads.example)" in person.saw.getvalue()
+
+
 def test_an_ordinary_plan_and_its_question_are_short_and_broken_between_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -218,3 +218,6 @@ async def test_a_file_of_a_key_that_others_can_read_is_warned_of(
     found = [each for each in await check_up.check_up(account="asia") if each.check == "key file"]
     assert [each.level for each in found] == [check_up.Level.WARNING] * warnings
     assert all(str(key) in each.words and each.next == f"chmod 600 '{key}'" for each in found)
+    key.unlink()  # a nearer place sets the key
+    monkeypatch.setenv("BATCH_SHARE_ACCOUNTS__ASIA__ACCESS_KEY", "nearer")
+    assert not [each for each in await check_up.check_up(account="asia") if each.check == "key file"]

@@ -66,6 +66,7 @@ def test_how_fast_and_how_patiently_it_runs_may_change(
     "changes",
     [
         {"host": "https://other.example"},
+        {"account": "europe"},
         {"event": "202"},
         {"access": "write"},
         {"duration": "8d"},
@@ -88,11 +89,20 @@ def test_a_setting_that_changes_what_a_run_does_is_named(
 
 def test_what_was_approved_before_there_was_a_setting_may_be_run(approved: Path, sheet: Path) -> None:
     older = json.loads(approved.read_text())
-    del older["settings"]["dates"], older["settings"]["until"]
+    del older["settings"]["dates"], older["settings"]["until"], older["settings"]["account"]
     approved.write_text(json.dumps(older))
     check(approved, sheet)
     with pytest.raises(PlanChanged, match="The setting dates"):
         check(approved, sheet, dates=Order.MDY)
+
+
+def test_a_plan_of_one_account_is_none_of_another_at_the_same_host(sheet: Path) -> None:
+    plan, asia = planned(sheet), settings(account="asia")
+    approved = Approval.of(plan, asia)
+    assert check_approval(approved, plan, asia) is approved
+    for other in ("europe", None):
+        with pytest.raises(PlanChanged, match="The setting account"):
+            check_approval(approved, plan, settings(account=other))
 
 
 def test_a_sheet_that_changed_is_named(approved: Path, sheet: Path) -> None:
