@@ -326,7 +326,7 @@ async def _followed(session: Session, ledger: Ledger, tally: Tally, row_ids: set
         ledger=ledger,
         tally=tally,
         health=Health(),
-        polls=Polls(session.settings.wait, session.pacer),
+        polls=Polls(session.settings.wait),
         guard=FailureGuard(),
         settings=session.settings.model_copy(update={"follow_up": True}),
         given={},  # rows are numbered in each ledger anew

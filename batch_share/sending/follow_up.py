@@ -2,8 +2,7 @@
 
 Each request is asked for once an answer is likely, then ever more rarely while there is none. How long LeadSquared
 takes is learnt as the answers come: to ask too early costs a call, to ask late costs nothing while there is other
-work. When all that is left is to wait, it is the other way round: what waits is asked for in turn, with half of the
-calls that the limit allows.
+work.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ from batch_share.sending.session import ending_early, in_parallel
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
-    from batch_share.leadsquared.pacing import Pacer
     from batch_share.ledger.records import Row
     from batch_share.sending.session import Session
 
@@ -51,13 +49,16 @@ GROWTH: Final = 1.6
 SOON: Final = 1.0
 """Seconds to the first ask that are no waiting."""
 
-_IDLE_SHARE: Final = 0.5
-"""Of the calls that the limit allows, those that ask early while nothing else is to be sent: the other half is for
-what is due, and for other integrations."""
-
 _TOO_EARLY: Final = 1.25
 _IN_TIME: Final = 0.998
-"""A quarter up after an ask in vain; a little down after another, since many are under way before it shows."""
+"""A quarter up after an ask in vain; a little down after another, since many are under way before it shows.
+
+Never more than a quarter above what requests are seen to take: where each is called pending when it is first asked
+for, whenever that is, every ask would be in vain, and put off all that come.
+"""
+
+_NEW: Final = 0.1
+"""What the latest counts for in how long a request is seen to take."""
 
 
 @dataclass(order=True, slots=True)
@@ -74,17 +75,13 @@ class Poll:
     users: Sequence[str] = field(compare=False, default=())
     until: float | None = field(compare=False, default=None)
     interval: float = field(compare=False, default=FIRST_INTERVAL)
-    is_early: bool = field(compare=False, default=False)
 
 
 class Polls:
-    """The requests that are waiting, the earliest due first.
+    """The requests that are waiting, the earliest due first. `wait`: seconds for each, from its first ask."""
 
-    `wait`: seconds for each, from its first ask. `pacer`: the account's, whose rate is what its limit allows.
-    """
-
-    def __init__(self, wait: float, pacer: Pacer) -> None:
-        self._wait, self._pacer = wait, pacer
+    def __init__(self, wait: float) -> None:
+        self._wait = wait
         self._heap: list[Poll] = []
         self._orders = 0
         self._under_way: list[Poll] = []
@@ -92,10 +89,10 @@ class Polls:
         self._last_until = self._last_added = 0.0
         self._complete = False
         self._closed = False
-        self._idle = 0  # how many wait for these to be settled, and send nothing
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
         self.patience = FIRST_PATIENCE
+        self._took = 0.0  # seconds from accepted to settled, the latest counting most; 0: none is settled yet
         self.take_back: Callable[[Sequence[Row]], None] | None = None
         """Who shares the rows of a request that failed again; None: nobody does at the moment."""
 
@@ -116,7 +113,7 @@ class Polls:
     def complete(self) -> None:
         """No more will be added."""
         self._complete = True
-        self._ask_early()
+        self._changed.set()
 
     async def take(self) -> Poll | None:
         """The next poll, once it is due; None when all are settled or given up. Give each back with `done`."""
@@ -141,15 +138,15 @@ class Polls:
         self._in_vain -= not is_first
         if is_first and poll.accepted_at is not None:
             too_early = max(self.patience, (now - poll.accepted_at) * _TOO_EARLY)
-            self.patience = self.patience * _IN_TIME if settled else min(too_early, LONGEST_PATIENCE)
+            longest = min(self._took * _TOO_EARLY or math.inf, LONGEST_PATIENCE)
+            self.patience = self.patience * _IN_TIME if settled else max(self.patience, min(too_early, longest))
+        if settled and poll.accepted_at is not None:
+            took = now - poll.accepted_at
+            self._took += (took - self._took) * (_NEW if self._took else 1.0)
         if not settled:
-            likely = (poll.accepted_at or 0.0) + self.patience
-            if poll.until is None:  # an early ask takes nothing off the wait
-                poll.until = self._last_until = (max(now, likely) if poll.is_early else now) + self._wait
+            if poll.until is None:
+                poll.until = self._last_until = now + self._wait
             poll.due = now + poll.interval
-            if poll.is_early and now < likely:  # in turn with the other early ones, until an answer is likely
-                in_turn = now + len(self._heap) / (self._pacer.rate.per_second * _IDLE_SHARE)
-                poll.due = min(max(poll.due, in_turn), max(likely, now + FIRST_INTERVAL))
             poll.interval = min(poll.interval * GROWTH, LONGEST_INTERVAL)
             if poll.due <= poll.until:
                 self._in_vain += 1
@@ -162,14 +159,9 @@ class Polls:
 
     async def none_left(self, unless: Callable[[], object] = lambda: False) -> None:
         """Wait until all that were added are settled or given up, or this is true; more may be added then."""
-        self._idle += 1
-        self._ask_early()
-        try:
-            while not (self._closed or unless()) and (self._heap or self._under_way):
-                self._changed.clear()
-                await self._changed.wait()
-        finally:
-            self._idle -= 1
+        while not (self._closed or unless()) and (self._heap or self._under_way):
+            self._changed.clear()
+            await self._changed.wait()
 
     def awaited(self) -> Awaited | None:
         """What is waited for if there is nothing else to do; None while first asks, soon, may settle all.
@@ -190,16 +182,6 @@ class Polls:
         self._closed = True
         self._changed.set()
 
-    def _ask_early(self) -> None:
-        """Put what waits in turn, from now on: what was learnt while there was other work puts nothing off."""
-        now, per_second = loop_time(), self._pacer.rate.per_second * _IDLE_SHARE
-        for place, poll in enumerate(sorted(self._heap)):
-            if poll.accepted_at is not None and poll.until is None:
-                early = max(now + place / per_second, poll.accepted_at + FIRST_PATIENCE)
-                poll.due, poll.is_early = min(early, poll.accepted_at + self.patience), True
-        heapq.heapify(self._heap)
-        self._changed.set()
-
     def _rest(self) -> float | None:
         """Seconds to the next poll, None if there is none.
 
@@ -207,7 +189,7 @@ class Polls:
         """
         while self._heap:
             poll = self._heap[0]
-            is_first = poll.accepted_at is not None and poll.until is None and not poll.is_early
+            is_first = poll.accepted_at is not None and poll.until is None
             if not is_first or poll.due >= (likely := (poll.accepted_at or 0.0) + self.patience):
                 return poll.due - loop_time()
             poll.due = likely
