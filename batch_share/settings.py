@@ -60,7 +60,7 @@ from batch_share.common import Order, Rate, minutes_text, parse_duration, parse_
 from batch_share.errors import SettingsError, check_not_empty, first_of, is_blank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
     from pydantic.fields import FieldInfo
@@ -99,25 +99,7 @@ def _sources(settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> dict
         str(here): _from_toml(settings_cls, here, may_allow_host=is_own),
         str(users): _from_toml(settings_cls, users, may_allow_host=True),
     }
-    profiles: dict[str, dict[str, Any]] = {}
-    for values in (*reversed(found.values()), given):
-        accounts = values.get("accounts")
-        for name, profile in accounts.items() if isinstance(accounts, dict) else ():
-            if not _ACCOUNT_NAME.fullmatch(name):
-                raise SettingsError(
-                    "accounts",
-                    f"{name!r} is no name for one: write small letters and digits, with single _ in between, "
-                    "so that the environment can name it too",
-                    problem="An account has a name that the environment can't hold.",
-                )
-            if isinstance(profile, dict):  # what is none is refused with all that is no setting's value
-                before = profiles.get(name, {})
-                if before.get("host") and profile.get("host") and _is_elsewhere(before["host"], profile["host"]):
-                    # Its keys were meant for that host: whoever writes beside sheets may not send them to another.
-                    before = {each: before[each] for each in before if each.removesuffix("_file") not in _KEYS}
-                for key in _KEYS & {each.removesuffix("_file") for each in profile}:  # one place for each key
-                    before = {each: before[each] for each in before if each not in {key, f"{key}_file"}}
-                profiles[name] = before | profile
+    profiles = _profiles((*reversed(found.values()), given))
     is_plain, name = _account_meant(found, profiles, given)
     if is_plain:  # an account that is named farther away is not the one whose keys these are
         return {
@@ -150,6 +132,30 @@ def _sources(settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> dict
         if profile.get(f"{key}_file"):
             own[key] = _key_in(Path(str(profile[f"{key}_file"])).expanduser(), f"accounts.{name}.{key}_file")
     return {f"accounts.{name}": {"account": name, **own}, **others}
+
+
+def _profiles(places: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What the places, the nearest last, set of each account, by its name. Raises SettingsError."""
+    profiles: dict[str, dict[str, Any]] = {}
+    for values in places:
+        accounts = values.get("accounts")
+        for name, profile in accounts.items() if isinstance(accounts, dict) else ():
+            if not _ACCOUNT_NAME.fullmatch(name):
+                raise SettingsError(
+                    "accounts",
+                    f"{name!r} is no name for one: write small letters and digits, with single _ in between, "
+                    "so that the environment can name it too",
+                    problem="An account has a name that the environment can't hold.",
+                )
+            if isinstance(profile, dict):  # what is none is refused with all that is no setting's value
+                before = profiles.get(name, {})
+                if before.get("host") and profile.get("host") and _is_elsewhere(before["host"], profile["host"]):
+                    # Its keys were meant for that host: whoever writes beside sheets may not send them to another.
+                    before = {each: before[each] for each in before if each.removesuffix("_file") not in _KEYS}
+                for key in _KEYS & {each.removesuffix("_file") for each in profile}:  # one place for each key
+                    before = {each: before[each] for each in before if each not in {key, f"{key}_file"}}
+                profiles[name] = before | profile
+    return profiles
 
 
 def _account_meant(
