@@ -65,7 +65,7 @@ OPEN = {
     "html": f"{NOT_UNDERSTOOD}: HTTP 200: Down for maintenance",
     "truncated": "sent, but the answer broke off",
     "204": f"{NOT_UNDERSTOOD}: HTTP 204 with an empty body",
-    "302": "HTTP 302 with an empty body",
+    "302": "HTTP 302: the host to set may be https://elsewhere.invalid",
     "500": "HTTP 500: Internal Server Error",
     "502": "HTTP 502: Bad Gateway",
     "503": "HTTP 503: Service Unavailable",
