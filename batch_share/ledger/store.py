@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true
 from batch_share.common import Action, Cause, chunks, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
+from batch_share.ledger.database import GIVEN_UP
 from batch_share.ledger.queries import (
     GIVES_ACCESS,
     INSTRUCTION,
@@ -653,8 +654,17 @@ class Ledger(LedgerReader):
         await self._database.write(lambda connection: database.prepare(connection, self.name, facts))
         self._place = self.name.place()
 
+    def may_send(self) -> bool:
+        """Whether nobody else can work on it by now: else a call that has not left must not."""
+        return self._database.held is None or self._database.held.is_sure()
+
     def check_place(self) -> None:
-        """Raises LedgerError if the file is no longer where it was opened: nobody would find what is noted now."""
+        """Raises LedgerError if the file is no longer where it was opened: nobody would find what is noted now.
+
+        Of one in a store, if its lock may have been given to another.
+        """
+        if not self.may_send():
+            raise LedgerError(self.name, GIVEN_UP)
         if self.name.place() != self._place:
             raise LedgerError(
                 self.name,
