@@ -307,6 +307,8 @@ async def _session(
                 hint="Set the host that it belongs to, or use another ledger.",
             )
         connection = await stack.enter_async_context(open_connection(settings, watcher, course))
+        if ledger.name.in_store:
+            connection.client.may_send = ledger.may_send
         limits = (settings.stop_after_failures, settings.stop_at) if job.guarded else (0, None)
         guard = FailureGuard(*limits, spell=spell_result)
         polls = Polls(settings.wait, connection.pacer)

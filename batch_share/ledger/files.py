@@ -25,6 +25,7 @@ from batch_share.outputs import check_apart, is_database, is_spelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from os import PathLike
 
@@ -186,6 +187,14 @@ class LedgerName:
                 problem="There is no such ledger.",
                 hint="Running a sheet makes one.",
             )
+
+
+def locked(ledger: LedgerName, *, patience: float = 0.2) -> AbstractContextManager[None]:
+    """Hold the ledger's lock. Raises LedgerLocked while another process does, LedgerError.
+
+    It is waited for `patience` seconds, for whoever looks whether somebody has it takes it for a moment.
+    """
+    return ledger.locked(patience)
 
 
 @asynccontextmanager

@@ -663,7 +663,7 @@ class Ledger(LedgerReader):
 
         Of one in a store, if its lock may have been given to another.
         """
-        if not self.may_send():
+        if self._database.held is not None and not self.may_send():
             raise LedgerError(self.name, GIVEN_UP)
         if self.name.place() != self._place:
             raise LedgerError(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from processes import DEADLINE, ROOT, SAMPLES, SandboxProcess, Shell
 
-from batch_share.ledger.files import LedgerName
+from batch_share.ledger.files import LedgerName, locked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -257,7 +257,7 @@ BROKEN: Mapping[str, tuple[dict[str, str], str, int, str]] = {
 }
 
 
-def broken(case: str, sheet: Path) -> AbstractContextManager[object]:
+def broken(case: str, sheet: Path) -> AbstractContextManager[None]:
     if case == "no sheet":
         sheet.unlink()
     elif case == "a sheet that can't be read":
@@ -268,7 +268,7 @@ def broken(case: str, sheet: Path) -> AbstractContextManager[object]:
         ledger = sheet.with_name(f"{sheet.name}.ledger.db")
         with closing(sqlite3.connect(ledger)) as connection:
             connection.execute("CREATE TABLE about (x)")
-        return LedgerName.of(ledger).locked()
+        return locked(LedgerName.of(ledger))
     return nullcontext()
 
 

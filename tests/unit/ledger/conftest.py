@@ -5,27 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from stores import IS_INSTALLED, server
 
-from batch_share.ledger.postgres import StoredName, shared
+from batch_share.ledger.postgres import StoredName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from batch_share.ledger.postgres import Store
-
-
-@pytest.fixture(scope="session")
-def store() -> Iterator[Store]:
-    """A store with its tables, for all tests of the session: each has ledgers of its own."""
-    if not IS_INSTALLED:
-        pytest.skip("nothing that starts PostgreSQL is installed")
-    with server() as made:
-        its = made.store()
-        its.init()
-        yield its
-        shared(its).dispose()
 
 
 @pytest.fixture

@@ -282,8 +282,8 @@ def test_what_is_known_of_a_ledger_goes_with_it(tmp_path: Path) -> None:
         history.note_live(known, [share()])
         history.moved(known.ledger, LedgerName.of(tmp_path / "done" / "a.db"))
         (moved,) = history.ledgers()
-        assert (moved.ledger, moved.sheet_path) == (
-            LedgerName.of(tmp_path / "done" / "a.db"),
+        assert (moved.ledger.as_file(), moved.sheet_path) == (
+            tmp_path / "done" / "a.db",
             tmp_path / "done" / "a.csv",
         )
         assert [each.ledger for each in history.live_among({"acme"}, ["lead"], NOON)] == [moved.ledger]
