@@ -84,7 +84,6 @@ _MEANINGS: Final = {
     "3D000": "there is no such database",
     "42501": "the user may not do this there",
 }
-_NOT_THERE: Final = {"3F000", "42P01"}
 _INIT: Final = "it has no tables of batch_share: make them with `batch-share store init`"
 
 _SET: Final = text("current_setting('bs.ledger')::integer")
@@ -139,9 +138,7 @@ _FOUND: Final = text(
 
 def now() -> float:
     """Seconds by a clock that goes on while the machine sleeps, as the server's does."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 _SECRET: Final = ("password", "sslpassword")
@@ -306,7 +303,7 @@ class StoredName(LedgerName):
         return Path(name).absolute()
 
     def place(self) -> tuple[int, int] | None:
-        """Nothing: it can't be put elsewhere while somebody works on it."""
+        """None: nobody can put it elsewhere while somebody works on it."""
         return None
 
     def stamp(self) -> str | None:
@@ -435,11 +432,10 @@ def explain(ledger: object, error: SQLAlchemyError) -> LedgerError:
     original = getattr(error, "orig", None)
     state = getattr(original, "sqlstate", None)
     problem = (str(original or error).strip().splitlines() or ["no reason given"])[0]
-    if GIVEN_UP in problem or state in _LOST or (isinstance(error, DBAPIError) and error.connection_invalidated):
+    is_lost = state in _LOST or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    if GIVEN_UP in problem or (is_lost and not isinstance(ledger, Store)):
         return LedgerError(ledger, GIVEN_UP)
-    if state in _NOT_THERE:
-        return LedgerError(ledger, _INIT)
-    if state is None:
+    if state is None or is_lost:
         return LedgerError(ledger, f"the store can't be reached ({problem})")
     return LedgerError(
         ledger,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,14 +15,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError
 from batch_share.ledger import postgres
 from batch_share.ledger.database import GIVEN_UP
-from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
+from batch_share.ledger.files import LedgerName, locked, open_ledger, read_ledger
 from batch_share.ledger.postgres import Store, StoredName
 from batch_share.ledger.states import Stage, State
+from batch_share.outputs import Named
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PASSWORD = "hunter2"
+NOWHERE = "postgresql://ops@/leads?host=/nowhere"
 
 
 @pytest.fixture
@@ -148,6 +151,47 @@ async def test_the_server_hears_of_whoever_waits(name: StoredName, monkeypatch: 
         await ledger.note(zone="UTC")
 
 
+async def test_a_lock_that_would_be_another_connections_is_refused(
+    name: StoredName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As behind PgBouncer, which may keep what is set from the server, too."""
+    async with working(name):
+        pass
+    monkeypatch.setattr(postgres, "LEASE", 4.0001)  # the server takes milliseconds
+    with pytest.raises(LedgerError, match="PgBouncer"), locked(name):
+        pass
+
+
+async def test_a_lock_is_not_had_where_the_server_is_gone_meanwhile(
+    name: StoredName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with working(name):
+        pass
+    connect, gone = Store.connect, Store.of(NOWHERE)
+    monkeypatch.setattr(Store, "connect", lambda _store, **more: connect(gone, **more))
+    with pytest.raises(LedgerError, match="can't be reached"), locked(name):
+        pass
+
+
+async def test_a_ledger_may_be_waited_for(name: StoredName) -> None:
+    async with working(name):
+        with pytest.raises(LedgerLocked), locked(name, patience=0.06):
+            pass
+    with locked(name):
+        pass
+
+
+def test_what_lies_beside_a_ledger_of_a_store_is_in_the_current_folder(
+    name: StoredName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert name.beside("leads.results.csv") == tmp_path / "leads.results.csv"
+    one, other = (Named(option, tmp_path / "out.csv", tmp_path) for option in ("results", "report"))
+    name.check_apart(one, None)
+    with pytest.raises(SettingsError, match=r"--report|results"):
+        name.check_apart(one, other)
+
+
 # ------------------------------------------------------------------------------------------------- the tables
 
 
@@ -168,8 +212,27 @@ async def test_tables_of_another_version_are_refused(store: Store, name: StoredN
                 connection.execute(version, {"by": -by})
 
 
+def test_a_database_without_tables_is_told_apart(store: Store) -> None:
+    other = Store.of(str(store).replace("/store1?", "/postgres?"))
+    with pytest.raises(LedgerError, match="store init"):
+        StoredName(other, "spring").exists()
+    postgres.shared(other).dispose()
+
+
+def test_what_the_server_refuses_is_told_in_a_sentence(store: Store) -> None:
+    with pytest.raises(LedgerError, match="can't be read or written"), store.looking() as connection:
+        connection.execute(text("SELECT 1 / 0"))
+
+
+def test_what_a_store_needs_may_not_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(SettingsError, match=r"batch-share\[cluster\]"):
+        Store.of("postgresql://db.example/leads").connect()
+
+
 def test_a_store_that_is_not_there_is_told_of_in_a_sentence(tmp_path: Path) -> None:
     store = Store.of(f"postgresql://ops:{PASSWORD}@/leads?host={tmp_path}")
     with pytest.raises(LedgerError, match="can't be reached") as caught:
         store.init()
+    assert StoredName(store, "spring").stamp() is None
     assert PASSWORD not in str(caught.value)
