@@ -17,7 +17,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -50,7 +50,7 @@ from batch_share.ledger.files import IN_STORE, IN_USE, WAIT, LedgerName
 from batch_share.outputs import check_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
 
     from sqlalchemy import Connection, Engine
@@ -71,6 +71,7 @@ _BEAT: Final = LEASE / 4
 _CONNECT_SECONDS: Final = 10
 _PATIENCE: Final = 30  # seconds that a statement may take: 100,000 rows are taken in by many
 _LOCKS: Final = 0x62_73_68  # "bsh": of ledgers, beside whatever else the database has locks of
+_ACCOUNTS: Final = _LOCKS + 1
 _SCHEMA, _VIEWS = "batch_share", "batch_share_ledger"
 _LIVES: Final = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 4000}
 
@@ -136,9 +137,9 @@ _FOUND: Final = text(
 )
 
 
-def now() -> float:
-    """Seconds by a clock that goes on while the machine sleeps, as the server's does."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", None)
+now: Callable[[], float] = time.monotonic if _BOOT is None else partial(time.clock_gettime, _BOOT)
+"""Seconds by a clock that goes on while the machine sleeps, as the server's does."""
 
 
 _SECRET: Final = ("password", "sslpassword")
@@ -416,6 +417,11 @@ class Held:
                     thread.submit(ask).result()
 
         threading.Thread(target=beat, name="lease", daemon=True).start()
+
+    def takes_account(self, connection: Connection, account: str) -> bool:
+        """Try to have the lock of an account as well."""
+        lock = text(f"SELECT pg_try_advisory_lock({_ACCOUNTS}, hashtext(:account))")
+        return bool(connection.scalar(lock, {"account": account}))
 
     def is_sure(self) -> bool:
         """Whether the lock is held without doubt: a call may leave."""

@@ -658,6 +658,15 @@ class Ledger(LedgerReader):
         """Whether nobody else can work on it by now: else a call that has not left must not."""
         return self._database.held is None or self._database.held.is_sure()
 
+    async def takes_account(self, account: str) -> bool:
+        """Whether nobody else calls an account through its store: then nobody can, until this ledger is closed.
+
+        Of one in a file, always. Raises LedgerError.
+        """
+        if (held := self._database.held) is None:
+            return True
+        return await self._database.read(lambda connection: held.takes_account(connection, account))
+
     def check_place(self) -> None:
         """Raises LedgerError if the file is no longer where it was opened: nobody would find what is noted now.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,13 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
-from trial import CREATE, SHARE, Fault, Trial, envelope, trial
+from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, trial
 
-from batch_share.errors import LedgerError
-from batch_share.ledger.files import LedgerName, read_ledger
+from batch_share.errors import BatchShareError, LedgerError
+from batch_share.jobs.job import do
+from batch_share.jobs.run import Resume
+from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.known import open_history
 from batch_share.ledger.postgres import StoredName
 from batch_share.ledger.states import State
+from batch_share.sending.session import Course
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,6 +67,29 @@ async def test_a_sheet_is_run_again_followed_up_and_revoked(tmp_path: Path, stor
         await it.revoke()
         assert (await it.follow_up()).summary.states == {State.REVOKED: 12}
         assert it.live() == 0
+
+
+async def test_a_job_waits_for_another_that_calls_the_account_from_elsewhere(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = StoredName(store, f"{tmp_path}-2")
+    onlooker, waits = Onlooker(), asyncio.Event()
+    monkeypatch.setattr(Onlooker, "wait_turn", lambda _onlooker, _process: waits.set())
+    async with stored(tmp_path, store) as it:
+        async with open_ledger(elsewhere, host=it.sandbox.url) as ledger:
+            assert await ledger.takes_account(it.sandbox.url)
+            run = asyncio.create_task(it.run(onlooker))
+            await asyncio.wait_for(waits.wait(), 30)
+            assert it.leads_sent() == []
+        assert (await run).summary.states == {State.SHARED: 12}
+        async with open_ledger(elsewhere) as ledger:
+            assert await ledger.takes_account(it.sandbox.url)
+            course = Course()
+            run = asyncio.create_task(do(Resume(it.name), it.settings(), onlooker, course))
+            await asyncio.sleep(0)
+            course.stop.ask()
+            with pytest.raises(BatchShareError, match="Nothing was sent"):
+                await run
 
 
 async def facts(it: StoredTrial) -> Facts:

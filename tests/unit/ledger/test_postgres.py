@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -171,6 +172,22 @@ async def test_a_lock_is_not_had_where_the_server_is_gone_meanwhile(
     monkeypatch.setattr(Store, "connect", lambda _store, **more: connect(gone, **more))
     with pytest.raises(LedgerError, match="can't be reached"), locked(name):
         pass
+
+
+async def test_one_at_a_time_calls_an_account_through_the_ledgers_of_a_store(
+    name: StoredName, tmp_path: Path
+) -> None:
+    other = StoredName(name.store, f"{name.name}-2")
+    async with working(other) as second:
+        async with working(name) as first, working(tmp_path / "leads.db") as in_file:
+            assert await first.takes_account(str(tmp_path))
+            assert await first.takes_account(str(tmp_path))
+            assert not await second.takes_account(str(tmp_path))
+            assert await second.takes_account("another")
+            assert await in_file.takes_account(str(tmp_path))
+        until = time.monotonic() + 10  # the server learns of the end a moment later
+        while not await second.takes_account(str(tmp_path)):
+            assert time.monotonic() < until
 
 
 async def test_a_ledger_may_be_waited_for(name: StoredName) -> None:
