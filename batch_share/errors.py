@@ -139,7 +139,9 @@ class LedgerLocked(LedgerError):
 
 
 class NoLedger(LedgerError):
-    """The file holds no ledger, or one that was cut off before it held anything."""
+    """The file holds no ledger, or one that was cut off before it held anything: then it `is_empty`."""
+
+    is_empty = False
 
 
 class LedgerTooNew(LedgerError):

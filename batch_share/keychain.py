@@ -1,5 +1,7 @@
 """The keys in the system's keyring: one entry for each host, and a list of the hosts, the latest login last.
 
+An account of the settings has an entry of its own, by its name and its host: its keys go to no other.
+
 `keyring` is imported only when somebody asks: that takes a tenth of a second, and may wake a service or a prompt.
 What its backends raise is never passed on: it may hold what was to be kept.
 """
@@ -46,21 +48,24 @@ def check() -> None:
     _ask("delete_password", _TRIAL)
 
 
-def keep(host: str, access_key: SecretStr, secret_key: SecretStr) -> None:
-    """Keep the keys of a host, and that it was the last. Raises KeychainError."""
+def keep(host: str, access_key: SecretStr, secret_key: SecretStr, *, account: str | None = None) -> None:
+    """Keep the keys of a host, and that it was the last; or those of an account by name. Raises KeychainError."""
+    entry = _entry(host, account)
     kept = json.dumps(dict(zip(_NAMES, (key.get_secret_value() for key in (access_key, secret_key)), strict=True)))
-    _ask("set_password", host, kept)
-    if _ask("get_password", host) != kept:
+    _ask("set_password", entry, kept)
+    if _ask("get_password", entry) != kept:
         raise KeychainError("The system's keyring accepted the keys but did not store them")
-    _ask("set_password", _HOSTS, json.dumps([*(each for each in hosts() if each != host), host]))
+    if account is None:
+        _ask("set_password", _HOSTS, json.dumps([*(each for each in hosts() if each != host), host]))
 
 
-def forget(host: str) -> bool:
-    """Remove the keys of a host; whether there were any. Raises KeychainError."""
-    had = _ask("get_password", host) is not None
+def forget(host: str, account: str | None = None) -> bool:
+    """Remove the keys of a host, or of an account by name; whether there were any. Raises KeychainError."""
+    entry = _entry(host, account)
+    had = _ask("get_password", entry) is not None
     if had:
-        _ask("delete_password", host)
-    known = hosts()
+        _ask("delete_password", entry)
+    known = hosts() if account is None else []
     if host in known:
         _ask("set_password", _HOSTS, json.dumps([each for each in known if each != host]))
     return had
@@ -72,11 +77,14 @@ def hosts() -> list[str]:
     return [host for host in found if isinstance(host, str)] if isinstance(found, list) else []
 
 
-def find(host: str | None) -> dict[str, str]:
-    """Host and keys by the names of their settings: of `host`, else of the last login. Nothing on any trouble."""
+def find(host: str | None, account: str | None = None) -> dict[str, str]:
+    """Host and keys by the names of their settings: of `host`, else of the last login. Nothing on any trouble.
+
+    Of an account by name they are what was kept for it and its host.
+    """
     try:
         named = host or next(reversed(hosts()), None)
-        found = _json(_ask("get_password", named)) if named else None
+        found = _json(_ask("get_password", _entry(named, account))) if named else None
     except KeychainError:
         return {}
     if named is None or not isinstance(found, dict):
@@ -92,6 +100,10 @@ def trouble() -> str:
     except KeychainError as error:
         return error.reason
     return ""
+
+
+def _entry(host: str, account: str | None) -> str:
+    return host if account is None else f"{account} {host}"  # no host has a blank in it
 
 
 def _json(text: str | None) -> object:

@@ -389,7 +389,7 @@ class BatchShare:
         Raises BatchShareError for what would stop every sheet, such as keys that are refused.
         """
         settings, stop = self.settings, Stop()
-        settings.account()
+        settings.credentials()
         check_options(settings)
         inbox = Inbox(_file("folder", folder), settle)
 
@@ -557,12 +557,13 @@ class BatchShare:
         """
         return await Verification(self.settings, self._watcher, lead, user).carry_out()
 
-    async def doctor(self) -> Sequence[Finding]:
+    async def doctor(self, account: str | None = None) -> Sequence[Finding]:
         """Whether settings, keys, host, clock, limits and folders are well: findings, the first to fix first.
 
-        It makes three calls, which change nothing, and raises nothing foreseeable.
+        Of the settings in force, those of this account, by its name in them. It makes three calls, which change
+        nothing, and raises nothing foreseeable.
         """
-        return await check_up(self._settings)
+        return await check_up(self._settings, account)
 
     async def purge(self, older_than: str, *, force: bool = False) -> Sweep:
         """What may be deleted of runs that ended more than this time ago (`90d`, `36h`), and what is kept, and why.

@@ -9,6 +9,10 @@ BATCH_SHARE_CONFIG names; the user's own is in their config folder. The keyring 
 where keys go, and what is sent with them. So a file that others can write, or that is another's, is refused with
 the line that fixes it, as soon as it sets anything; and a host for keys besides LeadSquared's own can't be allowed
 there at all. Windows tells of other users in no mode: there files count as they are.
+
+Who has several accounts names them, `[accounts.NAME]`. One of them is in force: that of the setting `account`, else
+the default. Host and keys are its own then, never one of them from elsewhere; what else it sets wins over all but
+what is typed.
 """
 
 from __future__ import annotations
@@ -56,7 +60,7 @@ from batch_share.common import Order, Rate, minutes_text, parse_duration, parse_
 from batch_share.errors import SettingsError, check_not_empty, first_of, is_blank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from collections.abc import Set as AbstractSet
 
     from pydantic.fields import FieldInfo
@@ -73,10 +77,11 @@ def user_file() -> Path:
     return Path(platformdirs.user_config_dir("batch-share", appauthor=False), DEFAULT_FILE)
 
 
-def _sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSettingsSource]:
-    """What the environment and the files set, the one that wins first. Raises SettingsError; it quotes no value."""
-    environment = EnvSettingsSource(settings_cls)
-    environment.env_vars = filled(environment.env_vars)
+def _sources(settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the account in force, the environment and the files set, the one that wins first.
+
+    Which account is in force may be `given`, and accounts too. Raises SettingsError; it quotes no value.
+    """
     named = os.environ.get("BATCH_SHARE_CONFIG", "").strip()
     here, users = Path(named or DEFAULT_FILE), user_file()
     if named and not here.is_file():
@@ -84,20 +89,106 @@ def _sources(settings_cls: type[BaseSettings]) -> dict[str, PydanticBaseSettings
             "BATCH_SHARE_CONFIG", f"there is no file {here}", problem="There is no such settings file."
         )
     text, fault = _read(Path(ENV_FILE))
-    env_file = EnvSettingsSource(settings_cls)
-    env_file.env_vars = filled(
-        {name.lower(): value for name, value in dotenv.dotenv_values(stream=io.StringIO(text)).items()}
-    )
-    prefix = str(settings_cls.model_config["env_prefix"]).lower()
-    ours = {name.removeprefix(prefix).partition("__")[0] for name in env_file.env_vars if name.startswith(prefix)}
-    _check_counts(ENV_FILE, ours & settings_cls.model_fields.keys(), fault, may_allow_host=False)
+    in_env_file = {name.lower(): value for name, value in dotenv.dotenv_values(stream=io.StringIO(text)).items()}
+    env_file = _from_variables(settings_cls, in_env_file)
+    _check_counts(ENV_FILE, env_file.keys(), fault, may_allow_host=False)
     is_own = bool(named) or here.resolve() == users.resolve()
-    return {
-        "environment": environment,
+    found = {
+        "environment": _from_variables(settings_cls, None),
         ENV_FILE: env_file,
-        str(here): _toml_source(settings_cls, here, may_allow_host=is_own),
-        str(users): _toml_source(settings_cls, users, may_allow_host=True),
+        str(here): _from_toml(settings_cls, here, may_allow_host=is_own),
+        str(users): _from_toml(settings_cls, users, may_allow_host=True),
     }
+    profiles: dict[str, dict[str, Any]] = {}
+    for values in (*reversed(found.values()), given):
+        accounts = values.get("accounts")
+        for name, profile in accounts.items() if isinstance(accounts, dict) else ():
+            if not _ACCOUNT_NAME.fullmatch(name):
+                raise SettingsError(
+                    "accounts",
+                    f"{name!r} is no name for one: write small letters and digits, with single _ in between, "
+                    "so that the environment can name it too",
+                    problem="An account has a name that the environment can't hold.",
+                )
+            if isinstance(profile, dict):  # what is none is refused with all that is no setting's value
+                before = profiles.get(name, {})
+                for key in _KEYS & {each.removesuffix("_file") for each in profile}:  # one place for each key
+                    before = {each: before[each] for each in before if each not in {key, f"{key}_file"}}
+                profiles[name] = before | profile
+    is_plain, name = _account_meant(found, profiles, given)
+    if is_plain:
+        return found
+    others = {
+        place: {each: values[each] for each in values if each not in {"host", *_KEYS}}
+        for place, values in found.items()
+    }
+    if name is None:
+        return others
+    if name not in profiles:
+        known = f"known are {first_of(sorted(profiles))}" if profiles else "there are none in the settings"
+        raise SettingsError(
+            "account",
+            f"there is no account {name!r}: {known}",
+            problem="There is no account of this name.",
+            hint=f"{known[0].upper()}{known[1:]}.",
+        )
+    profile = profiles[name]
+    own = {each: value for each, value in profile.items() if each in settings_cls.model_fields}
+    for key in _KEYS:
+        if profile.get(f"{key}_file"):
+            own[key] = _key_in(Path(str(profile[f"{key}_file"])).expanduser(), f"accounts.{name}.{key}_file")
+    return {f"accounts.{name}": {"account": name, **own}, **others}
+
+
+def _account_meant(
+    found: Mapping[str, Mapping[str, Any]], profiles: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
+) -> tuple[bool, str | None]:
+    """Whether host and keys are those that are set without an account; else which account's, None: nobody knows.
+
+    What is nearer counts, as for all settings. Where the same place says both, or none of several accounts is the
+    default, it is not guessed: who needs an account is told to name it.
+    """
+    if given.get("account") is not None:
+        return False, str(given["account"])
+    if any(given.get(name) is not None for name in ("host", *_KEYS)):
+        return True, None
+    for values in found.values():
+        if "account" in values:
+            return False, str(values["account"])
+        sets_plainly, has_accounts = not {"host", *_KEYS}.isdisjoint(values), bool(values.get("accounts"))
+        if sets_plainly and not has_accounts:
+            return True, None
+        if has_accounts:
+            chosen = [name for name in profiles if str(profiles[name].get("default", "")).lower() in _TRUE]
+            known = chosen if len(profiles) > 1 else [*profiles]
+            return False, known[0] if len(known) == 1 and not sets_plainly else None
+    return True, None
+
+
+def _from_variables(settings_cls: type[BaseSettings], variables: dict[str, str | None] | None) -> dict[str, Any]:
+    """What variables set, by their names in lower case; None: the environment's own."""
+    source = EnvSettingsSource(settings_cls)
+    env_vars = filled(source.env_vars if variables is None else variables)
+    prefix = f"{settings_cls.model_config['env_prefix']}accounts__".lower()
+    accounts: dict[str, dict[str, Any]] = {}
+    for variable in [each for each in env_vars if each.startswith(prefix)]:
+        # By hand: pydantic-settings would take a key that is all digits for a number.
+        name, _, setting = variable.removeprefix(prefix).partition("__")
+        accounts.setdefault(name, {})[setting] = env_vars.pop(variable)
+    source.env_vars = env_vars
+    return source() | ({"accounts": accounts} if accounts else {})
+
+
+def _key_in(file: Path, setting: str) -> str:
+    """The key that a file holds, as keepers of secrets leave one there. Raises SettingsError."""
+    if not (file.is_file() or file.is_fifo()):
+        raise SettingsError(setting, f"there is no file {file}", problem="There is no such file of a key.")
+    text, fault = _read(file)
+    if fault:
+        raise SettingsError(str(file), f"it holds a key, but {fault}", problem="A key's file may not set one.")
+    if is_blank(text):
+        raise SettingsError(setting, f"the file {file} is empty", problem="The file of a key is empty.")
+    return text
 
 
 def filled(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +211,7 @@ def refuse_allow_host(place: str) -> None:
     )
 
 
-def _toml_source(settings_cls: type[BaseSettings], file: Path, *, may_allow_host: bool) -> InitSettingsSource:
+def _from_toml(settings_cls: type[BaseSettings], file: Path, *, may_allow_host: bool) -> dict[str, Any]:
     text, fault = _read(file)
     try:
         values = tomllib.loads(text)
@@ -129,9 +220,8 @@ def _toml_source(settings_cls: type[BaseSettings], file: Path, *, may_allow_host
         raise SettingsError(
             str(file), f"is not valid TOML ({words})", problem=f"The settings file is not valid TOML ({words})."
         ) from None
-    source = InitSettingsSource(settings_cls, filled(values))
-    known = source.init_kwargs.keys() & settings_cls.model_fields.keys()
-    _check_counts(str(file), known, fault, may_allow_host=may_allow_host)
+    found = filled(values)
+    _check_counts(str(file), found.keys() & settings_cls.model_fields.keys(), fault, may_allow_host=may_allow_host)
     unknown = sorted(values.keys() - settings_cls.model_fields.keys())
     if unknown:
         raise SettingsError(
@@ -139,7 +229,7 @@ def _toml_source(settings_cls: type[BaseSettings], file: Path, *, may_allow_host
             f"has no setting called {unknown[0]!r}",
             problem=f"The settings file names a setting that there is not: {unknown[0]!r}.",
         )
-    return source
+    return found
 
 
 def _check_counts(file: str, names: AbstractSet[str], fault: str, *, may_allow_host: bool) -> None:
@@ -211,6 +301,7 @@ PRIVATE: Final = {
     "allow_host",
     "access_key",
     "secret_key",
+    "accounts",
     "notify",
     "proxy",
     "state_folder",
@@ -227,6 +318,10 @@ LEADSQUARED: Final = "leadsquared.com"
 AUTO: Final = "auto"
 """As a rate: what the account's last run has learnt."""
 
+
+_KEYS: Final = frozenset({"access_key", "secret_key"})
+_ACCOUNT_NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
+_TRUE: Final = {"true", "1", "yes", "on"}
 
 _NETLOC: Final = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d+)?")
 _KEY: Final = re.compile(r"[!-~]*")
@@ -374,6 +469,9 @@ ProxyUrl = Annotated[
 ]
 # In TOML, 201 and 90 are written as the numbers they are.
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
+Host = Annotated[str, BeforeValidator(parse_host)]
+ShareBatch = Annotated[int, Field(ge=1, le=25)]
+MarkerField = Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")]
 # And there a date may stand as it is, too.
 Date = Annotated[Text, BeforeValidator(lambda value: str(value) if isinstance(value, dt.date) else value)]
 
@@ -398,6 +496,30 @@ class SheetLimits(BaseModel):
     seconds: PositiveInt = 120
 
 
+class Profile(BaseModel):
+    """An account by a name: its host, its keys or the files that hold them, and what of the settings is its own.
+
+    Keys that are neither here nor in files are those that `login --account` left in the keyring. What is None is
+    not set; of the rates None may also be `auto`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    host: Host | None = None
+    access_key: Key | None = None
+    secret_key: Key | None = None
+    access_key_file: Path | None = None
+    secret_key_file: Path | None = None
+    default: bool = False
+    event: Text | None = None
+    timezone: str | None = None
+    rate: RateSetting = None
+    bulk_rate: RateSetting = None
+    share_batch: ShareBatch | None = None
+    marker_field: MarkerField | None = None
+    daily_limit: PositiveInt | None = None
+
+
 ENOUGH: Final = 50
 """Rows that must be sent before a percentage of them, as `stop_at` is, says anything: of these one is 2 %."""
 
@@ -418,14 +540,14 @@ class Settings(BaseSettings):
     )
 
     # Before the host, which is judged by it.
-    allow_host: Annotated[str, BeforeValidator(parse_host)] | None = Field(
-        None, examples=["https://leadsquared.example.com"]
-    )
-    host: Annotated[str, BeforeValidator(parse_host)] | None = Field(
-        None, examples=["https://api-in21.leadsquared.com"]
-    )
+    allow_host: Host | None = Field(None, examples=["https://leadsquared.example.com"])
+    host: Host | None = Field(None, examples=["https://api-in21.leadsquared.com"])
     access_key: Key | None = None
     secret_key: Key | None = None
+    account: Text | None = Field(None, examples=["europe"])
+    accounts: Annotated[dict[str, Profile] | None, NoDecode] = Field(
+        None, examples=[{"europe": {"host": "https://api-ir31.leadsquared.com", "default": True}}]
+    )
     event: Text = ""
     access: Text = ""
     duration: Text = ""
@@ -439,7 +561,7 @@ class Settings(BaseSettings):
     rate: RateSetting = DEFAULT_RATE
     bulk: bool = False
     bulk_rate: RateSetting = DEFAULT_BULK_RATE
-    share_batch: Annotated[int, Field(ge=1, le=25)] | None = Field(None, examples=[10])
+    share_batch: ShareBatch | None = Field(None, examples=[10])
     workers: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, examples=[6])
     wait: Seconds = 600.0  # as long as people sit before a screen: what is left, the next follow-up asks for
     follow_up: bool = True
@@ -450,7 +572,7 @@ class Settings(BaseSettings):
     grace: Seconds = 60.0  # no page says how long, and only unknown rows wait for it
     answer_timeout: Timeout = 60.0  # what takes longer is as good as lost
     keep_answers: Renewal = 1440  # a day: who left yesterday is looked up today
-    marker_field: Annotated[str, Field(pattern=r"^(mx_Custom_[1-9][0-9]?)?$")] = ""
+    marker_field: MarkerField = ""
     allow_duplicates: bool = False
     renew: Renewal = 0
     force: bool = False
@@ -511,13 +633,18 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags win over the environment, that over .env, that over the files, and they over the keyring."""
+        """Flags win over the account in force, that over the environment, .env, the files, and the keyring."""
         given = init_settings()
         for name, value in given.items():
             check_not_empty(name, value)
         if given.get("allow_host") is not None:
             refuse_allow_host("as an option or argument")
-        return init_settings, *_sources(settings_cls).values(), _KeyringSource(settings_cls)
+        found = _sources(settings_cls, given).values()
+        return (
+            init_settings,
+            *(InitSettingsSource(settings_cls, values) for values in found),
+            _KeyringSource(settings_cls),
+        )
 
     def public(self) -> dict[str, Any]:
         """The settings as plain values, without keys, a webhook's URL, and what belongs to this machine."""
@@ -528,19 +655,40 @@ class Settings(BaseSettings):
         """Whether an account is called before the time that LeadSquared has told: a rate was given, or force."""
         return self.force or "rate" in self._given
 
-    def account(self) -> tuple[str, SecretStr, SecretStr]:
-        """Host and keys. Raises SettingsError naming the first that is missing."""
-        for name in ("host", "access_key", "secret_key"):
+    @property
+    def key_files(self) -> list[Path]:
+        """The files that the keys of the account in force were read from, if they were."""
+        profile = (self.accounts or {}).get(self.account or "")
+        files = (profile.access_key_file, profile.secret_key_file) if profile is not None else ()
+        return [file.expanduser() for file in files if file is not None]
+
+    def credentials(self) -> tuple[str, SecretStr, SecretStr]:
+        """Host and keys of the account in force. Raises SettingsError naming the first that is missing."""
+        names = ("host", "access_key", "secret_key")
+        if self.accounts and self.account is None and not any(getattr(self, name) for name in names):
+            known, default = sorted(self.accounts), [name for name, each in self.accounts.items() if each.default]
+            are = f"{len(default)} of them are" if default else "none of them is"
+            why = f"there are {first_of(known)}, and {are} the default"
+            if len(default) == 1 or len(known) == 1:
+                why = f"host or keys are set beside the accounts, which are {first_of(known)}"
+            raise SettingsError(
+                "account",
+                f"{why}: name one with --account",
+                problem="It is not clear which account is meant.",
+                hint=f"Name one of {first_of(known)}.",
+            )
+        for name in names:
             if not getattr(self, name):
                 why = keychain.trouble()  # if it has them, why the keyring could not tell
-                or_else = (
-                    f" ({why[0].lower()}{why[1:]})" if why else ", or let `batch-share login` store host and keys"
-                )
+                of_account = f"accounts.{self.account}." if self.account else ""
+                login = f"batch-share login --account {self.account}" if self.account else "batch-share login"
+                stores = "the keys" if self.account else "host and keys"
+                or_else = f" ({why[0].lower()}{why[1:]})" if why else f", or let `{login}` store {stores}"
+                variable = f"BATCH_SHARE_{of_account.replace('.', '__').upper()}{name.upper()}"
                 raise SettingsError(
-                    name,
-                    f"is not set. Set BATCH_SHARE_{name.upper()} in the environment, in .env or in "
-                    f"{DEFAULT_FILE}{or_else}",
-                    problem=f"The setting {name} is not set.",
+                    f"{of_account}{name}",
+                    f"is not set. Set {variable} in the environment, in .env or in {DEFAULT_FILE}{or_else}",
+                    problem=f"The setting {of_account}{name} is not set.",
                     hint="Set host, access key and secret key of the LeadSquared account.",
                 )
         assert self.host is not None  # noqa: S101 - for the type checker; the loop has looked
@@ -577,23 +725,26 @@ _WORDS: Final = {
 """How people say what pydantic says."""
 
 
-def origins() -> dict[str, str]:
+def origins(account: str | None = None) -> dict[str, str]:
     """Where each setting that is not left at its default comes from; those of a table as `sheet.rows`.
 
-    For settings that `load_settings` accepts. Raises SettingsError as it does.
+    For settings that `load_settings` accepts, with this account. Raises SettingsError as it does.
     """
     found: dict[str, str] = {}
     known: dict[str, Any] = {}
-    sources: dict[str, Callable[[], dict[str, Any]]] = {**_sources(Settings), "keyring": lambda: _kept(known)}
-    for place, source in sources.items():
-        values = {name: value for name, value in source().items() if name in Settings.model_fields}
+    sources = _sources(Settings, {"account": account})
+
+    def leaves(name: str, value: object) -> list[str]:
+        if not isinstance(value, dict):
+            return [name]
+        return [leaf for part, each in value.items() for leaf in leaves(f"{name}.{part}", each)]
+
+    for place in (*sources, "keyring"):
+        values = sources[place] if place in sources else _kept(known)
         known = values | known
-        leaves = [
-            f"{name}.{part}" if part else name
-            for name, value in values.items()
-            for part in (value if isinstance(value, dict) else [""])
-        ]
-        found = dict.fromkeys(leaves, place) | found
+        known_here = {name: value for name, value in values.items() if name in Settings.model_fields}
+        of_place = [leaf for name, value in known_here.items() for leaf in leaves(name, value)]
+        found = dict.fromkeys(of_place, place) | found
     return found
 
 
@@ -617,7 +768,9 @@ def _kept(known: dict[str, Any]) -> dict[str, Any]:
         host = parse_host(known["host"]) if known.get("host") is not None else None
     except ValueError:  # whoever checks the settings says so
         return {}
-    return keychain.find(host)
+    if host is None and known.get("accounts"):  # the last login was of none of them
+        return {}
+    return keychain.find(host, known.get("account"))
 
 
 PROXY_VARIABLE: Final = "HTTPS_PROXY"

@@ -91,7 +91,7 @@ _SHOWN: Final = 20
 _WITH_ZONE: Final = "%Y-%m-%d %H:%M %Z"
 
 
-@takes("user", "set", "json")
+@takes("account", "user", "set", "json")
 def access(
     given: Given,
     lead: Annotated[

@@ -31,6 +31,8 @@ SETTING_TEXTS: Final = {
     "host": "Base URL of your region's API: https, or http on this machine.",
     "access_key": "The access key of an administrator.",
     "secret_key": "The secret key of the same administrator.",
+    "account": "The account by its name in the settings. If not set: the default one.",
+    "accounts": "Tables of accounts by name: host, keys or their files, default, limits.",
     "event": "Code or name of the activity type, for rows that name none.",
     "access": "read or write, for rows that don't say. If not set: read.",
     "duration": "How long a share lasts: minutes, or 30m, 12h, 7d, 2w; for rows that don't say.",
@@ -117,6 +119,14 @@ def _within(folder: str, start: str, suffixes: frozenset[str] | set[str]) -> lis
     return [*(os.path.join(folder, name) for name in files), *folders]  # noqa: PTH118
 
 
+def complete_account(incomplete: str) -> list[str]:
+    """The accounts of the settings that the text may become."""
+    try:
+        return sorted(name for name in load().accounts or () if name.startswith(incomplete))
+    except SettingsError:
+        return []
+
+
 def _written(name: str) -> str:
     """As bash wants it: it takes what it is given as it stands, blanks and all."""
     in_bash = os.environ.get("_BATCH_SHARE_COMPLETE") == "complete_bash"
@@ -165,6 +175,7 @@ def _switch(group: str, text: str, *names: str) -> Any:
 
 
 OPTIONS: Final = {
+    "account": _value(HOW, "NAME", SETTING_TEXTS["account"], autocompletion=complete_account),
     "event": _value(WHAT, "CODE|NAME", SETTING_TEXTS["event"]),
     "access": _value(WHAT, "read|write", SETTING_TEXTS["access"]),
     "duration": _value(WHAT, "7d", SETTING_TEXTS["duration"]),
@@ -263,7 +274,9 @@ def setting_kinds() -> dict[str, bool]:
     """Every setting, those of a table as `sheet.rows`, and whether it is yes or no."""
     from batch_share.settings import Settings, SheetLimits
 
-    kinds = {name: field.annotation is bool for name, field in Settings.model_fields.items() if name != "sheet"}
+    tables = {"sheet", "accounts"}
+    fields = {name: field for name, field in Settings.model_fields.items() if name not in tables}
+    kinds = {name: field.annotation is bool for name, field in fields.items()}
     return kinds | {f"sheet.{name}": False for name in SheetLimits.model_fields}
 
 
@@ -272,6 +285,7 @@ _ELSEWHERE: Final = {
     "access_key": f"never type a key in a command, where others can read it: {_KEYRING}",
     "secret_key": f"never type a key in a command, where others can read it: {_KEYRING}",
     "host": f"the host belongs with its keys: {_KEYRING}, or host in batch-share.toml",
+    "accounts": "accounts are tables of a settings file, [accounts.NAME]; name one with --account",
     "allow_host": "only the keys' owner decides where they may go: set {} in the environment, or allow_host in "
     "your own settings file",
     "notify": "it may be a secret: set {} in the environment or in .env, or notify in batch-share.toml; a file may "

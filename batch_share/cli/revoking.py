@@ -30,7 +30,7 @@ _NAMED: Final = 10
 def revoke_all_jobs(given: Given) -> ExitCode:
     """Revoke all that a user has; the most urgent of the exit codes. Raises BatchShareError before it begins."""
     settings = given.settings()
-    settings.account()
+    settings.credentials()
     watcher = TerminalWatcher(yes=given["yes"], json=given["json"], one_line=settings.one_line)
     library = BatchShare(settings, watcher=watcher)
     library.check_notify()

@@ -14,7 +14,7 @@ import typer
 from batch_share.cli.options import Given, LedgerFile, LedgerFileIfAny, Sheet, sheet_options, takes
 from batch_share.errors import SettingsError
 
-_SHEET = ("event", "access", "duration", "worksheet", "map", "rate", "bulk", "set")
+_SHEET = ("account", "event", "access", "duration", "worksheet", "map", "rate", "bulk", "set")
 _PART = ("rows", "limit", "only", "renew", "force", "ledger")
 _SHOWN = ("json", "verbose")
 
@@ -65,7 +65,7 @@ def run(sheet: Sheet, given: Given) -> int:
     return work.do(lambda library: library.run(sheet, options, ledger=ledger, approved=given["plan"]))
 
 
-@takes(*_SHOWN, "only_unknown", "due", "rate", "bulk", "renew", "force", "set", "canary", "yes")
+@takes(*_SHOWN, "account", "only_unknown", "due", "rate", "bulk", "renew", "force", "set", "canary", "yes")
 def resume(ledger: LedgerFile, given: Given) -> int:
     """Resume LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
 
@@ -82,7 +82,7 @@ def resume(ledger: LedgerFile, given: Given) -> int:
     return work.do(lambda library: library.resume(ledger, only_unknown=given["only_unknown"]))
 
 
-@takes(*_SHOWN, "reason", "all", "rate", "bulk", "set", "yes")
+@takes(*_SHOWN, "account", "reason", "all", "rate", "bulk", "set", "yes")
 def retry(ledger: LedgerFile, given: Given) -> int:
     """Try the failed rows of LEDGER again.
 
@@ -97,7 +97,7 @@ def retry(ledger: LedgerFile, given: Given) -> int:
     return work.do(lambda library: library.retry(ledger, reason=given["reason"], everything=given["all"]))
 
 
-@takes(*_SHOWN, "rows", "user", "all_jobs", "rate", "set", "yes")
+@takes(*_SHOWN, "account", "rows", "user", "all_jobs", "rate", "set", "yes")
 def revoke(given: Given, ledger: LedgerFileIfAny = None) -> int:
     """Revoke what LEDGER shared, and check that it is gone. It always asks first.
 
@@ -132,7 +132,7 @@ def revoke(given: Given, ledger: LedgerFileIfAny = None) -> int:
     return work.do(lambda library: library.revoke(ledger, rows=given["rows"], user=given["user"]))
 
 
-@takes(*_SHOWN, "rate", "wait", "set")
+@takes(*_SHOWN, "account", "rate", "wait", "set")
 def follow_up(ledger: LedgerFile, given: Given) -> int:
     """Check what became of the accepted shares of LEDGER. It writes the results again.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from batch_share.settings import Settings
 
 
-@takes("set", "verbose")
+@takes("account", "set", "verbose")
 def serve(
     given: Given,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free port.")] = 8765,
@@ -68,8 +68,9 @@ def serve(
     door = Door(place, origin, user_header)
 
     def with_said(**said: Any) -> Settings:
+        account = said.pop("account", given["account"])
         more = [f"{name}={value}" for name, value in said.items()]
-        return Given({**given, "set": [*(given["set"] or ()), *more]}).settings()
+        return Given({**given, "account": account, "set": [*(given["set"] or ()), *more]}).settings()
 
     return asyncio.run(_serve(door, place, port, with_said, opens=not no_open and origin is None, given=given))
 

@@ -48,13 +48,15 @@ def init(
 
 
 @config.command()
-@takes("json")
+@takes("account", "json")
 def show(given: Given) -> None:
     """Show every setting in force and where it comes from. Keys are never shown.
 
+    Of an account, what it sets is in force; the others are listed too.
+
     Example: batch-share config show
     """
-    settings = shown(load())
+    settings = shown(load(account=given["account"]))
     if given["json"]:
         typer.echo(json.dumps({each.name: {"value": each.value, "from": each.origin} for each in settings}))
         return
@@ -70,7 +72,7 @@ _USUAL = ("account", "proxy", "rate", "calls today", "state folder", "folder", "
 _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
 
 
-@takes("json")
+@takes("account", "json")
 def doctor(given: Given) -> int:
     """Check settings, keys, host, clock, limits and folders.
 
@@ -85,7 +87,7 @@ def doctor(given: Given) -> int:
     from batch_share.jobs.check_up import Finding, Level
     from batch_share.library import BatchShare
 
-    findings = asyncio.run(BatchShare().doctor())
+    findings = asyncio.run(BatchShare().doctor(given["account"]))
     counts = Counter(finding.level for finding in findings)
     if given["json"]:
         reported = {
@@ -120,7 +122,9 @@ def _tell(findings: Iterable[Finding]) -> None:
             say(out, f"→ {finding.next}", indent=24)
 
 
+@takes("account")
 def login(
+    given: Given,
     stdin: Annotated[
         bool,
         typer.Option("--stdin", help="Read host, access key and secret key from standard input, one per line."),
@@ -133,6 +137,8 @@ def login(
     shown, must be an administrator's, and are tried first, with three calls that change nothing. Those in the
     environment, .env or the settings file take precedence over the keyring.
 
+    Of an --account, which the settings give its host, only the keys are stored.
+
     Example: batch-share login
     """
     import asyncio
@@ -142,7 +148,10 @@ def login(
     from batch_share.library import BatchShare
     from batch_share.settings import origins
 
-    load()  # what is wrong with the settings is told before anything is asked for
+    name = given["account"]
+    settings = load(account=name)  # what is wrong with the settings is told before anything is asked for
+    if name is not None and settings.host is None:
+        raise SettingsError(f"accounts.{name}.host", "is not set: its keys are kept for its host")
     has_keyring = True
     try:
         keychain.check()
@@ -151,11 +160,13 @@ def login(
             raise
         has_keyring, env_file = False, EnvFile.here()
         typer.echo(f"{error.reason}.")
-        if not typer.confirm(f"Store host and keys in {env_file.file}, which only you can read?", default=True):
+        what = "host and keys" if name is None else "the keys"
+        if not typer.confirm(f"Store {what} in {env_file.file}, which only you can read?", default=True):
             raise BatchShareError(f"Nothing was stored. {keychain.INSTEAD}.") from None
-    host, access_key, secret_key = _asked_for(stdin=stdin)
-    settings = load(host=host, access_key=access_key, secret_key=secret_key)
-    account = settings.account()
+    host, access_key, secret_key = _asked_for(settings.host if name is not None else None, stdin=stdin)
+    settings = load(account=name, host=host, access_key=access_key, secret_key=secret_key)
+    account = settings.credentials()
+    whose = f"Host and keys of {account[0]}" if name is None else f"The keys of the account {name}"
     if not no_check:
         findings = {finding.check: finding for finding in asyncio.run(BatchShare(settings).doctor())}
         for check in ("keys", "administrator", "region"):
@@ -166,16 +177,16 @@ def login(
                 raise BatchShareError(" ".join(said))
         _tell(findings[check] for check in ("keys", "administrator", "region", "activity types"))
     if has_keyring:
-        keychain.keep(*account)
-        typer.echo(f"Host and keys of {account[0]} are stored in the system's keyring.")
+        keychain.keep(*account, account=name)
+        typer.echo(f"{whose} are stored in the system's keyring.")
     else:
         env_file = EnvFile.here()
-        env_file.store(*account)
-        typer.echo(f"Host and keys of {account[0]} are stored in .env, which only you can read.")
+        env_file.store(*account, name)
+        typer.echo(f"{whose} are stored in .env, which only you can read.")
         if env_file.may_be_committed():
             typer.echo("Keep it out of git: add a line .env to .gitignore.")
     typer.echo("Next, see what a run of your sheet would do: batch-share plan SHEET")
-    in_force, places = load(), origins()
+    in_force, places = load(account=name), origins(name)
     others = [
         places.get(name) for name, ours in zip(ACCOUNT, account, strict=True) if getattr(in_force, name) != ours
     ]
@@ -183,8 +194,9 @@ def login(
         typer.echo(f"Others are in force, though, which take precedence: those of {' and '.join(named)}.", err=True)
 
 
-def _asked_for(*, stdin: bool) -> list[str]:
-    """Host, access key and secret key, as they are typed or read. Raises SettingsError."""
+def _asked_for(host: str | None, *, stdin: bool) -> list[str]:
+    """Host, if it is not known, access key and secret key, as they are typed or read. Raises SettingsError."""
+    known = [] if host is None else [host]
 
     def as_host(text: str) -> str | None:
         try:
@@ -194,17 +206,18 @@ def _asked_for(*, stdin: bool) -> list[str]:
 
     if stdin:
         given = [line.strip() for line in sys.stdin.read().splitlines() if line.strip()]
-        if len(given) != 3:  # without a word of what was read
-            raise SettingsError("stdin", "write three lines: the host, the access key, the secret key")
-        return given
+        if len(known + given) != 3:  # without a word of what was read
+            lines = "two lines:" if known else "three lines: the host,"
+            raise SettingsError("stdin", f"write {lines} the access key, the secret key")
+        return known + given
     if not sys.stdin.isatty():
         raise SettingsError(
             "login",
-            "there is no terminal to ask on: give the three lines to --stdin",
+            "there is no terminal to ask on: give the lines to --stdin",
             problem="There is no terminal to ask on.",
         )
-    host = typer.prompt("Host, such as https://api-in21.leadsquared.com", value_proc=as_host)
-    return [host, *(typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key"))]
+    known = known or [typer.prompt("Host, such as https://api-in21.leadsquared.com", value_proc=as_host)]
+    return [*known, *(typer.prompt(name, hide_input=True) for name in ("Access key", "Secret key"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,8 +246,8 @@ class EnvFile:
         except OSError as error:
             raise SettingsError(ENV_FILE, f"can't be read ({error.strerror})") from None
 
-    def store(self, host: str, access_key: SecretStr, secret_key: SecretStr) -> None:
-        """Have it set host and keys; what else it says stays. Raises SettingsError."""
+    def store(self, host: str, access_key: SecretStr, secret_key: SecretStr, account: str | None = None) -> None:
+        """Have it set host and keys, or an account's keys; what else it says stays. Raises SettingsError."""
         import io
 
         from dotenv import dotenv_values
@@ -244,7 +257,11 @@ class EnvFile:
         from batch_share.settings import ENV_FILE
 
         keys = (access_key.get_secret_value(), secret_key.get_secret_value())
-        ours = dict(zip((f"BATCH_SHARE_{name.upper()}" for name in ACCOUNT), (host, *keys), strict=True))
+        prefix = "BATCH_SHARE_" if account is None else f"BATCH_SHARE_ACCOUNTS__{account.upper()}__"
+        values = dict(zip(ACCOUNT, (host, *keys), strict=True))
+        if account is not None:  # its host is in the settings
+            del values["host"]
+        ours = {f"{prefix}{name.upper()}": value for name, value in values.items()}
         kept = [part for part in parse_stream(io.StringIO(self.text)) if (part.key or "").upper() not in ours]
         before = "".join(part.original.string for part in kept)
         lines = "".join(f"{name}={shlex.quote(value)}\n" for name, value in ours.items())
@@ -269,12 +286,16 @@ class EnvFile:
         return not {".env", "/.env", ".env*", "*.env"}.intersection(lines)
 
 
+@takes("account")
 def logout(
+    given: Given,
     host: Annotated[
         Optional[str], typer.Option(help="Whose keys to remove. Default: those of the last login.")
     ] = None,
 ) -> None:
     """Remove host and keys from the system's keyring. Keys set elsewhere stay.
+
+    Of an --account, its keys are removed.
 
     Example: batch-share logout
     """
@@ -282,15 +303,17 @@ def logout(
     from batch_share.settings import parse_host
 
     try:
+        account = given["account"]
+        host = host if account is None else load(account=account).host
         named = parse_host(host) if host is not None else next(reversed(keychain.hosts()), None)
     except ValueError as error:
         raise SettingsError("host", str(error)) from None
     except keychain.KeychainError as error:
         raise BatchShareError(f"{error.reason}. Keys in .env or in the environment are removed there.") from None
-    if named is not None and keychain.forget(named):
-        typer.echo(f"The keys for {named} are removed from the system's keyring.")
+    if named is not None and keychain.forget(named, account):
+        typer.echo(f"The keys for {account or named} are removed from the system's keyring.")
     else:
-        typer.echo("The system's keyring holds no keys" + (f" for {named}." if named else "."))
+        typer.echo("The system's keyring holds no keys" + (f" for {account or named}." if named else "."))
 
 
 # ---------------------------------------------------------------------------------------- the settings shown
@@ -305,13 +328,13 @@ _HEAD = """\
 
 
 def template() -> str:
-    """The text of a settings file. The one table, [sheet], comes last, as TOML wants it."""
+    """The text of a settings file. Tables come last, as TOML wants it."""
     import tomli_w
 
     from batch_share.settings import Settings
 
     plain = Settings.model_construct().model_dump(mode="json")
-    names = sorted((name for name in plain if name not in KEYS), key=lambda name: isinstance(plain[name], dict))
+    names = sorted((name for name in plain if name not in KEYS), key=lambda name: name in {"accounts", "sheet"})
     parts = [_HEAD]
     for name in names:
         default, field = plain[name], Settings.model_fields[name]
@@ -358,7 +381,7 @@ class Shown:
     @property
     def text(self) -> str:
         """The value on one line, as a settings file or the environment would hold it."""
-        if self.name in KEYS:
+        if self.name.rpartition(".")[2] in KEYS:
             return "set" if self.value else "not set"
         if self.value is None or self.value == "":
             return "not set"
@@ -369,10 +392,15 @@ def shown(settings: Settings) -> list[Shown]:
     """Every setting, those of a table as `sheet.rows`. Raises SettingsError as `load_settings`."""
     from batch_share.settings import origins
 
-    found = origins()
+    found = origins(settings.account)
     # No key leaves its SecretStr: only whether it is there.
     keys = {name: bool(getattr(settings, name)) for name in KEYS}
-    values = settings.model_dump(mode="json", exclude=set(KEYS))
+    values = settings.model_dump(mode="json", exclude={*KEYS, "accounts"})
     limits = {f"sheet.{part}": value for part, value in values.pop("sheet").items()}
-    reported = {"host": values.pop("host"), **keys, **values, **limits}
+    accounts = {
+        f"accounts.{name}.{part}": part in KEYS or value
+        for name, profile in sorted((settings.accounts or {}).items())
+        for part, value in profile.model_dump(mode="json", exclude_unset=True).items()
+    }
+    reported = {"host": values.pop("host"), **keys, **values, **limits, **accounts}
     return [Shown(name, value, found.get(name, DEFAULT)) for name, value in reported.items()]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from batch_share import Verified
 
 
-@takes("event", "yes", "json", "set")
+@takes("account", "event", "yes", "json", "set")
 def verify(
     given: Given,
     lead: Annotated[

@@ -10,6 +10,7 @@ import datetime as dt
 import os
 import platform
 import re
+import shlex
 import shutil
 import sqlite3
 import tempfile
@@ -330,24 +331,27 @@ class Replies:
     no_proxy: str = ""
 
 
-async def check_up(given: Settings | None = None) -> list[Finding]:
+async def check_up(given: Settings | None = None, account: str | None = None) -> list[Finding]:
     """Every finding, in the order in which they are best fixed, of the settings in force unless some are given.
+
+    Of those in force, by the name of an account, its own.
 
     Raises nothing foreseeable.
     """
     settings, host, asked = given, "", Replies()
     try:
-        settings = given or load_settings()
-        host, *_ = settings.account()
+        settings = given or load_settings(account=account)
+        host, *_ = settings.credentials()
     except SettingsError as error:
         asked.why_not = f"{error.setting} is not set" if settings else "the settings can't be read"
         then = "Fix that first, and check again."
         found = [Finding("settings", Level.PROBLEM, sentence(str(error)), then)]
     else:
         asked = await ask(settings)
-        places = origins() if given is None else dict.fromkeys(("host", "access_key", "secret_key"), "the program")
-        named = dict.fromkeys(places[name] for name in ("host", "access_key", "secret_key"))
-        found = [Finding("settings", Level.OK, f"Host and keys are set, from: {', '.join(named)}.")]
+        places = origins(account) if given is None else {}
+        named = dict.fromkeys(places.get(name, "the program") for name in ("host", "access_key", "secret_key"))
+        of_account = f" of the account {settings.account}" if settings.account else ""
+        found = [Finding("settings", Level.OK, f"Host and keys{of_account} are set, from: {', '.join(named)}.")]
     found += [
         of_keys(asked.user, host, asked.why_not, asked.sharing, asked.proxy),
         *of_user(asked.user, host),
@@ -358,14 +362,18 @@ async def check_up(given: Settings | None = None) -> list[Finding]:
     if host:
         found.append(of_proxy(asked.proxy, asked.no_proxy))
     if settings is not None:
-        account, folder = remembered(settings), settings.state_folder
-        made = account.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
-        found += [of_rate(settings.rate, account.rate), of_day(made, settings.daily_limit)]
+        known, folder = remembered(settings), settings.state_folder
+        made = known.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
+        found += [of_rate(settings.rate, known.rate), of_day(made, settings.daily_limit)]
         found.append(of_folder("state folder", str(folder), trouble_writing(folder)))
     here, env_file = Path.cwd(), of_env_file(None)
     if os.name == "posix" and (file := here / ".env").is_file():  # Windows tells of no other users in a mode
         stat = file.stat()
         env_file = of_env_file(stat.st_mode, is_foreign=stat.st_uid not in {os.geteuid(), 0})
+    for key_file in settings.key_files if settings is not None and os.name == "posix" else ():
+        if key_file.stat().st_mode & _READ_BY_OTHERS:
+            words = f"Others on this machine may open {key_file}, which holds a key."
+            found.append(Finding("key file", Level.WARNING, words, f"chmod 600 {shlex.quote(str(key_file))}"))
     versions = f"batch_share {__version__}, Python {platform.python_version()}, aiohttp {version('aiohttp')}"
     return [
         *found,
@@ -380,7 +388,7 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
     """Ask LeadSquared who the keys' user is, and then what it says of a request that never was."""
     asked = Replies()
     try:
-        asked.proxy = proxy_for(settings.account()[0], settings.proxy)
+        asked.proxy = proxy_for(settings.credentials()[0], settings.proxy)
     except SettingsError as error:
         asked.why_not = asked.no_proxy = str(error)
         return asked

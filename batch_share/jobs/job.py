@@ -21,8 +21,9 @@ from batch_share.errors import (
     OfAnotherSheet,
     SettingsError,
     SheetError,
+    first_of,
 )
-from batch_share.leadsquared.account import name_of_account
+from batch_share.leadsquared.account import account_name, name_of_account
 from batch_share.ledger.files import open_ledger
 from batch_share.ledger.known import CallCount
 from batch_share.ledger.states import BEING_REVOKED, INTENTS, State, rows_in
@@ -293,19 +294,19 @@ async def _session(
 ) -> AsyncIterator[Session]:
     """A session on the ledger, noted as a run; stopped if LeadSquared wants no call yet.
 
-    Raises as `open_connection`; LedgerError if the ledger is another host's.
+    Raises as `open_connection`; LedgerError if the ledger is another host's or account's.
     """
     async with AsyncExitStack() as stack:
         account = name_of_account(settings)
         stack.enter_context(about(command=job.command, ledger=ledger.name.short, account=account))
-        host, _, _ = settings.account()
-        theirs = (await ledger.facts()).host
-        if await ledger.sheet() is None:  # nothing was ever sent for it: the host may have been mistyped
+        host, access_key, _ = settings.credentials()
+        facts, is_new = await ledger.facts(), await ledger.sheet() is None
+        if is_new:  # nothing was ever sent for it: the host may have been mistyped
             await ledger.note(host=host)
-        elif theirs != host:
+        elif facts.host != host:
             raise LedgerError(
                 ledger.name,
-                f"it belongs to {theirs}, but the host is set to {host}. Set the host it belongs to, or name "
+                f"it belongs to {facts.host}, but the host is set to {host}. Set the host it belongs to, or name "
                 "another ledger with --ledger",
                 problem="The ledger belongs to another LeadSquared host than the one that is set.",
                 hint="Set the host that it belongs to, or use another ledger.",
@@ -323,6 +324,20 @@ async def _session(
         connection = await stack.enter_async_context(open_connection(settings, watcher, course))
         if ledger.name.in_store:
             connection.client.may_send = ledger.may_send
+        # By now it was asked which account the key is of. Where that is not told, a key may have been replaced.
+        if (ours := name_of_account(settings)) != account_name(host, access_key):
+            if is_new or facts.account is None:
+                await ledger.note(account=ours)
+            elif facts.account != ours:
+                theirs, named = (await ledger.settings_of_sheet()).get("account"), sorted(settings.accounts or {})
+                instead = f"Name its own with --account ({first_of(named)})" if named else "Set its own keys"
+                instead = f"Name it with --account {theirs}" if theirs in named else instead
+                raise LedgerError(
+                    ledger.name,
+                    f"it belongs to another account of {host}. {instead}, or name another ledger with --ledger",
+                    problem="The ledger belongs to another LeadSquared account than the one whose keys are set.",
+                    hint="Set the account that it belongs to, or use another ledger.",
+                )
         limits = (settings.stop_after_failures, settings.stop_at) if job.guarded else (0, None)
         guard = FailureGuard(*limits, spell=spell_result)
         polls = Polls(settings.wait, connection.pacer)

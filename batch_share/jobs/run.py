@@ -250,7 +250,7 @@ class RunSheet(Resume):
             approved = check_approval(sheet.approved, self.plan, settings)
             self.plan = replace(self.plan, approved_types=approved.activity_types)
         check_canary(settings)
-        self.host, _, _ = settings.account()
+        self.host, _, _ = settings.credentials()
         if self.plan.sheet.found.doubtful:
             self.meant = await settle_doubt(sheet, self.plan, settings, watcher)
         return settings

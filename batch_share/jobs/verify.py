@@ -204,7 +204,7 @@ class Verification:
 
     def intent(self) -> str:
         """What it will do, in a sentence."""
-        host, _, _ = self._settings.account()
+        host, _, _ = self._settings.credentials()
         many = ALONE + TOGETHER
         return (
             f"On {host}: {many} activities on lead {self._lead}, which stay, and as many shares with {self._user} "

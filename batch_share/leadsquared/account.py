@@ -106,7 +106,7 @@ _AHEAD: Final = 25
 many are allowed in one period, which is little to lose of a day."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Account:
     """What the file says: `process` had it last, and `closed` it; `period` is the longest it kept; `rate` was
     told, `bulk_rate` for bulk calls, `share_batch` is the most shares that a call may hold (0: as many as are
@@ -309,7 +309,7 @@ class AccountMemory:
             self.account, self._written = replace(self.account, day=today, calls=0), 0
         if most is not None and self.account.calls >= most:
             raise DailyLimitReached(most, self.account.calls)
-        self.account = replace(self.account, calls=self.account.calls + 1)
+        self.account.calls += 1  # no other account: that would be made anew for each call
         if self.account.calls > self._written:
             # The quicker the last ones were used up, the more are written down ahead.
             before, self._written_at = self._written_at, self._wall_clock()
@@ -325,7 +325,7 @@ class AccountMemory:
     def give_back(self, day: str) -> None:
         """A call that was counted on `day` never left. What was written down ahead stays, for the next one."""
         if day == self.account.day:  # else it was counted before midnight, and a new count has begun
-            self.account = replace(self.account, calls=self.account.calls - 1)
+            self.account.calls -= 1
 
     def _today(self) -> str:
         return dt.datetime.fromtimestamp(self._wall_clock(), DAY_ZONE).date().isoformat()
@@ -388,7 +388,7 @@ _NAME: Final = re.compile("[a-z2-7]{16}")
 
 def name_of_account(settings: Settings) -> str:
     """By what the account is known on this machine: until told, by its key. Raises SettingsError if none is set."""
-    host, access_key, _ = settings.account()
+    host, access_key, _ = settings.credentials()
     own = account_name(host, access_key)
     return accounts_of_keys(settings.state_folder).get(own, own)
 
@@ -399,7 +399,7 @@ def names_of_account(settings: Settings) -> frozenset[str]:
     Where that was not told of both, nobody can say that they are not the same account. Raises SettingsError if none
     is set.
     """
-    host, access_key, _ = settings.account()
+    host, access_key, _ = settings.credentials()
     own, told = account_name(host, access_key), accounts_of_keys(settings.state_folder)
     mine = told.get(own, own)
     files = any_account(settings.state_folder, host)

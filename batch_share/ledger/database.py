@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import URL, create_engine, event, insert, inspect, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from batch_share.errors import LedgerError, LedgerTooNew, NoLedger
 from batch_share.ledger import schema
@@ -25,15 +26,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine, Insert, Update
+    from sqlalchemy import Connection, CursorResult, Engine, Insert, Select, Update
 
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.postgres import Held
 
     Operation = Callable[[Connection], Any]
     Values = Mapping[str, Any]
+    Kind = tuple[Insert | Update | Select[Any], tuple[str, ...]]  # with the names of the values that it is given
+    _Place = tuple[str, Any, Callable[[Any], Any] | None]  # a name, the value if none is given, how it is written
 
 T = TypeVar("T")
+
+_COUNTED: Final = {"preserve_rowcount": True}
 
 
 class NotAsExpected(Exception):
@@ -64,13 +69,6 @@ def connect(file: Path) -> Engine:
         for pragma in PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # The driver begins only before a row is written: tables would be committed one by one. A writer begins as
-        # one: where it became one later, it would fail if another process (a report) had written meanwhile.
-        writes = connection.get_execution_options().get("writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
 
@@ -119,14 +117,17 @@ def prepare(connection: Connection, ledger: LedgerName | Path, facts: dict[str, 
 def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
     """The ledger's schema version. Raises LedgerTooNew for one from the future, NoLedger for a stranger."""
     about, found = schema.about, None
-    is_there = connection.dialect.name != "sqlite"  # a store was looked at before
+    is_file = connection.dialect.name == "sqlite"
+    is_there = not is_file  # a store was looked at before
     if not is_there and about.name in (shape := inspect(connection)).get_table_names():
         # Other databases may have a table of this name, too.
         is_there = {each["name"] for each in shape.get_columns(about.name)} >= set(about.columns.keys())
     if is_there:
         found = connection.scalar(select(about.c.value).where(about.c.name == "schema_version"))
     if not found or not found.isdecimal():
-        raise NoLedger(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
+        stranger = NoLedger(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
+        stranger.is_empty = is_file and not inspect(connection).get_table_names()
+        raise stranger
     version = int(found)
     if version > schema.VERSION:
         raise LedgerTooNew(
@@ -153,6 +154,8 @@ def explain(ledger: LedgerName | Path, error: SQLAlchemyError) -> LedgerError:
         ledger,
         f"it can't be read or written ({problem}). Every call that had left is noted in it as an intent; "
         "fix this and run the same command again.",
+        problem=f"The ledger can't be read or written: {problem}.",
+        hint="Every call that had left is noted in it. Fix this and go on: nothing is sent twice.",
     )
 
 
@@ -169,7 +172,8 @@ class Database:
         self.held = held  # the lock of one in a store, by the connection that works on it
         self._is_shared = is_shared  # others look at it by the same engine
         self._engine = engine
-        self._writing = engine.execution_options(writes=True)
+        self._is_file = engine.dialect.name == "sqlite"  # a store begins by itself, and knows a writer by this
+        self._writing = engine if self._is_file else engine.execution_options(writes=True)
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: deque[_Wish] = deque()
@@ -178,7 +182,8 @@ class Database:
         self._no_reads.set()
         self._at_rest = asyncio.Event()
         self._at_rest.set()
-        self._alike: dict[tuple[Insert | Update, tuple[str, ...]], list[Values]] | None = None
+        self._alike: dict[Kind, list[Values]] | None = None
+        self._compiled: dict[Kind, tuple[str, list[_Place]]] = {}
         if held is not None:
             held.beat(self._thread)
 
@@ -265,7 +270,7 @@ class Database:
         one by one, so that what is said here is right in the end.
         """
         if self._alike is None:
-            return _run(connection, statement, [values])
+            return self._run(connection, (statement, tuple(values)), [values])
         self._alike.setdefault((statement, tuple(values)), []).append(values)
         return True
 
@@ -274,6 +279,8 @@ class Database:
         endings: list[Any] = []
         try:
             with self._engine.connect() as connection:
+                if self._is_file:
+                    connection.exec_driver_sql("BEGIN")  # all of the group sees the same
                 for operation in operations:
                     try:
                         endings.append(operation(connection))
@@ -312,16 +319,46 @@ class Database:
         """What they return. Raises NotAsExpected if a change that was gathered met no row."""
         self._alike = {} if together else None
         with self._writing.begin() as connection:
+            # The driver begins only before a row is written: tables would be committed one by one. A writer begins
+            # as one: where it became one later, it would fail if another process (a report) had written meanwhile.
+            # Not by an event of the engine's: once it has one, each statement asks for listeners in vain.
+            if self._is_file:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             endings = [operation(connection) for operation in operations]
-            for (statement, _), values in (self._alike or {}).items():
-                if not _run(connection, statement, values):
+            for kind, values in (self._alike or {}).items():
+                if not self._run(connection, kind, values):
                     raise NotAsExpected
             return endings
 
+    def _run(self, connection: Connection, kind: Kind, many: Sequence[Values]) -> bool:
+        """Whether each of the changes, which are of one kind, met a row."""
+        changed = self.execute(connection, kind, many)
+        return kind[0].is_insert or changed.rowcount == len(many)
 
-def _run(connection: Connection, statement: Insert | Update, values: list[Values]) -> bool:
-    changed = connection.execute(statement, values)
-    return statement.is_insert or changed.rowcount == len(values)
+    def execute(self, connection: Connection, kind: Kind, many: Sequence[Values]) -> CursorResult[Any]:
+        """For what is executed for every call: a statement, with values that have the same names each time.
+
+        It is compiled once. SQLAlchemy would look anew at the statement and at each value, which takes it longer
+        than the database takes. What is found is as the driver gives it.
+        """
+        dialect = connection.dialect
+        if kind not in self._compiled:
+            made = kind[0].compile(dialect=dialect, column_keys=kind[1], for_executemany=True)
+            assert isinstance(made, SQLCompiler)  # noqa: S101 - whatever is executed is one
+            places: list[_Place] = []
+            types = {name: each.type for each, name in made.bind_names.items()}
+            for name in made.positiontup or types:
+                written = types[name].dialect_impl(dialect).bind_processor(dialect)
+                places.append((name, made.params[name], written))
+            self._compiled[kind] = str(made), places
+        sql, places = self._compiled[kind]
+        rows: list[Any] = [
+            tuple([write(each.get(name, none)) if write else each.get(name, none) for name, none, write in places])
+            for each in many
+        ]
+        if not dialect.positional:
+            rows = [dict(zip((name for name, _, _ in places), row, strict=True)) for row in rows]
+        return connection.exec_driver_sql(sql, rows if len(rows) > 1 else rows[0], _COUNTED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,12 @@ class LedgerName:
         except OSError as error:
             raise LedgerError(self, f"it can't be looked at ({error.strerror})") from None
         if not is_one:
-            raise LedgerError(self, "this file is no ledger, or a damaged one: name another")
+            raise LedgerError(
+                self,
+                "this file is no ledger, or a damaged one: name another",
+                problem="The ledger is damaged, or its file holds something else.",
+                hint="If there is a copy of it, put that in its place.",
+            )
         return Database(connect(self._file), self)
 
     def check_exists(self) -> None:

@@ -536,8 +536,9 @@ class LedgerReader:
 
     async def is_given(self, step: Stage, given: str, but: Collection[int]) -> bool:
         """Whether rows other than those with the Ids `but` have this Id: an activity's, or a request's."""
-        having = _HAVING[step]
-        found = await self._database.read(lambda connection: connection.scalars(having, {"given": given}).all())
+        asked, values = (_HAVING[step], ("given",)), [{"given": given}]
+        execute = self._database.execute
+        found = await self._database.read(lambda connection: execute(connection, asked, values).scalars().all())
         return any(row_id not in but for row_id in found)
 
     async def waiting_requests(self, among: Collection[int] | None = None) -> list[str]:

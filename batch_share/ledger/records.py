@@ -48,6 +48,7 @@ OLD_WORDS: Final = "told"
 class Facts:
     """What is known of a ledger as a whole: its `job`, its `host`, and what its runs have noted by these names.
 
+    `account` is which of the host's accounts it is of, once LeadSquared has told that of a key: no key is in it.
     `process` worked on it last, and where; `results` is by what the results are known that were written of the rows
     as they are. `canary` are the rows that go first, by Id, until they are judged. `said_columns` says, by header,
     what columns hold that somebody has agreed to share by, though they most often say who has the lead. `unsaid` is
@@ -61,6 +62,7 @@ class Facts:
 
     job: str
     host: str
+    account: str | None = None
     process: str | None = None
     results: str | None = None
     canary: Sequence[int] = field(default_factory=list)
@@ -79,7 +81,7 @@ class Facts:
     def of(cls, stored: Mapping[str, str]) -> Facts:
         """By name, as the ledger holds them."""
         known: dict[str, Any] = {name: stored[name] for name in cls.__slots__ if name in stored}
-        for name in {*known} - {"job", "host", "process", "results", "canary", "zone", "recovered"}:
+        for name in {*known} - {"job", "host", "account", "process", "results", "canary", "zone", "recovered"}:
             known[name] = json.loads(known[name])
         if "canary" in known:
             known["canary"] = [*map(int, known["canary"].split())]

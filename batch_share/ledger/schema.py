@@ -150,10 +150,11 @@ about = Table(
     Column("name", String(40), primary_key=True),
     Column("value", Text, nullable=False),
 )
-"""Facts of the ledger as a whole: schema_version, job (the random Id that keys its rows), host, results (the file
-that was written of the rows as they are, while no run is under way), written (all files that were), process (the
-last that worked on it), zone (the account's, if it was asked for), dates (what comes first in them, by column),
-shown (the last sheet that changed what results and shares show)."""
+"""Facts of the ledger as a whole: schema_version, job (the random Id that keys its rows), host, account (which of
+the host's, once that was told), results (the file that was written of the rows as they are, while no run is under
+way), written (all files that were), process (the last that worked on it), zone (the account's, if it was asked
+for), dates (what comes first in them, by column), shown (the last sheet that changed what results and shares
+show)."""
 
 sheets = Table(
     "sheets",

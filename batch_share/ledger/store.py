@@ -8,7 +8,7 @@ import platform
 import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
@@ -285,7 +285,7 @@ class Ledger(LedgerReader):
         if not _IN_SUMMARY.isdisjoint(changed):
             self.results = None
         if changed:
-            await self._database.write(lambda connection: _put_facts(connection, changed))
+            await self._database.write(partial(_put_facts, facts=changed))
 
     @_writes
     def end_run(self, connection: Connection, ended: str) -> None:

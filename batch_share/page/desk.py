@@ -11,7 +11,7 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from batch_share import BatchShare, NoLedger, NotConfirmed, SheetMapping, SheetOptions, State
+from batch_share import BatchShare, LedgerLocked, NoLedger, NotConfirmed, SheetMapping, SheetOptions, State
 from batch_share.common import plural
 from batch_share.errors import BatchShareError
 from batch_share.outputs import Named
@@ -97,7 +97,10 @@ class Desk:
     @property
     def settings(self) -> Settings:
         """Those in force, and what was said for this sheet. Raises SettingsError."""
-        return self._settings(**(self.kept.said if self.kept is not None else {}))
+        if self.kept is None:
+            return self._settings()
+        of_account = {"account": self.kept.account} if self.kept.account else {}
+        return self._settings(**self.kept.said, **of_account)
 
     def options(self, settings: Settings) -> SheetOptions:
         """How the sheet is read, by what was said of it. Raises SettingsError."""
@@ -198,9 +201,12 @@ class Desk:
         self._ended = asyncio.create_task(self._await(job))
 
     async def _await(self, job: Job[Any]) -> None:
-        came_to, error = None, None
+        came_to: Any = None
+        error: BatchShareError | None = None
         try:
             came_to = await job
+        except LedgerLocked as locked:  # the results say so themselves, for as long as it is so
+            error = None if await self.has_begun() else locked
         except BatchShareError as wrong:
             error = wrong
         except asyncio.CancelledError:

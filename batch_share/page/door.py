@@ -80,8 +80,9 @@ class Door:
     def __init__(self, folder: Path, origin: str | None = None, user_header: str | None = None) -> None:
         self.port = 0
         self._folder, self._origin, self._user_header = folder, origin, user_header
-        # Browsers share the cookies of a host among all its ports, so another server has another name.
-        self._cookie = f"batch_share_{secrets.token_hex(8)}"
+        # Browsers share the cookies of a host among all its ports, so another folder's server has another name; one
+        # that is started again has its own, or the browser would send along one more cookie each time.
+        self._cookie = f"batch_share_{_digest(str(folder.resolve()))[:16]}"
         self._key = secrets.token_bytes(32)
 
     @property

@@ -24,7 +24,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from batch_share import BatchShare, NotConfirmed, State, __version__
 from batch_share.common import plural
-from batch_share.errors import BatchShareError, SettingsError, SheetError
+from batch_share.errors import BatchShareError, SettingsError, SheetError, first_of
 from batch_share.logs import log
 from batch_share.outputs import private
 from batch_share.page import words
@@ -214,10 +214,12 @@ class Server:
         self, request: web.Request, alert: BatchShareError | None = None, status: int = 200
     ) -> web.Response:
         """Every sheet and run of this machine, newest first, and the way to drop another sheet."""
-        library, known = BatchShare(self._settings()), None
+        library, known, account, accounts = BatchShare(self._settings()), None, None, list[str]()
         try:
             known = await library.runs(_MOST_RUNS)
-            library.settings.account()
+            account, accounts = library.settings.account, sorted(library.settings.accounts or ())
+            if account or len(accounts) < 2:  # else one is chosen with the sheet
+                library.settings.credentials()
         except BatchShareError as error:
             alert = alert or error
         # The newest run of a ledger stands for it.
@@ -236,7 +238,7 @@ class Server:
         return self._page(
             request, "runs.html", status, lines=shown, total=len(lines), begin=begin, size=RUNS_ON_PAGE,
             wanted=wanted, goes_on=any(line["colour"] == "way" for line in shown), alert=alert,
-            is_whole=known is not None and not known.remarks,
+            is_whole=known is not None and not known.remarks, account=account, accounts=accounts,
         )  # fmt: skip
 
     def _line(self, place: str, run: KnownRun | None, kept: Kept | None) -> dict[str, Any]:
@@ -292,7 +294,7 @@ class Server:
         except (AssertionError, ValueError):
             raise Refused(400, "That was no form of this page.") from None
         while part := await _in_time(parts.next()):
-            if not isinstance(part, BodyPartReader) or part.name not in {"form_key", "once", "sheet"}:
+            if not isinstance(part, BodyPartReader) or part.name not in {"form_key", "once", "account", "sheet"}:
                 break
             if part.name != "sheet":
                 said[part.name] = (await _in_time(part.read_chunk(1024))).decode("utf-8", "replace")
@@ -300,7 +302,10 @@ class Server:
             self.door.check_form(self.door.session(request), said.get("form_key"))
             if (once := said.get("once", "")) in self._once:
                 return self._lead(self._once[once])
+            chosen = said.get("account", "")
+            account = self._settings(**({"account": chosen} if chosen else {})).account or ""
             kept = await asyncio.to_thread(self._shelf.new, part.filename or "", self.door.user(request))
+            kept.account = account
             size = 0
             try:
                 with open(kept.sheet, "xb", opener=private) as out:  # noqa: ASYNC230 - as quick as a thread begins
@@ -416,7 +421,8 @@ class Server:
         plan = desk.plan
         begin, problems = _paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
         users = plan.users.most_common() if plan else []
-        host = plan.settings.account()[0].partition("//")[2] if plan else ""
+        host = plan.settings.credentials()[0].partition("//")[2] if plan else ""
+        host = f"{plan.settings.account} ({host})" if plan and plan.settings.account else host
         alone = not self._may_approve(desk, self.door.user(request))
         return self._page(
             request, "plan.html", 200 if alert is None else 400, desk=desk, plan=plan, problems=problems,
@@ -492,8 +498,9 @@ class Server:
                     sent = now
                     await stream.write(b": still there\n\n")
                 await desk.changes()
-            if not self._is_closing:  # else there would be nobody to load the page from
-                await stream.write(f"id: {number + 1}\nevent: end\ndata: {{}}\n\n".encode())
+            # Of a server that closes, there would be nobody to load the page from.
+            how = "closed" if self._is_closing else "end"
+            await stream.write(f"id: {number + 1}\nevent: {how}\ndata: {{}}\n\n".encode())
         return stream
 
     async def do(self, request: web.Request) -> web.StreamResponse:
@@ -576,6 +583,7 @@ class Server:
             settings = self._settings()
             shown = {
                 "Account": (settings.host or "none is set").partition("//")[2] or "none is set",
+                **({"Accounts by name": first_of(sorted(settings.accounts))} if settings.accounts else {}),
                 "Calls it may make": str(settings.rate or "as many as LeadSquared last reported"),
                 "Guards": spell_guards(settings) or "none",
                 "Two people": "who prepares a sheet can't approve it" if self._two_people else "not needed",

@@ -33,8 +33,9 @@ class Kept:
     """A sheet in its `folder`: called `name` by people, in the `file` of that name, since `made` (UTC).
 
     `columns` say by header what each holds, `worksheet` which one is meant, `said` what holds for rows that don't
-    say: settings by name. `prepared_by`, `changed_by` (who said any of these) and `approved_by` are whom a proxy
-    named. It was `approved` for so many rows to be sent; None: not yet.
+    say: settings by name. It is for the `account` of this name in the settings; "" where none is named there.
+    `prepared_by`, `changed_by` (who said any of these) and `approved_by` are whom a proxy named. It was `approved`
+    for so many rows to be sent; None: not yet.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Kept:
     columns: dict[str, str] = field(default_factory=dict)
     worksheet: str = ""
     said: dict[str, str] = field(default_factory=dict)
+    account: str = ""
     prepared_by: str = ""
     changed_by: list[str] = field(default_factory=list)
     approved_by: str = ""

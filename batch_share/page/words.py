@@ -121,6 +121,8 @@ def percent(progress: Progress) -> int:
 
 def promise(plan: Overview) -> str:
     """What a run of it does, in a sentence."""
+    if not (plan.to_send or plan.claiming):
+        return "Nothing will be sent."
     said = [f"{plural(plan.to_send, 'lead')} will be shared with {plural(len(plan.users), 'person', 'people')}"]
     if plan.waiting.rows:
         said.append(f"{plan.waiting.rows:,} of them only once their start has come")

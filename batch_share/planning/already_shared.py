@@ -148,7 +148,7 @@ def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> 
 def live_for(settings: Settings, job: str) -> AlreadyShared:
     """For a plan: what other ledgers of the account have shared than that of `job`."""
     try:
-        accounts, host = names_of_account(settings), settings.account()[0]
+        accounts, host = names_of_account(settings), settings.credentials()[0]
     except SettingsError:
         return AlreadyShared()
     return AlreadyShared(settings.data_folder, accounts, host, job, _after(settings), forced=settings.force)
@@ -234,7 +234,7 @@ async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings
         if history is not None:
             await catch_up(history, besides=name)
         if history is not None and ledger is None:
-            gone = history.unfinished(name.resolved(), settings.account()[0], "")
+            gone = history.unfinished(name.resolved(), settings.credentials()[0], "")
             return _is_gone(name, gone[1]) if gone else None
         if history is not None and ledger is not None:
             calls = history.last_call((await ledger.facts()).job)
@@ -435,7 +435,7 @@ async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]
             remarks.append(BEGUN_ANEW.format(before=history.begun_anew))
         accounts: dict[str, str] = {}
         with suppress(SettingsError):  # a ledger does not say with which key it was made
-            accounts[settings.account()[0]] = name_of_account(settings)
+            accounts[settings.credentials()[0]] = name_of_account(settings)
         older = await add_ledgers(history, added, accounts)
         remarks += [f"{each} was not taken in: a newer copy of it is known already" for each in older]
         await catch_up(history)

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
 from batch_share.common import Cause, spell_length, utc_now
-from batch_share.errors import SettingsError, SheetError
-from batch_share.leadsquared.account import Account
+from batch_share.errors import NoLedger, SettingsError, SheetError
+from batch_share.leadsquared.account import Account, account_name, name_of_account
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import FoundLead
 from batch_share.ledger.files import read_ledger
@@ -124,15 +124,26 @@ class KnownRows:
 
 async def before_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
     """What is known of the rows by `ledger`, if there is one; `directory` learns who is. Raises LedgerError."""
-    if not ledger.size():
-        behind = await what_is_behind(ledger, None, settings)
-        return KnownRows(refusal=behind.wrong, hint=behind.hint) if behind else KnownRows()
+    if ledger.size():
+        try:
+            return await _known_of(ledger, settings, directory)
+        except NoLedger as error:  # a run that was cut off at its very beginning leaves an empty one
+            if not error.is_empty:
+                raise
+    behind = await what_is_behind(ledger, None, settings)
+    return KnownRows(refusal=behind.wrong, hint=behind.hint) if behind else KnownRows()
+
+
+async def _known_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
     async with read_ledger(ledger) as opened:
-        facts, host = await opened.facts(), None
+        facts, host, account = await opened.facts(), None, set[str]()
         with suppress(SettingsError):  # a plan needs no account
-            host = settings.account()[0]
+            host, access_key, _ = settings.credentials()
+            account = {name_of_account(settings)} - {account_name(host, access_key)}  # if that was told
         if host is not None and facts.host != host and await opened.sheet() is not None:
             return KnownRows(refusal=f"the ledger {ledger.short} belongs to {facts.host}, and the host is {host}")
+        if facts.account is not None and account - {facts.account} and await opened.sheet() is not None:
+            return KnownRows(refusal=f"the ledger {ledger.short} belongs to another account of {host}")
         async for answer in opened.lookups():
             directory.learn([answer])
         await choose_renewals(opened, settings)

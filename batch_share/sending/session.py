@@ -397,7 +397,7 @@ async def open_connection(
     SettingsError; AccessDenied; BatchShareError if the state folder can't be written, or if all is to end before
     its turn.
     """
-    host, access_key, secret_key = settings.account()
+    host, access_key, secret_key = settings.credentials()
     proxy = proxy_for(host, settings.proxy)
     course = course or Course()
     with ExitStack() as turns:
@@ -453,7 +453,7 @@ def _heed_all(memory: AccountMemory, settings: Settings) -> None:
 
 def _turn_of(settings: Settings, waiter: Waiter) -> AccountTurn:
     """The turn to call the account; while nobody knows which the key is of, the turn of all that it may be."""
-    host, access_key, _ = settings.account()
+    host, access_key, _ = settings.credentials()
     is_known = name_of_account(settings) != account_name(host, access_key) or remembered(settings).asked
     besides = tuple if is_known else partial(any_account, settings.state_folder, host)
     return AccountTurn(_account_file(settings), waiter.wait_turn, besides)

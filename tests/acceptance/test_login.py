@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import DEADLINE, ROOT, SAMPLES, dialogue
+from processes import DEADLINE, ROOT, SAMPLES, dialogue, sandbox_thread
+from recipes import snippet
+from trial import HEADER, sheet_rows
+
+from batch_share.common import Rate
+from batch_share.sandbox import SandboxOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from processes import SandboxProcess, Shell
 
+STRICT, OTHER = Rate(20, 0.4), "other-access-key"
 GOOD = ("sandbox-access-key", "sandbox-secret-key")
 
 
@@ -160,6 +168,62 @@ def test_an_env_file_that_cannot_be_rewritten_is_told_before_anything_is_asked(
     assert code == 2
     assert words in shown
     assert "[Y/n]" not in shown
+
+
+@pytest.fixture
+def two_keys() -> Iterator[SandboxProcess]:
+    """A sandbox of one account, which two keys open."""
+    with sandbox_thread(SandboxOptions(port=0, rate=STRICT, latency=0.005, other_access_keys=(OTHER,))) as made:
+        yield made
+
+
+def test_two_accounts_by_name_that_are_one_share_its_limit(
+    env: dict[str, str], tmp_path: Path, two_keys: SandboxProcess
+) -> None:
+    """Their keys are in the keyring and in files, as the manual has them; their runs go on at once."""
+    text = re.sub("https://.*leadsquared.com", two_keys.url, snippet("accounts", "accounts"))
+    (tmp_path / "batch-share.toml").write_text(
+        text.replace("/run/secrets", str(tmp_path)).replace("10/5s", "20/400ms")
+    )
+    for name, key in (("access", OTHER), ("secret", GOOD[1])):
+        (tmp_path / f"europe-{name}-key").write_text(f"{key}\n")
+        (tmp_path / f"europe-{name}-key").chmod(0o600)
+    env["BATCH_SHARE_RATE"] = "20/400ms"
+    assert (
+        "write two lines: the access key, the secret key"
+        in call(
+            env, tmp_path, "login", "--account", "asia", "--stdin", said="\n".join([two_keys.url, *GOOD])
+        ).stderr
+    )
+    done = call(env, tmp_path, "login", "--account", "asia", "--stdin", said="\n".join(GOOD))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\nThe keys of the account asia are stored in the system's keyring.\n" in done.stdout
+    shown = call(env, tmp_path, "config", "show", "--account", "europe").stdout
+    assert re.search(r"(?m)^access_key +set +accounts.europe$", shown)
+    assert OTHER not in shown
+    doctor = json.loads(call(env, tmp_path, "doctor", "--account", "europe", "--json").stdout)
+    assert doctor["problems"] == 0
+    assert doctor["checks"][0]["words"] == "Host and keys of the account europe are set, from: accounts.europe."
+    rows, runs = sheet_rows(24), []
+    for name, part in (("asia", rows[:12]), ("europe", rows[12:])):
+        (tmp_path / f"{name}.csv").write_text("\n".join(map(",".join, [HEADER, *part])))
+        run = [*COMMAND[:-1], "run", f"{name}.csv", "--event", "201", "--duration", "7d", "--account", name]
+        runs.append(subprocess.Popen(run, cwd=tmp_path, env=env))
+    assert [run.wait(DEADLINE) for run in runs] == [0, 0]
+    report = two_keys.report()
+    assert (report["refusals"], report["duplicates"]) == (0, 0)
+    assert report["fullest_window"] <= STRICT.limit
+    kept = {"keyring.json", "europe-access-key", "europe-secret-key"}
+    for file in (each for each in tmp_path.rglob("*") if each.is_file() and each.name not in kept):
+        assert not [key for key in (*GOOD, OTHER) if key.encode() in file.read_bytes()], file
+    assert len({*json.loads((tmp_path / "state" / "identities").read_text()).values()}) == 1
+    assert call(env, tmp_path, "logout", "--account", "asia").stdout == (
+        "The keys for asia are removed from the system's keyring.\n"
+    )
+    refused = call(env, tmp_path, "resume", "asia.csv")
+    assert refused.returncode == 2
+    assert "accounts.asia.access_key: is not set. " in refused.stderr
+    assert "`batch-share login --account asia`" in refused.stderr
 
 
 @pytest.mark.parametrize("said", ["", "one\ntwo", "a\nb\nc\nd"])

@@ -112,6 +112,7 @@ async def test_a_run_that_stops(browser: Browser, visitor: Visitor, trial: Trial
         await asyncio.sleep(1)
         await seen.page.get_by_role("button", name="Stop").dblclick()
         await seen.page.get_by_text("Stopping: calls under way").first.wait_for()
+        await seen.page.locator("#said").get_by_text("Stopping: calls under way").wait_for()  # it is read out, too
         await seen.check("m-stopping")
         cut = seen.page.get_by_role("button", name="Cut it off now")
         assert not await cut.is_visible()
@@ -119,6 +120,17 @@ async def test_a_run_that_stops(browser: Browser, visitor: Visitor, trial: Trial
         await cut.click()
         await seen.page.get_by_text("The run was interrupted").wait_for()
         await seen.check("m-was-cut-off")
+
+
+async def test_a_server_that_is_ended_says_so(browser: Browser, visitor: Visitor) -> None:
+    async with opened(browser, visitor) as seen:
+        await visitor.plan(sheet(40), "long.csv")
+        await visitor.approve()
+        await seen.page.goto(visitor.origin + visitor.path)
+        await seen.page.get_by_text("posted").first.wait_for()
+        await visitor.server.drain()
+        await seen.page.get_by_text("The program that serves this page was ended.").wait_for()
+        await seen.check("m-ended")
 
 
 async def test_results_that_need_a_person(browser: Browser, tmp_path: Path) -> None:
@@ -132,8 +144,10 @@ async def test_results_that_need_a_person(browser: Browser, tmp_path: Path) -> N
             await visitor.results()
             await page.goto(visitor.origin + visitor.path)
             await seen.check("n-troubles")
-            await visitor.plan(sheet(3, Start="2030-01-02 10:00").replace(b"869", b"868"), "later.csv")
+            later = sheet(50, Start="2030-01-02 10:00").splitlines(keepends=True)
+            await visitor.plan(b"".join([later[0], *later[41:]]), "later.csv")  # other leads
             await page.goto(visitor.origin + visitor.path)
+            await page.get_by_text("only once their start has come").wait_for()
             await seen.check("o-plan-of-rows-that-wait")
             (ledger,) = (tmp_path / "page").glob("*/troubles.csv.ledger.db")
             for file, counts in ((ledger, ""), (tmp_path / "data" / "history.db", ", counts = NULL")):

@@ -13,9 +13,10 @@ from pydantic import SecretStr
 from trial import CREATE, DROPPED, KEY, Fault, Onlooker, Trial, answer, envelope, sheet_rows, trial
 
 from batch_share.common import Rate
-from batch_share.errors import AccessDenied
+from batch_share.errors import AccessDenied, LedgerError
 from batch_share.leadsquared import account
-from batch_share.leadsquared.account import Account, account_name, names_of_account
+from batch_share.leadsquared.account import Account, account_name, names_of_account, remember_account
+from batch_share.ledger.files import read_ledger
 from batch_share.ledger.states import State
 from batch_share.planning.intake import show_sheet
 from batch_share.planning.plan import SheetOptions
@@ -87,6 +88,49 @@ async def test_what_one_key_shared_another_does_not_share_again(tmp_path: Path) 
         ending = await second.run()
         assert ending.summary.states == {State.SKIPPED: 12}
         assert len(first.leads_sent()) == 12
+
+
+async def test_a_ledger_is_run_by_each_key_of_its_account_and_by_no_other_account(tmp_path: Path) -> None:
+    async with trial(tmp_path, other_access_keys=(SECOND,)) as it:
+        await it.run()
+        it.write(sheet_rows(13))
+        by_second: dict[str, Any] = {"access_key": SecretStr(SECOND)}
+        assert (await it.run(**by_second)).summary.states == {State.SHARED: 13}
+        async with read_ledger(it.name) as ledger:
+            assert (await ledger.facts()).account == names(it)[account_name(it.sandbox.url, SecretStr(KEY))]
+        own_key = account_name(it.sandbox.url, SecretStr(SECOND))
+        remember_account(tmp_path / "state", own_key, account_name("org", it.sandbox.url, "another"))
+        it.write(sheet_rows(14))
+        before = len(it.sandbox.journal.since(0))
+        with pytest.raises(LedgerError, match=r"it belongs to another account of .*\. Set its own keys, or name"):
+            await it.run(**by_second)
+        settings = it.settings(**by_second)
+        seen = await show_sheet(it.folder / "leads.csv", SheetOptions.of(settings), settings, None, it.name)
+        assert "belongs to another account" in seen.refusal
+        by_name: dict[str, Any] = {"asia": {}, "europe": {}}
+        with pytest.raises(LedgerError, match=r"Name its own with --account \(asia, europe\), or name another"):
+            await it.run(**by_second, accounts=by_name, account="europe")
+        assert len(it.sandbox.journal.since(0)) == before, "no call was made"
+        assert (await it.run(accounts=by_name, account="asia")).summary.states == {State.SHARED: 14}
+        with pytest.raises(LedgerError, match="Name it with --account asia, or name another"):
+            await it.run(**by_second, accounts=by_name, account="europe")
+
+
+async def test_a_ledger_of_another_account_is_refused_also_by_a_key_that_is_new(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(WHO, range(2, 99), told("another")), other_access_keys=(SECOND,)) as it:
+        await it.run()
+        it.write(sheet_rows(13))
+        with pytest.raises(LedgerError, match="it belongs to another account"):
+            await it.run(access_key=SecretStr(SECOND))
+        assert len(it.leads_sent()) == 12
+
+
+async def test_a_ledger_of_which_no_account_was_told_is_run_by_a_new_key(tmp_path: Path) -> None:
+    """Where LeadSquared does not say whose a key is, one that was replaced must not stop a job."""
+    async with trial(tmp_path, Fault(WHO, range(1, 99), told("")), other_access_keys=(SECOND,)) as it:
+        await it.run()
+        it.write(sheet_rows(13))
+        assert (await it.run(access_key=SecretStr(SECOND))).summary.states == {State.SHARED: 13}
 
 
 async def test_a_plan_without_a_call_knows_what_another_key_shared(tmp_path: Path) -> None:

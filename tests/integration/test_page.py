@@ -9,11 +9,13 @@ import re
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import aiohttp
 import pytest
 from trial import HEADER, Trial, options, sheet_rows
 from visiting import visiting
@@ -41,6 +43,36 @@ def sheet(rows: int = 6, **changed: Any) -> bytes:
     out = io.StringIO()
     csv.writer(out).writerows([HEADER, *lines])
     return out.getvalue().encode()
+
+
+async def test_a_sheet_is_for_the_account_that_was_chosen_with_it(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        assert "Choose one" not in visitor.text
+    trial.changes["accounts"] = {"asia": {"event": 201}, "europe": {"event": 202}}
+    lines = [line.rsplit(",", 1) for line in sheet(3).decode().splitlines()]
+    assert HEADER[-1] == "Activity Event", HEADER
+    by_default = "\n".join(line[0] for line in lines).encode()
+    async with visiting(trial) as visitor:
+        await visitor.get("/")
+        assert visitor.form("/sheets")["account"] == "", "nobody can tell which"
+        await visitor.send_sheet(by_default, b"leads.csv", account="africa")
+        assert visitor.status == 409
+        assert not [*(trial.folder / "page").glob("*leads*")]
+        await visitor.send_sheet(by_default, b"leads.csv", account="europe")
+        await visitor.post(f"{visitor.sheet}/columns", visitor.form(f"{visitor.sheet}/columns") | {"then": "plan"})
+        await visitor.ended("/plan", "Looking up leads")
+        assert "in the account at europe (127.0.0.1:" in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        assert "All 3 rows are shared." in visitor.text
+        (ledger,) = (trial.folder / "page").glob("*/*.db")
+        with closing(sqlite3.connect(ledger)) as connection:
+            assert connection.execute("SELECT DISTINCT event FROM rows").fetchall() == [(202,)]
+        assert "asia, europe" in await visitor.get("/settings")
+    trial.changes["account"] = "asia"
+    async with visiting(trial) as visitor:
+        await visitor.get("/")
+        assert visitor.form("/sheets")["account"] == "asia"
 
 
 async def test_a_sheet_goes_from_the_page_to_its_results(trial: Trial) -> None:
@@ -316,7 +348,23 @@ async def test_a_server_that_closes_sends_nobody_to_a_page_that_is_gone(trial: T
         async with visitor.http.get(f"{visitor.origin}{visitor.sheet}/live") as stream:
             await stream.content.readuntil(b"data: ")
             await visitor.server.drain()
-            assert "event: end" not in await stream.text()
+            ending = await stream.text()
+        assert "event: end" not in ending
+        assert "event: closed" in ending
+
+
+async def test_a_server_that_is_started_again_leaves_no_more_cookies_and_knows_none_of_before(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        (before,) = visitor.http.cookie_jar
+    async with visiting(trial) as visitor:
+        (after,) = visitor.http.cookie_jar
+        assert after.key == before.key
+        mine = aiohttp.ClientSession(cookies={before.key: before.value})
+        async with mine, mine.get(visitor.origin) as answer:
+            assert answer.status == 403
+    async with visiting(replace(trial, folder=trial.folder / "other")) as visitor:
+        (other,) = visitor.http.cookie_jar
+        assert other.key != before.key  # browsers share cookies among the ports of a host
 
 
 async def test_a_run_is_stopped_and_gone_on_with(trial: Trial) -> None:
@@ -378,6 +426,21 @@ async def test_a_cookie_of_a_page_behind_tls_goes_through_nothing_else(trial: Tr
     async with visiting(trial, origin="https://share.example") as visitor:
         await visitor.get("/", allow_redirects=False)
         assert "Secure" in visitor.headers["Set-Cookie"]
+
+
+async def test_a_run_that_could_not_even_make_its_ledger_is_planned_again(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet())
+        (kept,) = visitor.server._shelf.all()
+        with closing(sqlite3.connect(str(kept.ledger))) as made:  # as a full disk leaves it
+            made.execute("PRAGMA journal_mode = WAL")
+        await visitor.post(
+            f"{visitor.sheet}/plan", {"form_key": visitor.form(f"{visitor.sheet}/approve")["form_key"]}
+        )
+        assert "6 leads will be shared" in await visitor.ended("/plan", "Looking up leads")
+        await visitor.approve()
+        await visitor.results()
+        assert "All 6 rows are shared." in visitor.text
 
 
 async def test_a_plan_that_was_made_anew_is_not_approved_unseen(trial: Trial) -> None:

@@ -113,6 +113,9 @@ async def test_the_manual_lists_all_controls_of_the_pages_and_no_others(
         trial = Trial(tmp_path, sandbox, {"rate": Rate(1, 2.0), "wait": 0.0})
         async with visiting(trial) as visitor:
             look("Runs", await visitor.get("/"))
+            trial.changes["accounts"] = {"asia": {}, "europe": {}}
+            look("Runs", await visitor.get("/"))
+            del trial.changes["accounts"]
             look("Settings", await visitor.get("/settings"))
             look("Columns", await visitor.upload(b"", "empty.csv"))
             look("Columns", await visitor.upload(two_worksheets(), "two.xlsx"))

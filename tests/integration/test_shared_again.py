@@ -152,10 +152,16 @@ def test_with_a_daily_limit_calls_are_saved_not_time(bulk: Bulk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "every", "changes"), [(2000, 20, {}), (2000, 97, {}), (150, 0, {"bulk": False}), (1000, 0, {})]
+    ("rows", "every", "within", "changes"),
+    [
+        (2000, 20, 1 / 3, {}),
+        (2000, 97, 0.4, {}),  # how many calls fail is learned of few, in which chance has its part
+        (150, 0, 1 / 3, {"bulk": False}),
+        (1000, 0, 1 / 3, {}),
+    ],
 )
 def test_the_time_left_is_true_within_a_third_repeats_included(
-    bulk: Bulk, rows: int, every: int, changes: dict[str, Any]
+    bulk: Bulk, rows: int, every: int, within: float, changes: dict[str, Any]
 ) -> None:
     bad = random.Random(5).sample(range(rows), rows // every if every else 0)
     it = bulk.start(rows, set(bad).__contains__, **changes)
@@ -178,7 +184,7 @@ def test_the_time_left_is_true_within_a_third_repeats_included(
     took = run_virtually(timed())
     for part in (0.1, 0.25, 0.5, 0.75):
         at, left = next(each for each in seen if each[0] >= part * took)
-        assert left == pytest.approx(took - at, rel=0.4), f"at {part} of the run"
+        assert left == pytest.approx(took - at, rel=within), f"at {part} of the run"
 
 
 KINDS = ["reset", "applied-reset", "applied-no-id", "502", "400", "500-mx", "429"]

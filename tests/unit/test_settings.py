@@ -84,7 +84,7 @@ def test_each_setting_comes_from_where_it_is_set(folder: Path, monkeypatch: pyte
     (folder / ".env").write_text(f"BATCH_SHARE_ACCESS_KEY='{KEY}'\n")
     monkeypatch.setenv("BATCH_SHARE_SECRET_KEY", f" {KEY}\n")
     settings = load_settings(host="api.leadsquared.com", workers=3)
-    host, access_key, secret_key = settings.account()
+    host, access_key, secret_key = settings.credentials()
     assert (host, access_key.get_secret_value(), secret_key.get_secret_value()) == (
         "https://api.leadsquared.com",
         KEY,
@@ -515,7 +515,7 @@ def pieces_in(text: str, key: str) -> list[str]:
 
 def test_nothing_of_the_settings_shows_a_key() -> None:
     settings = load_settings(access_key=KEY, secret_key=KEY, host="api.leadsquared.com")
-    shown = repr(settings) + str(settings) + settings.model_dump_json() + repr(settings.account())
+    shown = repr(settings) + str(settings) + settings.model_dump_json() + repr(settings.credentials())
     assert KEY not in shown
 
 
@@ -527,6 +527,7 @@ def test_public_settings_are_plain_values_without_keys_and_this_machine() -> Non
         "allow_host",
         "access_key",
         "secret_key",
+        "accounts",
         "notify",
         "proxy",
         "state_folder",
@@ -546,7 +547,7 @@ def test_an_account_needs_host_and_keys(monkeypatch: pytest.MonkeyPatch, missing
     if empty is not None:
         monkeypatch.setenv(f"BATCH_SHARE_{missing.upper()}", empty)
     with pytest.raises(SettingsError, match=f"Set BATCH_SHARE_{missing.upper()} in the environment") as caught:
-        load_settings(**ALL | {missing: None}).account()
+        load_settings(**ALL | {missing: None}).credentials()
     assert caught.value.setting == missing
 
 

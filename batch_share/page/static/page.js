@@ -18,21 +18,28 @@ window.addEventListener("pageshow", (event) => {
 });
 
 const live = document.querySelector("[data-live]");
-let stream;
+let stream, again;
 
 function follow() {
+  clearTimeout(again);
   stream = new EventSource(live.dataset.live);
   const lost = document.getElementById("lost");
   stream.onopen = () => { lost.hidden = true; };
-  stream.onerror = () => { lost.hidden = false; };
+  stream.onerror = () => {
+    lost.hidden = false; // it tries again by itself, but after an answer that was no stream
+    if (stream.readyState === EventSource.CLOSED) again = setTimeout(follow, 2000);
+  };
   stream.onmessage = (event) => htmx.swap("#live", event.data, { swapStyle: "innerHTML" });
   stream.addEventListener("end", () => { stream.close(); location.reload(); });
+  stream.addEventListener("closed", () => { stream.close(); document.getElementById("closed").hidden = false; });
 }
 
 if (live) {
   follow();
   // A browser has six connections to a server: a hidden tab gives its own back.
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) stream.close(); else follow();
+    clearTimeout(again);
+    stream.close();
+    if (!document.hidden) follow();
   });
 }

@@ -90,7 +90,7 @@ def test_keys_are_reported_as_set_and_nothing_more(tmp_path: Path) -> None:
 
 def test_host_and_keys_of_the_keyring_are_reported_as_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = {"host": HOST, "access_key": "open-sesame", "secret_key": "hush-hush"}
-    monkeypatch.setattr(keychain, "find", lambda _host: kept)
+    monkeypatch.setattr(keychain, "find", lambda *_: kept)
     found = by_name()
     assert {found[name].origin for name in kept} == {"keyring"}
     assert found["host"].text == HOST

@@ -14,6 +14,8 @@ from batch_share.leadsquared.protocol import Denied, Lost, NotSent, Refused, Sha
 from batch_share.settings import Proxy
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from batch_share.leadsquared.protocol import Failure
 
 HOST = "https://api-in21.leadsquared.com"
@@ -195,3 +197,24 @@ def test_an_env_file_that_others_can_read_is_reported(mode: int | None, level: s
 def test_an_env_file_of_another_user_is_reported_whoever_can_read_it() -> None:
     found = check_up.of_env_file(0o100600, is_foreign=True)
     assert (found.level, found.words) == ("warning", ".env is another user's.")
+
+
+@pytest.mark.parametrize(("mode", "warnings"), [(0o600, 0), (0o640, 1), (0o604, 1)])
+async def test_a_file_of_a_key_that_others_can_read_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, warnings: int
+) -> None:
+    async def unasked(_: object) -> check_up.Replies:
+        return check_up.Replies()
+
+    monkeypatch.setattr(check_up, "ask", unasked)
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOST", "ACCESS_KEY", "SECRET_KEY"):
+        monkeypatch.delenv(f"BATCH_SHARE_{name}", raising=False)
+    key = tmp_path / "my key"
+    key.write_text("hush")
+    key.chmod(mode)
+    text = f"[accounts.asia]\nhost = 'http://127.0.0.1:9'\naccess_key_file = '{key}'\nsecret_key = 'hush'\n"
+    (tmp_path / "batch-share.toml").write_text(text)
+    found = [each for each in await check_up.check_up(account="asia") if each.check == "key file"]
+    assert [each.level for each in found] == [check_up.Level.WARNING] * warnings
+    assert all(str(key) in each.words and each.next == f"chmod 600 '{key}'" for each in found)

@@ -7,14 +7,17 @@ import os
 import sqlite3
 import threading
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 from ledgers import seen_from_outside
-from sqlalchemy import event, text
+from sqlalchemy import bindparam, create_engine, event, insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 
+from batch_share.common import utc_now
 from batch_share.errors import LedgerError
+from batch_share.ledger import schema
 from batch_share.ledger.database import Database, connect, create_private, explain, prepare
 
 if TYPE_CHECKING:
@@ -112,13 +115,13 @@ async def test_a_write_that_begins_by_reading_holds_others_off_from_its_start(fi
     assert noted(file) == [2]
 
 
-def test_tables_that_could_not_all_be_made_are_not_made_at_all(file: Path) -> None:
+async def test_tables_that_could_not_all_be_made_are_not_made_at_all(file: Path) -> None:
     """Else a process killed at its start would leave a ledger that nobody can open."""
-    engine = connect(file)
+    database = Database(connect(file), file)
     facts: dict[str, Any] = {"job": None}
-    with pytest.raises(SQLAlchemyError), engine.begin() as connection:
-        prepare(connection, file, facts)
-    engine.dispose()
+    with pytest.raises(LedgerError):
+        await database.write(lambda connection: prepare(connection, file, facts))
+    await database.close()
     assert seen_from_outside(file, "select name from sqlite_master") == []
 
 
@@ -360,3 +363,31 @@ async def test_what_waits_when_a_database_is_cut_off_is_reported_and_never_writt
     engine.dispose()
     assert [type(each) for each in ended] == [asyncio.CancelledError, int, asyncio.CancelledError]
     assert noted(file) == [1]
+
+
+@pytest.mark.parametrize("paramstyle", ["qmark", "named"])
+async def test_what_is_executed_for_every_call_is_written_as_sqlalchemy_writes_it(
+    file: Path, paramstyle: Literal["qmark", "named"]
+) -> None:
+    """Other drivers than SQLite's take values by name."""
+    database = Database(create_engine(f"sqlite:///{file}", paramstyle=paramstyle), file)
+    asked = (select(schema.about.c.value).where(schema.about.c.name == bindparam("asked")), ("asked",))
+    runs, at = schema.runs, utc_now()
+
+    def work(connection: Connection) -> None:
+        schema.metadata.create_all(connection)
+        begun = {"command": "run", "version": "1", "settings": {"a": [1]}, "started_at": at}
+        assert database.change(connection, insert(runs), begun | {"id": 7})
+        assert database.change(connection, insert(schema.about), {"name": "job", "value": "j"})
+
+    def ask(connection: Connection) -> tuple[Any, Any]:
+        found = connection.execute(select(runs.c.id, runs.c.settings, runs.c.started_at, runs.c.ended_at)).one()
+        return tuple(found), database.execute(connection, asked, [{"asked": "job"}]).scalars().all()
+
+    await database.write(work)
+    assert await database.read(ask) == ((7, {"a": [1]}, at, None), ["j"])
+    ended = update(runs).where(runs.c.id == bindparam("run"), runs.c.command == "run")
+    for run, there in ((7, True), (8, False)):
+        change = partial(database.change, statement=ended, values={"run": run, "ended_at": at})
+        assert await database.write(change) == there
+    await database.close()
