@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import DateTime, Text, case, cast, false, func, or_, select, true
 from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.functions import GenericFunction
 
 from batch_share.common import IN_THE_SHEET, ROWS_NAMED, Action, Cause
 from batch_share.ledger.records import (
@@ -122,28 +122,23 @@ TO_BE_REVOKED: Final = rows.c.state == State.TO_REVOKE
 """Rows whose share is to be revoked."""
 
 
-class _Time(FunctionElement[datetime]):
-    """The time that a text tells as `isoformat` does."""
+class _Time(GenericFunction[datetime]):
+    """The time that a text tells as `isoformat` does: SQLite has no type of times, and they are texts there."""
 
     type = DateTime()
     inherit_cache = True
+    name, identifier = "replace", "time_of_text"
 
 
-@compiles(_Time)
+@compiles(_Time, "postgresql")
 def _as_timestamp(element: _Time, compiler: SQLCompiler, **how: Any) -> str:
-    return f"CAST({compiler.process(element.clauses, **how)} AS TIMESTAMP)"
-
-
-@compiles(_Time, "sqlite")
-def _as_text(element: _Time, compiler: SQLCompiler, **how: Any) -> str:
-    # It has no type of times: they are texts, and would be made numbers.
-    return f"replace({compiler.process(element.clauses, **how)}, 'T', ' ')"
+    return f"CAST({compiler.process(element.clauses.clauses[0], **how)} AS TIMESTAMP)"
 
 
 _MINUTES, _END = rows.c.notice_details["now"][0].as_integer(), rows.c.notice_details["now"][1].as_string()
 _IS_OTHER = or_(_MINUTES.is_not(None), _END.is_not(None))  # the sheet says another length than was sent
 DURATION_NOW: Final = case((_IS_OTHER, _MINUTES), else_=rows.c.duration)
-UNTIL_NOW: Final = case((_IS_OTHER, _Time(_END)), else_=rows.c.until)
+UNTIL_NOW: Final = case((_IS_OTHER, _Time(_END, "T", " ")), else_=rows.c.until)
 """How long a row lasts as the sheet says now, and not as when it was sent: so its share is renewed."""
 
 
