@@ -163,9 +163,9 @@ class Named:
             ) from None
 
 
-def check_apart(ledger: Path, *named: Named | None) -> None:
+def check_apart(ledger: Path | None, *named: Named | None) -> None:
     """Raises SettingsError if two of them are one file, or one is where the `ledger` is to be."""
-    taken = {ledger.resolve(): "the ledger"}
+    taken = {ledger.resolve(): "the ledger"} if ledger else {}
     for each in filter(None, named):
         other = taken.setdefault(each.target.resolve(), f"--{each.option}")
         if other != f"--{each.option}":

@@ -14,6 +14,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from batch_share.ledger.postgres import Store
+
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and then lines are broken also where no terminal is
 
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"  # for the processes that tests start, too
@@ -60,6 +62,22 @@ def give_away(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
             monkeypatch.setattr("os.geteuid", lambda: nobody)
 
     return give
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[Store]:
+    """A store with its tables, for all tests of the session: each has ledgers of its own."""
+    from stores import IS_INSTALLED, server
+
+    from batch_share.ledger.postgres import shared
+
+    if not IS_INSTALLED:
+        pytest.skip("nothing that starts PostgreSQL is installed")
+    with server() as made:
+        its = made.store()
+        its.init()
+        yield its
+        shared(its).dispose()
 
 
 @pytest.fixture(autouse=True, scope="session")

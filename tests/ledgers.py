@@ -8,8 +8,11 @@ from contextlib import asynccontextmanager, closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from sqlalchemy import text
+
 from batch_share.common import Cause
 from batch_share.ledger.files import LedgerName, open_ledger
+from batch_share.ledger.postgres import StoredName
 from batch_share.ledger.records import OLD_WORDS, Instruction, NewRow, Result, SheetRecord, Why, why_of
 from batch_share.ledger.states import Stage, State
 from batch_share.results.wording import spell, spell_notice
@@ -74,7 +77,7 @@ def unsendable(number: int, state: State) -> NewRow:
 
 
 @asynccontextmanager
-async def working(file: Path, *rows: NewRow) -> AsyncIterator[Ledger]:
+async def working(file: Path | LedgerName, *rows: NewRow) -> AsyncIterator[Ledger]:
     """The ledger `file` with a run begun; `rows` are taken in if there are any."""
     async with open_ledger(LedgerName.of(file), host=HOST, now=lambda: NOON) as ledger:
         if rows:
@@ -130,10 +133,22 @@ async def _revoke(ledger: Ledger, row: Row, to: State) -> None:
         await ledger.note_status(request, NOON, always(Result(State.REVOKED, "processed")))
 
 
-def seen_from_outside(file: Path, query: str) -> list[Any]:
+def seen_from_outside(file: Path | LedgerName, query: str) -> list[Any]:
     """What another process would read just now: what is committed, and no more."""
-    with closing(sqlite3.connect(file)) as connection:
+    if isinstance(file, StoredName):
+        chosen = text("SELECT set_config('bs.ledger', :number, true)")
+        with file.store.looking() as connection:
+            connection.execute(chosen, {"number": str(file.number())})
+            return [tuple(map(_as_in_a_file, row)) for row in connection.execute(text(query))]
+    with closing(sqlite3.connect(str(file))) as connection:
         return connection.execute(query).fetchall()
+
+
+def _as_in_a_file(value: Any) -> Any:
+    """A value as SQLite has it."""
+    if isinstance(value, datetime):
+        return value.isoformat(" ", "microseconds")
+    return json.dumps(value) if isinstance(value, (list, dict)) else value
 
 
 def seen_in_words(file: Path, query: str) -> list[Any]:

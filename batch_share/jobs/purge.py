@@ -100,6 +100,8 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
 
 async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
     """Why a ledger must stay; None if it may go."""
+    if known.ledger.in_store:
+        return "it is in a store, from which nothing is deleted yet"
     if not known.ledger.exists():
         return "it no longer exists; what was written beside its sheet is left to you"
     try:

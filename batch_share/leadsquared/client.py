@@ -29,6 +29,7 @@ from batch_share.leadsquared.protocol import Answer, Call, Lost, NotSent
 from batch_share.logs import LOGGER, log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from pydantic import SecretStr
@@ -109,6 +110,7 @@ NO_ANSWER = "sent, but no answer came in time"
 BROKEN_OFF = "sent, but the answer broke off"
 CONNECTION_LOST = "sent, but the connection was lost before the answer"
 NO_HTTP = "sent, but the host answered with something that is no HTTP"
+WITHHELD = "withheld: the account was given up, for another may work on it"
 UNREADABLE = "sent, but the answer could not be read"
 
 _AFTER: Final = (
@@ -140,14 +142,19 @@ _TRIP: Final[ContextVar[_Trip]] = ContextVar("trip")
 """Of the call that a task is making."""
 
 
+class _Withheld(aiohttp.ClientConnectionError):
+    """There was a connection, and nothing was written to it."""
+
+
 class _Connector(aiohttp.TCPConnector):
     """Tells a call that never left from one that may have arrived: what has a connection is written at once.
 
     aiohttp's traces tell it as well, but a fifth of a call's time goes to them.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, client: Client, **options: Any) -> None:
         super().__init__(**options)
+        self._client = client
         self._used = WeakSet[Any]()
 
     async def connect(self, *request: Any, **more: Any) -> Any:
@@ -157,6 +164,10 @@ class _Connector(aiohttp.TCPConnector):
             # aiohttp repeats a GET by itself when a connection in use breaks: a call that nobody has paced.
             raise ConnectionResetError
         connection = await super().connect(*request, **more)
+        # Only now, with nothing left to wait for: a process that slept until here would send what another sends.
+        if self._client.may_send is not None and not self._client.may_send():
+            connection.close()
+            raise _Withheld
         trip.departed, trip.reused = True, connection.protocol in self._used
         self._used.add(connection.protocol)
         return connection
@@ -167,7 +178,7 @@ class Client:
 
     `base_url` is the host's base, without `/v2`; the keys travel in headers only
     (https://apidocs.leadsquared.com/authentication/), and through a `proxy` inside TLS only. A `wire_log` is told
-    of every call.
+    of every call. While `may_send` says no, none leaves.
     """
 
     def __init__(
@@ -185,6 +196,7 @@ class Client:
         self.base_url = base_url
         self._proxy = proxy
         self.wire_log = wire_log
+        self.may_send: Callable[[], bool] | None = None
         self._root = f"{base_url}/v2/"
         self._keys = (access_key, secret_key)
         self._redactor = Redactor(access_key, secret_key)
@@ -204,7 +216,7 @@ class Client:
 
     async def _open(self, **connections: Any) -> aiohttp.ClientSession:
         session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, ssl=self._tls, **connections),
+            connector=_Connector(self, limit=0, ssl=self._tls, **connections),
             timeout=aiohttp.ClientTimeout(
                 total=CONNECT_SECONDS + self._answer_seconds,
                 connect=CONNECT_SECONDS,
@@ -275,6 +287,8 @@ class Client:
 
 def _not_sent(error: Exception, proxy: Proxy | None) -> NotSent:
     """Why no connection came about, in words of our own: the exception's could hold a URL or a header."""
+    if isinstance(error, _Withheld):
+        return NotSent(WITHHELD, hopeless=True)
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         # What is wrong with it, and what to do. OpenSSL's words name no more than the host.
         number = getattr(error.certificate_error, "verify_code", None)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult, Engine, Insert, Select, Update
 
     from batch_share.ledger.files import LedgerName
+    from batch_share.ledger.postgres import Held
 
     Operation = Callable[[Connection], Any]
     Values = Mapping[str, Any]
@@ -43,6 +44,11 @@ _COUNTED: Final = {"preserve_rowcount": True}
 class NotAsExpected(Exception):
     """Some of the changes met no row. Which ones shows when they are made one by one."""
 
+
+GIVEN_UP: Final = (
+    "the account was given up: the store was not heard in time, or has ended the connection, so nothing more was "
+    "sent. Another may work on it now. Run the same command again: nothing is sent twice"
+)
 
 PRAGMAS: Final = (
     "journal_mode=WAL",
@@ -85,8 +91,12 @@ def prepare(connection: Connection, ledger: LedgerName | Path, facts: dict[str, 
 
     Without `facts` no ledger is made: an empty file is refused.
     """
-    if facts is not None and not inspect(connection).get_table_names():
-        schema.metadata.create_all(connection)
+    is_file = connection.dialect.name == "sqlite"
+    facts_there = select(schema.about.c.name)
+    there = inspect(connection).get_table_names() if is_file else connection.scalars(facts_there).all()
+    if facts is not None and not there:
+        if is_file:  # in a store the tables of all ledgers are there
+            schema.metadata.create_all(connection)
         facts = facts | {"schema_version": str(schema.VERSION)}
         connection.execute(insert(schema.about), [{"name": name, "value": facts[name]} for name in facts])
         return
@@ -106,14 +116,17 @@ def prepare(connection: Connection, ledger: LedgerName | Path, facts: dict[str, 
 
 def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
     """The ledger's schema version. Raises LedgerTooNew for one from the future, NoLedger for a stranger."""
-    about, shape, found = schema.about, inspect(connection), None
-    is_there = about.name in shape.get_table_names()
-    # Other databases may have a table of this name, too.
-    if is_there and {each["name"] for each in shape.get_columns(about.name)} >= set(about.columns.keys()):
+    about, found = schema.about, None
+    is_file = connection.dialect.name == "sqlite"
+    is_there = not is_file  # a store was looked at before
+    if not is_there and about.name in (shape := inspect(connection)).get_table_names():
+        # Other databases may have a table of this name, too.
+        is_there = {each["name"] for each in shape.get_columns(about.name)} >= set(about.columns.keys())
+    if is_there:
         found = connection.scalar(select(about.c.value).where(about.c.name == "schema_version"))
     if not found or not found.isdecimal():
         stranger = NoLedger(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
-        stranger.is_empty = not shape.get_table_names()
+        stranger.is_empty = is_file and not inspect(connection).get_table_names()
         raise stranger
     version = int(found)
     if version > schema.VERSION:
@@ -127,6 +140,10 @@ def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
 
 def explain(ledger: LedgerName | Path, error: SQLAlchemyError) -> LedgerError:
     """A database's error in one sentence, with what it means for the work."""
+    if type(getattr(error, "orig", None)).__module__.startswith("psycopg"):
+        from batch_share.ledger import postgres  # noqa: PLC0415 - it is there only where it is used
+
+        return postgres.explain(ledger, error)
     problem = (str(getattr(error, "orig", None) or error).splitlines() or ["no reason given"])[0]
     if "not a database" in problem or "malformed" in problem:
         cure = "if it is one, put a copy of it in its place and `resume` that with --recover, which repeats nothing"
@@ -149,8 +166,14 @@ class Database:
     operation is committed, so an intent is on disk before its call leaves.
     """
 
-    def __init__(self, engine: Engine, ledger: LedgerName | Path) -> None:
+    def __init__(
+        self, engine: Engine, ledger: LedgerName | Path, held: Held | None = None, *, is_shared: bool = False
+    ) -> None:
+        self.held = held  # the lock of one in a store, by the connection that works on it
+        self._is_shared = is_shared  # others look at it by the same engine
         self._engine = engine
+        self._is_file = engine.dialect.name == "sqlite"  # a store begins by itself, and knows a writer by this
+        self._writing = engine if self._is_file else engine.execution_options(writes=True)
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         self._waiting: deque[_Wish] = deque()
@@ -161,6 +184,8 @@ class Database:
         self._at_rest.set()
         self._alike: dict[Kind, list[Values]] | None = None
         self._compiled: dict[Kind, tuple[str, list[_Place]]] = {}
+        if held is not None:
+            held.beat(self._thread)
 
     async def read(self, operation: Callable[[Connection], T]) -> T:
         """Run `operation`, which changes nothing. Raises LedgerError.
@@ -194,7 +219,8 @@ class Database:
         try:
             await self._at_rest.wait()
             await self._no_reads.wait()
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+            if not self._is_shared:
+                await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
         finally:
             # Also when it is cut: whoever opens the ledger next must find nobody writing.
             self._thread.shutdown(wait=True)
@@ -253,7 +279,8 @@ class Database:
         endings: list[Any] = []
         try:
             with self._engine.connect() as connection:
-                connection.exec_driver_sql("BEGIN")  # all of the group sees the same
+                if self._is_file:
+                    connection.exec_driver_sql("BEGIN")  # all of the group sees the same
                 for operation in operations:
                     try:
                         endings.append(operation(connection))
@@ -291,11 +318,12 @@ class Database:
     def _transact(self, operations: Sequence[Operation], *, together: bool) -> list[Any]:
         """What they return. Raises NotAsExpected if a change that was gathered met no row."""
         self._alike = {} if together else None
-        with self._engine.begin() as connection:
+        with self._writing.begin() as connection:
             # The driver begins only before a row is written: tables would be committed one by one. A writer begins
             # as one: where it became one later, it would fail if another process (a report) had written meanwhile.
             # Not by an event of the engine's: once it has one, each statement asks for listeners in vain.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            if self._is_file:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             endings = [operation(connection) for operation in operations]
             for kind, values in (self._alike or {}).items():
                 if not self._run(connection, kind, values):

@@ -1,22 +1,22 @@
-"""A ledger by its name, which is a file: opened alone for work, or beside others to look at it.
+"""A ledger by its name, be it a file or in a store: opened alone for work, or beside others to look at it.
 
-Nothing else knows that it is one: it is asked by name what is to be known of it.
+Nothing else knows which it is: it is asked by name what is to be known of it.
 
-One process at a time writes a ledger. The lock is the operating system's, on a hidden file beside the ledger, so it
-ends with its process, however that ends: a killed run leaves nothing to clean up.
+One process at a time writes a ledger. The lock of a file is the operating system's, on a hidden file beside it, so
+it ends with its process, however that ends: a killed run leaves nothing to clean up.
 """
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from filelock import FileLock, Timeout
 
 from batch_share.common import spell_time, utc_now
-from batch_share.errors import LedgerError, LedgerLocked, spelled
+from batch_share.errors import LedgerError, LedgerLocked, SettingsError, spelled
 from batch_share.ledger import schema
 from batch_share.ledger.database import Database, connect, create_private
 from batch_share.ledger.reading import LedgerReader
@@ -25,10 +25,14 @@ from batch_share.outputs import check_apart, is_database, is_spelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from os import PathLike
 
     from batch_share.outputs import Named
+
+IN_STORE: Final = ("postgresql://", "postgres://")
+"""How the name of a ledger in a store begins, which is the store's URL."""
 
 IN_USE: Final = "another batch_share process is working on it."
 WAIT: Final = "Wait for it to end, or stop it; `batch-share status` shows how far it is."
@@ -36,22 +40,35 @@ WAIT: Final = "Wait for it to end, or stop it; `batch-share status` shows how fa
 
 @dataclass(frozen=True, slots=True)
 class LedgerName:
-    """Which ledger is meant, be it there or not. `str()` is what people and commands call it.
+    """Which ledger is meant, be it there or not: a file here. `str()` is what people and commands call it.
 
     Make one with `LedgerName.of`. Two are equal that are called the same; of `resolved` ones, if they are the same.
     """
 
     _file: Path
+    in_store: ClassVar[bool] = False
 
     @classmethod
     def of(cls, named: str | PathLike[str] | LedgerName) -> LedgerName:
-        """The ledger that is called so: a file, by its path."""
-        return named if isinstance(named, LedgerName) else cls(Path(named))
+        """The ledger that is called so: a file, by its path, or one in a store, by its URL and `#` and its name.
+
+        Raises SettingsError for a URL that is none.
+        """
+        if isinstance(named, LedgerName):
+            return named
+        if isinstance(named, str) and named.startswith(IN_STORE):
+            from batch_share.ledger.postgres import Store, StoredName  # noqa: PLC0415 - for few, and it takes time
+
+            url, _, name = named.partition("#")
+            if not name:
+                raise SettingsError("ledger", "a ledger in a store is named by its URL, then # and its name")
+            return StoredName(Store.of(url), name)
+        return LedgerName(Path(named))
 
     @classmethod
     def of_sheet(cls, sheet: Path) -> LedgerName:
         """The ledger of a sheet when nobody names one: beside it."""
-        return cls(sheet.with_name(f"{sheet.name}.ledger.db"))
+        return LedgerName(sheet.with_name(f"{sheet.name}.ledger.db"))
 
     def __str__(self) -> str:
         return str(self._file)
@@ -119,24 +136,70 @@ class LedgerName:
         """Raises SettingsError if two of these are one file, or one is where the ledger is to be."""
         check_apart(self._file, *named)
 
+    @contextmanager
+    def locked(self, patience: float = 0.2) -> Iterator[None]:
+        """Hold its lock. Raises LedgerLocked while another process does, LedgerError."""
+        lock = FileLock(self.lock_file, mode=0o600, thread_local=False)
+        try:
+            lock.acquire(timeout=patience, poll_interval=0.02)
+        except Timeout:
+            problem = f"The ledger can't be used: {IN_USE}"
+            raise LedgerLocked(self, f"{IN_USE} {WAIT}", problem=problem) from None
+        except OSError as error:
+            raise LedgerError(self, f"its folder can't be written ({error.strerror})") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
-@contextmanager
-def locked(ledger: LedgerName, *, patience: float = 0.2) -> Iterator[None]:
+    @contextmanager
+    def working(self, *, make: bool) -> Iterator[Database]:
+        """Hold its lock, and work on it; `make` it if it is not there. Raises as `locked`, and LedgerError."""
+        if not make:
+            self.check_exists()
+        elif not self._file.parent.is_dir():
+            raise LedgerError(self, "there is no such folder")
+        with self.locked():
+            database = self.database()
+            if make:
+                create_private(self._file)
+            yield database
+
+    def database(self) -> Database:
+        """What is worked with, or looked at. Raises LedgerError if something else is there."""
+        # Of a file that holds anything it is asked how it begins: SQLite would take one of a single byte for empty.
+        if not is_spelled(self._file):
+            raise LedgerError(spelled(str(self)), "its name, or that of its folder, is not UTF-8: rename it")
+        try:
+            is_one = not self.size() or is_database(self._file)
+        except OSError as error:
+            raise LedgerError(self, f"it can't be looked at ({error.strerror})") from None
+        if not is_one:
+            raise LedgerError(
+                self,
+                "this file is no ledger, or a damaged one: name another",
+                problem="The ledger is damaged, or its file holds something else.",
+                hint="If there is a copy of it, put that in its place.",
+            )
+        return Database(connect(self._file), self)
+
+    def check_exists(self) -> None:
+        """Raises LedgerError if it is not there."""
+        if not self.exists():
+            raise LedgerError(
+                self,
+                "there is no such file. `batch-share run SHEET` makes a ledger",
+                problem="There is no such ledger.",
+                hint="Running a sheet makes one.",
+            )
+
+
+def locked(ledger: LedgerName, *, patience: float = 0.2) -> AbstractContextManager[None]:
     """Hold the ledger's lock. Raises LedgerLocked while another process does, LedgerError.
 
     It is waited for `patience` seconds, for whoever looks whether somebody has it takes it for a moment.
     """
-    lock = FileLock(ledger.lock_file, mode=0o600, thread_local=False)
-    try:
-        lock.acquire(timeout=patience, poll_interval=0.02)
-    except Timeout:
-        raise LedgerLocked(ledger, f"{IN_USE} {WAIT}", problem=f"The ledger can't be used: {IN_USE}") from None
-    except OSError as error:
-        raise LedgerError(ledger, f"its folder can't be written ({error.strerror})") from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return ledger.locked(patience)
 
 
 @asynccontextmanager
@@ -147,22 +210,15 @@ async def open_ledger(
 
     Raises LedgerLocked while another process has it, LedgerTooNew, and LedgerError for anything else.
     """
-    if host is None:
-        _must_exist(name)
-    elif not name.as_file().parent.is_dir():
-        raise LedgerError(name, "there is no such folder")
     async with AsyncExitStack() as stack:
         try:
-            stack.enter_context(locked(name))
+            database = stack.enter_context(name.working(make=host is not None))
         except LedgerLocked:
             holder, process = await _holder(name)
             whose = f" (process {process})" if process else ""
             problem = f"Another batch_share process{whose} is working on the ledger."
             raise LedgerLocked(name, f"{holder} {WAIT}", problem=problem) from None
-        _must_be_one(name)
-        if host is not None:
-            create_private(name.as_file())
-        ledger = Ledger(name, Database(connect(name.as_file()), name), now)
+        ledger = Ledger(name, database, now)
         stack.push_async_callback(ledger.close)
         await ledger.prepare(host)
         yield ledger
@@ -174,9 +230,8 @@ async def read_ledger(name: LedgerName) -> AsyncIterator[LedgerReader]:
 
     One of an older version is brought up to date first; LedgerLocked if its run still goes on.
     """
-    _must_exist(name)
-    _must_be_one(name)
-    ledger = LedgerReader(name, Database(connect(name.as_file()), name))
+    name.check_exists()
+    ledger = LedgerReader(name, name.database())
     try:
         if await ledger.schema_version() < schema.VERSION:
             async with open_ledger(name):
@@ -188,42 +243,13 @@ async def read_ledger(name: LedgerName) -> AsyncIterator[LedgerReader]:
 
 async def _holder(name: LedgerName) -> tuple[str, str | None]:
     """Who works on a ledger, as far as it tells, and the number of that process."""
-    ledger = LedgerReader(name, Database(connect(name.as_file()), name))
-    try:
-        process, runs = (await ledger.facts()).process, await ledger.runs()
+    with suppress(LedgerError):
+        ledger = LedgerReader(name, name.database())
+        try:
+            process, runs = (await ledger.facts()).process, await ledger.runs()
+        finally:
+            await ledger.close()
         if process and runs and runs[-1].ended_at is None:
             since = spell_time(runs[-1].started_at)
             return f"`{runs[-1].command}` (process {process}) is working on it since {since}.", process
-    except LedgerError:
-        pass
-    finally:
-        await ledger.close()
     return "Another batch_share process is working on it.", None
-
-
-def _must_exist(name: LedgerName) -> None:
-    if not name.exists():
-        raise LedgerError(
-            name,
-            "there is no such file. `batch-share run SHEET` makes a ledger",
-            problem="There is no such ledger.",
-            hint="Running a sheet makes one.",
-        )
-
-
-def _must_be_one(name: LedgerName) -> None:
-    """Of a file that holds anything, ask how it begins: SQLite would take one of a single byte for empty."""
-    file = name.as_file()
-    if not is_spelled(file):
-        raise LedgerError(spelled(str(name)), "its name, or that of its folder, is not UTF-8: rename it")
-    try:
-        is_one = not name.size() or is_database(file)
-    except OSError as error:
-        raise LedgerError(name, f"it can't be looked at ({error.strerror})") from None
-    if not is_one:
-        raise LedgerError(
-            name,
-            "this file is no ledger, or a damaged one: name another",
-            problem="The ledger is damaged, or its file holds something else.",
-            hint="If there is a copy of it, put that in its place.",
-        )

@@ -13,7 +13,9 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import DateTime, Text, case, cast, false, func, or_, select, true, type_coerce
+from sqlalchemy import DateTime, Text, case, cast, false, func, or_, select, true
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import GenericFunction
 
 from batch_share.common import IN_THE_SHEET, ROWS_NAMED, Action, Cause
 from batch_share.ledger.records import (
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import ColumnElement, Connection, RowMapping
+    from sqlalchemy.sql.compiler import SQLCompiler
 
 USERS_REPORTED: Final = 25
 REASONS_REPORTED: Final = 15
@@ -119,10 +122,23 @@ TO_BE_REVOKED: Final = rows.c.state == State.TO_REVOKE
 """Rows whose share is to be revoked."""
 
 
+class _Time(GenericFunction[datetime]):
+    """The time that a text tells as `isoformat` does: SQLite has no type of times, and they are texts there."""
+
+    type = DateTime()
+    inherit_cache = True
+    name, identifier = "replace", "time_of_text"
+
+
+@compiles(_Time, "postgresql")
+def _as_timestamp(element: _Time, compiler: SQLCompiler, **how: Any) -> str:
+    return f"CAST({compiler.process(element.clauses.clauses[0], **how)} AS TIMESTAMP)"
+
+
 _MINUTES, _END = rows.c.notice_details["now"][0].as_integer(), rows.c.notice_details["now"][1].as_string()
 _IS_OTHER = or_(_MINUTES.is_not(None), _END.is_not(None))  # the sheet says another length than was sent
 DURATION_NOW: Final = case((_IS_OTHER, _MINUTES), else_=rows.c.duration)
-UNTIL_NOW: Final = case((_IS_OTHER, type_coerce(func.replace(_END, "T", " "), DateTime)), else_=rows.c.until)
+UNTIL_NOW: Final = case((_IS_OTHER, _Time(_END, "T", " ")), else_=rows.c.until)
 """How long a row lasts as the sheet says now, and not as when it was sent: so its share is renewed."""
 
 
@@ -350,7 +366,8 @@ def gather(connection: Connection, now: datetime) -> Statistics:
         for user_id, states in counts_by_user(connection, now).items()
     ]
     users.sort(key=lambda user: (-user.rows, user.name, user.user_id or ""))
-    by_state = select(state_at(now), func.count()).where(IN_SHEET, COUNTED).group_by(state_at(now))
+    state = state_at(now)  # one for both: else a database would take what it is grouped by for another
+    by_state = select(state, func.count()).where(IN_SHEET, COUNTED).group_by(state)
     return Statistics(
         states={State(state): count for state, count in connection.execute(by_state)},
         users=users[:USERS_REPORTED],
@@ -363,8 +380,9 @@ def gather(connection: Connection, now: datetime) -> Statistics:
 def counts_by_user(connection: Connection, now: datetime) -> dict[str | None, dict[State, int]]:
     """By user Id, None for rows whose user is not known, how many rows are in each state."""
     counted: dict[str | None, dict[State, int]] = {}
-    by_user = select(rows.c.user_id, state_at(now), func.count()).where(IN_SHEET, COUNTED)
-    by_user = by_user.group_by(rows.c.user_id, state_at(now))
+    state = state_at(now)
+    by_user = select(rows.c.user_id, state, func.count()).where(IN_SHEET, COUNTED)
+    by_user = by_user.group_by(rows.c.user_id, state)
     for user_id, state, count in connection.execute(by_user):
         counted.setdefault(user_id, {})[State(state)] = count
     return counted

@@ -17,6 +17,7 @@ from sqlalchemy import (
     case,
     cast,
     delete,
+    extract,
     false,
     func,
     insert,
@@ -734,8 +735,8 @@ class LedgerReader:
         """
         now = self.now()
         # A share that is shorter than the time before its end that is asked for would be renewed by every run.
-        days_left = func.julianday(rows.c.ends_at) - func.julianday(f"{now:%Y-%m-%d %H:%M:%S}")
-        is_late = rows.c.duration.is_(None) | (days_left <= rows.c.duration / 2880.0)
+        left = extract("epoch", rows.c.ends_at) - extract("epoch", literal(now, DateTime))
+        is_late = rows.c.duration.is_(None) | (left <= rows.c.duration * 30)  # half of it, which is in minutes
         which = true() if self.renews_all else and_(rows.c.ends_at <= self.renew_before, is_late)
         stands = false() if self.renews_all else rows.c.ends_at > now
         renewed = and_(rows.c.state == State.SHARED, rows.c.action == Action.SHARE, which)

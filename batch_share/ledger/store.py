@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true
 from batch_share.common import Action, Cause, chunks, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
+from batch_share.ledger.database import GIVEN_UP
 from batch_share.ledger.queries import (
     GIVES_ACCESS,
     INSTRUCTION,
@@ -102,9 +103,10 @@ _MAY_BE_SENT = (
 )
 """Rows that were not sent, as far as this ledger knows, and may be."""
 
+# Ids are not the database's to give: nobody else writes to a ledger, and they begin at 1 in each.
 # Built once: for the statements of every call, building takes longer than running.
-_NEW_RUN = insert(runs).returning(runs.c.id)
-_NEW_SHEET = insert(sheets).returning(sheets.c.id)
+_NEXT_RUN, _NEXT_SHEET = (select(func.coalesce(func.max(each.c.id), 0) + 1) for each in (runs, sheets))
+_LAST_ROW = select(func.max(rows.c.id))
 _NEW_ATTEMPT = insert(attempts)
 _ANSWERED = update(attempts).where(attempts.c.id == bindparam("attempt_id"))
 _REQUESTED = select(rows.c.id, rows.c.doubtful, rows.c.state).where(rows.c.request_id == bindparam("request"))
@@ -185,8 +187,9 @@ class Ledger(LedgerReader):
         `settings` are kept as they are: give them without keys. With `only_looked_up` the run sends no other rows
         than those that it looks up or puts back.
         """
+        self.run_id = connection.execute(_NEXT_RUN).scalar_one()
         values = {"command": command, "version": version, "settings": dict(settings), "started_at": self.now()}
-        self.run_id = int(connection.execute(_NEW_RUN, values).scalar_one())
+        connection.execute(insert(runs), {"id": self.run_id, **values})
         self._only_looked_up_in = self.run_id if only_looked_up else None
         facts = {row.name: row.value for row in connection.execute(select(about))}
         called = connection.scalar(select(func.max(attempts.c.id))) or 0
@@ -333,7 +336,8 @@ class Ledger(LedgerReader):
                 was_sent = select(rows.c.id).where(rows.c.position.is_(None)).limit(1)
                 if connection.scalar(was_sent) is not None:
                     raise OfAnotherSheet(self.name, before["name"], sheet.name)
-            number = connection.scalar(_NEW_SHEET, {"taken_at": self.now(), **_fields(sheet)})
+            number = connection.execute(_NEXT_SHEET).scalar_one()
+            connection.execute(insert(sheets), {"id": number, "taken_at": self.now(), **_fields(sheet)})
             if is_other:
                 self.results = None
                 _put_facts(connection, {SHOWN: str(number)})
@@ -375,6 +379,9 @@ class Ledger(LedgerReader):
                     other["changed_at"] = now
                 changed.setdefault(tuple(other), []).append(other | {"row_id": there["id"]})
         if fresh:
+            last = connection.scalar(_LAST_ROW) or 0
+            for number, values in enumerate(fresh, last + 1):
+                values["id"] = number
             connection.execute(insert(rows), fresh)
         for same in changed.values():
             connection.execute(_BY_ID, same)
@@ -513,7 +520,7 @@ class Ledger(LedgerReader):
         if self.renew_before is None:
             return 0
         ids = connection.scalars(select(rows.c.id).where(self.to_renew()).order_by(rows.c.position)).all()
-        last = connection.scalar(select(func.max(rows.c.id))) or 0
+        last = connection.scalar(_LAST_ROW) or 0
         began = connection.scalar(select(about.c.value).where(about.c.name == "recovered"))
         for chunk in chunks(enumerate(ids, last + 1), PAGE):
             new_ids, renewed = {old: new for new, old in chunk}, list[dict[str, Any]]()
@@ -647,8 +654,26 @@ class Ledger(LedgerReader):
         await self._database.write(lambda connection: database.prepare(connection, self.name, facts))
         self._place = self.name.place()
 
+    def may_send(self) -> bool:
+        """Whether nobody else can work on it by now: else a call that has not left must not."""
+        return self._database.held is None or self._database.held.is_sure()
+
+    async def takes_account(self, account: str) -> bool:
+        """Whether nobody else calls an account through its store: then nobody can, until this ledger is closed.
+
+        Of one in a file, always. Raises LedgerError.
+        """
+        if (held := self._database.held) is None:
+            return True
+        return await self._database.read(lambda connection: held.takes_account(connection, account))
+
     def check_place(self) -> None:
-        """Raises LedgerError if the file is no longer where it was opened: nobody would find what is noted now."""
+        """Raises LedgerError if the file is no longer where it was opened: nobody would find what is noted now.
+
+        Of one in a store, if its lock may have been given to another.
+        """
+        if self._database.held is not None and not self.may_send():
+            raise LedgerError(self.name, GIVEN_UP)
         if self.name.place() != self._place:
             raise LedgerError(
                 self.name,

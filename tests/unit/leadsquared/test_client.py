@@ -240,6 +240,20 @@ async def test_a_reset_after_the_request_left_is_lost() -> None:
         assert await send(f"http://{address}") == Lost("sent, but the connection was lost before the answer")
 
 
+@pytest.mark.parametrize("used", [False, True])
+async def test_a_call_is_withheld_when_another_may_call_the_account_by_now(used: bool) -> None:
+    kept = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    async with raw_server(kept, first=kept) as (url, heads), client_for(f"http://{url}") as client:
+        if used:
+            assert isinstance(await client.send(POST), Answer)
+        client.may_send = lambda: False
+        answer = await client.send(POST)
+        assert isinstance(answer, NotSent)
+        assert (answer.hopeless, "given up" in answer.words, len(heads)) == (True, True, used)
+        client.may_send = lambda: True
+        assert isinstance(await client.send(POST), Answer)
+
+
 @pytest.mark.parametrize("call", [POST, GET])
 async def test_a_call_lost_on_a_connection_in_use_is_not_repeated_by_itself(call: Call) -> None:
     first = HEAD + b"Content-Length: 2\r\n\r\n{}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from ledgers import HOST, new_row, working
 from old_ledgers import turn_back
 
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
 
 FOUND = Lookup("Lead Number", "7", {"id": "x", "number": "7"})
 NOBODY = Lookup("Lead Number", "8", None, "no lead has this number")
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "leads.db"
 
 
 async def test_what_was_answered_is_kept(file: Path) -> None:
@@ -50,11 +44,11 @@ async def test_of_many_answers_none_is_left_out_where_a_page_ends(file: Path) ->
         assert [each async for each in ledger.lookups()] == many
 
 
-async def test_a_ledger_of_version_1_is_upgraded_and_keeps_its_rows(file: Path) -> None:
-    async with working(file, new_row(1), new_row(2)) as ledger:
+async def test_a_ledger_of_version_1_is_upgraded_and_keeps_its_rows(in_file: Path) -> None:
+    async with working(in_file, new_row(1), new_row(2)) as ledger:
         before = [row async for row in ledger.all_rows()]
-    turn_back(file, 1)
-    async with open_ledger(LedgerName.of(file), host=HOST) as ledger:
+    turn_back(in_file, 1)
+    async with open_ledger(LedgerName.of(in_file), host=HOST) as ledger:
         assert await ledger.schema_version() == schema.VERSION
         assert [row async for row in ledger.all_rows()] == before
         assert await ledger.counts() == {State.PENDING: 2}

@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "leads.ledger.db"
-
-
 async def test_an_empty_ledger_has_no_numbers(file: Path) -> None:
     async with working(file) as ledger:
         found = await ledger.statistics()

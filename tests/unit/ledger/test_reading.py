@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from ledgers import (
     HOST,
     NOON,
@@ -33,11 +32,6 @@ from batch_share.sheet.columns import USERS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "leads.ledger.db"
 
 
 async def leads(rows: AsyncIterator[Row]) -> list[str]:
@@ -235,7 +229,7 @@ async def test_reading_leaves_an_intent_alone(file: Path) -> None:
         assert await reader.counts() == {State.SHARING: 1}
 
 
-async def test_rows_to_do_are_read_by_their_place_and_not_sorted_for_every_page(file: Path) -> None:
+async def test_rows_to_do_are_read_by_their_place_and_not_sorted_for_every_page(in_file: Path) -> None:
     """Else every page of a sheet of a hundred thousand rows would read all of them."""
     plans: list[str] = []
 
@@ -244,7 +238,7 @@ async def test_rows_to_do_are_read_by_their_place_and_not_sorted_for_every_page(
         if "LIMIT" in statement and "position >" in statement:
             plans.extend(step[-1] for step in cursor.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall())
 
-    async with working(file, new_row(1), new_row(2)) as ledger:
+    async with working(in_file, new_row(1), new_row(2)) as ledger:
         assert [row.sheet_row async for row in ledger.to_do()] == [2, 3]
     event.remove(Engine, "before_cursor_execute", explain)
     assert any("rows_by_position" in step for step in plans)

@@ -52,11 +52,6 @@ ATTEMPTS = "select step, sent_at, answered_at, outcome, http_status, answer_id, 
 MOMENT = "2026-01-02 12:00:00.000000"
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "leads.ledger.db"
-
-
 # ------------------------------------------------------------------------------------------------ the calls
 
 
@@ -243,8 +238,8 @@ def rows_in(state: State) -> Iterator[NewRow]:
 
 
 @pytest.mark.parametrize("old", sorted(set(State) - {State.ENDED}))  # which no ledger holds
-async def test_a_row_enters_the_states_of_the_table_and_every_other_is_refused(file: Path, old: State) -> None:
-    async with working(file, *rows_in(old)) as ledger:
+async def test_a_row_enters_the_states_of_the_table_and_every_other_is_refused(in_file: Path, old: State) -> None:
+    async with working(in_file, *rows_in(old)) as ledger:
         entered = set()
         for number, new in enumerate(State):
             row = await advance(ledger, number, old)
@@ -315,10 +310,7 @@ async def test_rows_that_a_run_looked_up_can_be_sent_alone(file: Path) -> None:
 
 
 def everything(ledger: Ledger) -> list[Any]:
-    return [
-        seen_from_outside(ledger.name.as_file(), query)
-        for query in ("select * from rows", "select * from attempts")
-    ]
+    return [seen_from_outside(ledger.name, query) for query in ("select * from rows", "select * from attempts")]
 
 
 @pytest.mark.parametrize("old", sorted(set(State) - {State.PENDING, State.ENDED}))
@@ -756,9 +748,9 @@ class Walk:
         rows = [row async for row in self.ledger.all_rows()]
         assert Counter(row.state for row in rows) == await self.ledger.counts()
         assert len({row.cells[0] for row in rows}) == len(rows)
-        tried = seen_from_outside(self.ledger.name.as_file(), "select row_id from attempts")
+        tried = seen_from_outside(self.ledger.name, "select row_id from attempts")
         assert {row_id for (row_id,) in tried} <= {row.id for row in rows}, "a row that was tried is lost"
-        maybe_done = seen_from_outside(self.ledger.name.as_file(), MAYBE_DONE)
+        maybe_done = seen_from_outside(self.ledger.name, MAYBE_DONE)
         assert len(maybe_done) == len(set(maybe_done)), "a call that may have been done was made again"
 
 

@@ -1,0 +1,450 @@
+"""Ledgers in a store, which is a database of PostgreSQL: its tables, its connections, its locks.
+
+All ledgers have their rows in the same tables, each with the number of its ledger. What is asked of a ledger is
+asked of views, which show the rows of the one ledger that the transaction has set: so the statements for a ledger
+in a file are good for it too. Where none is set, an error comes of it, and not everybody's rows.
+
+Whoever works on a ledger does so by one connection that holds its lock. The server ends a connection that has been
+silent for a `LEASE`, and with it the lock: another may work on it then. So a connection that is lost is never made
+anew, and no call leaves unless the server has just been heard.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Column,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+    insert,
+    make_url,
+    select,
+    text,
+)
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError
+from batch_share.ledger import schema
+from batch_share.ledger.database import GIVEN_UP, Database
+from batch_share.ledger.files import IN_STORE, IN_USE, WAIT, LedgerName
+from batch_share.outputs import check_apart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
+
+    from sqlalchemy import Connection, Engine
+
+    from batch_share.outputs import Named
+
+OLDEST: Final = 14
+"""The first version of PostgreSQL that ends a connection which is idle for too long."""
+
+LEASE: Final = 4.0
+"""Seconds of silence after which the server takes a lock away: less than a person waits for, and more than a
+machine under load is held up by."""
+
+HEARD_WITHIN: Final = 0.75 * LEASE
+"""A call may leave if the server was heard so many seconds ago: what is left of the lease is for the way there."""
+
+_BEAT: Final = LEASE / 4
+_CONNECT_SECONDS: Final = 10
+_PATIENCE: Final = 30  # seconds that a statement may take: 100,000 rows are taken in by many
+_LOCKS: Final = 0x62_73_68  # "bsh": of ledgers, beside whatever else the database has locks of
+_ACCOUNTS: Final = _LOCKS + 1
+_SCHEMA, _VIEWS = "batch_share", "batch_share_ledger"
+_LIVES: Final = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 4000}
+
+_LOST: Final = {"57P01", "57P02", "57P03", "57P05", "25P03", "08003", "08006"}
+_MEANINGS: Final = {
+    "25006": "it can only be read now: a standby has no ledgers to work on",
+    "53100": "its disk is full",
+    "53300": "it has too many connections",
+    "28P01": "the password is refused",
+    "28000": "the user is refused",
+    "3D000": "there is no such database",
+    "42501": "the user may not do this there",
+}
+_INIT: Final = "it has no tables of batch_share: make them with `batch-share store init`"
+
+_SET: Final = text("current_setting('bs.ledger')::integer")
+
+
+def _tables() -> MetaData:
+    """The tables of all ledgers: those of one, each row with the number of its ledger."""
+    made = MetaData(schema=_SCHEMA)
+    Table("store", made, Column("version", Integer, nullable=False))
+    Table(
+        "ledgers",
+        made,
+        Column("id", Integer, Identity(), primary_key=True),
+        Column("name", Text(collation="C"), nullable=False, unique=True),
+        Column("written", BigInteger, nullable=False, server_default="0"),  # how many times anything was
+    )
+    for table in schema.metadata.sorted_tables:
+        its = Column("ledger", Integer, primary_key=True, autoincrement=False, server_default=_SET)
+        parts: list[Any] = [its]
+        for column in table.columns:
+            default: Any = column.server_default
+            # As long as in a file, and sorted as there: by their bytes.
+            kind = Text(collation="C") if isinstance(column.type, String) else column.type
+            parts.append(
+                Column(
+                    column.name,
+                    kind,
+                    primary_key=column.primary_key,
+                    nullable=column.nullable,
+                    autoincrement=False,
+                    server_default=default.arg if default is not None else None,
+                )
+            )
+            for key in column.foreign_keys:
+                there = key.column.table.name
+                theirs = [f"{_SCHEMA}.{there}.ledger", f"{_SCHEMA}.{there}.{key.column.name}"]
+                parts.append(ForeignKeyConstraint(["ledger", column.name], theirs))
+            if column.unique:
+                parts.append(UniqueConstraint("ledger", column.name))
+        indexes = (Index(each.name, "ledger", *(one.name for one in each.columns)) for each in table.indexes)
+        Table(table.name, made, *parts, *indexes)
+    return made
+
+
+_METADATA: Final = _tables()
+_LEDGERS, _STORE = _METADATA.tables[f"{_SCHEMA}.ledgers"], _METADATA.tables[f"{_SCHEMA}.store"]
+_FOUND: Final = text(
+    "SELECT id, written, EXISTS (SELECT FROM batch_share.about WHERE ledger = id) AS begun "
+    "FROM batch_share.ledgers WHERE name = :name"
+)
+
+
+_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", None)
+now: Callable[[], float] = time.monotonic if _BOOT is None else partial(time.clock_gettime, _BOOT)
+"""Seconds by a clock that goes on while the machine sleeps, as the server's does."""
+
+
+_SECRET: Final = ("password", "sslpassword")
+_URLS: Final[dict[str, URL]] = {}
+"""Of each store that was named with a password, its URL: it has none where a ledger in it is named elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A database of ledgers, called by its URL without a password. Make one with `Store.of`."""
+
+    _name: str
+
+    @classmethod
+    def of(cls, url: str) -> Store:
+        """The store at this URL. Raises SettingsError, which quotes nothing of it."""
+        try:
+            parsed = make_url(url)
+        except (ArgumentError, ValueError):
+            parsed = None
+        if parsed is None or not url.startswith(IN_STORE) or not parsed.database:
+            raise SettingsError("store", "is no URL like postgresql://user@host/database")
+        shown = parsed._replace(drivername="postgresql", password=None).difference_update_query(_SECRET)
+        name = shown.render_as_string()
+        if parsed.password is not None or not parsed.query.keys().isdisjoint(_SECRET):
+            _URLS[name] = parsed
+        return cls(name)
+
+    def __str__(self) -> str:
+        return self._name
+
+    def connect(self, *, lease: bool = False, **pool: Any) -> Engine:
+        """An engine on it; with a `lease` its connections are ended that are silent for longer."""
+        options = {"search_path": _VIEWS, "statement_timeout": f"{_PATIENCE}s"}
+        if lease:
+            silence = f"{int(1000 * LEASE)}ms"
+            options |= {"idle_session_timeout": silence, "idle_in_transaction_session_timeout": silence}
+        given: dict[str, Any] = {
+            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+            "application_name": f"batch-share {platform.node()}:{os.getpid()}",
+            "connect_timeout": _CONNECT_SECONDS,
+        }
+        try:
+            url = _URLS.get(self._name, make_url(self._name)).set(drivername="postgresql+psycopg")
+            engine = create_engine(url, connect_args={**given, **_LIVES}, hide_parameters=True, **pool)
+        except ModuleNotFoundError:
+            wrong = "needs what `pip install 'batch-share[cluster]'` brings along"
+            raise SettingsError("store", wrong) from None
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            options = connection.get_execution_options()
+            if (ledger := options.get("ledger")) is None:
+                return
+            # One writes at a time, as in a file: the others wait for the row. What is read is of one moment.
+            first = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+            if options.get("writes"):
+                first = f"UPDATE {_SCHEMA}.ledgers SET written = written + 1 WHERE id = {ledger:d}"  # noqa: S608
+            connection.exec_driver_sql(f"{first}; SELECT set_config('bs.ledger', '{ledger:d}', true)")
+
+        return engine
+
+    @contextmanager
+    def looking(self) -> Iterator[Connection]:
+        """A connection to look something up by, or to change something that is no ledger's. Raises LedgerError."""
+        try:
+            with shared(self).begin() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise explain(self, error) from None
+
+    def init(self) -> bool:
+        """Make the tables where there are none; whether there were none. Raises LedgerError."""
+        with self.looking() as connection:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCKS})"))  # of two that do it at once
+            if connection.scalar(text(f"SELECT to_regclass('{_SCHEMA}.store')")) is not None:
+                return False
+            for name in (_SCHEMA, _VIEWS):
+                connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {name}"))
+            _METADATA.create_all(connection)
+            for table in schema.metadata.sorted_tables:
+                columns = ", ".join(f'"{column.name}"' for column in table.columns)
+                here = "WHERE ledger = current_setting('bs.ledger')::integer"
+                shown = f"SELECT {columns} FROM {_SCHEMA}.{table.name} {here}"  # noqa: S608
+                connection.execute(text(f"CREATE VIEW {_VIEWS}.{table.name} AS {shown}"))
+            connection.execute(insert(_STORE).values(version=schema.VERSION))
+            return True
+
+    def check_version(self, connection: Connection) -> None:
+        """Raises LedgerError if its tables are none of this version's, or there are none."""
+        there = connection.scalar(text(f"SELECT to_regclass('{_SCHEMA}.store')"))
+        version = connection.scalar(select(_STORE.c.version)) if there is not None else None
+        if version is None:
+            raise LedgerError(self, _INIT)
+        if version > schema.VERSION:
+            later = f"its tables are of a later version of batch_share ({version}, this one knows {schema.VERSION})"
+            raise LedgerTooNew(self, f"{later}. Update batch_share and try again.")
+        if version < schema.VERSION:
+            raise LedgerError(self, "its tables are of an earlier version: `batch-share store upgrade`")
+
+
+@cache
+def shared(store: Store) -> Engine:
+    """The one engine of this process by which it looks at a store: opening one takes longer than what it is for."""
+    return store.connect(pool_size=3, pool_pre_ping=True)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredName(LedgerName):
+    """A ledger in a store: the store, and what the ledger is called there."""
+
+    _file: Path = field(init=False, default=Path())  # it has none
+    store: Store
+    name: str
+    in_store: ClassVar[bool] = True
+
+    def __str__(self) -> str:
+        return f"{self.store}#{self.name}"
+
+    @property
+    def short(self) -> str:
+        """What it is called by somebody who knows where it is."""
+        return self.name
+
+    def resolved(self) -> LedgerName:
+        """The same: it has one name, which is good everywhere."""
+        return self
+
+    absolute = resolved
+
+    def number(self, *, make: bool = False) -> int:
+        """Its number in the store; it can be made. Raises LedgerError if it is not there."""
+        with self.store.looking() as connection:
+            self.store.check_version(connection)
+            if make:
+                made = text("INSERT INTO batch_share.ledgers (name) VALUES (:name) ON CONFLICT DO NOTHING")
+                connection.execute(made, {"name": self.name})
+            found = select(_LEDGERS.c.id).where(_LEDGERS.c.name == self.name)
+            number: int | None = connection.scalar(found)
+        if number is None:
+            raise LedgerError(
+                self,
+                "there is no such ledger in the store. `batch-share run SHEET` makes one",
+                problem="There is no such ledger.",
+                hint="Running a sheet makes one.",
+            )
+        return number
+
+    def check_exists(self) -> None:
+        """Raises LedgerError where it is not there."""
+        self.number()
+
+    def size(self) -> int | None:
+        """None if it is not there, 0 if a run was killed as it began, else 1. Raises LedgerError."""
+        with self.store.looking() as connection:
+            self.store.check_version(connection)
+            found = connection.execute(_FOUND, {"name": self.name}).one_or_none()
+            return int(found.begun) if found else None
+
+    def beside(self, name: str) -> Path:
+        """The file of this name in the current folder: a store has none."""
+        return Path(name).absolute()
+
+    def place(self) -> tuple[int, int] | None:
+        """None: nobody can put it elsewhere while somebody works on it."""
+        return None
+
+    def stamp(self) -> str | None:
+        """Another one whenever it was written; None if it is not there, or nobody can tell."""
+        try:
+            with self.store.looking() as connection:
+                found = connection.execute(_FOUND, {"name": self.name}).one_or_none()
+        except LedgerError:
+            return None
+        return f"{found.id} {found.written}" if found else None
+
+    def files(self) -> list[Path]:
+        """None: it is made of none."""
+        return []
+
+    def check_apart(self, *named: Named | None) -> None:
+        """Raises SettingsError if two of these are one file."""
+        check_apart(None, *named)
+
+    @contextmanager
+    def locked(self, patience: float = 0.2) -> Iterator[None]:
+        """Hold its lock. Raises LedgerLocked while another process does, LedgerError."""
+        with self._held(patience, make=False):
+            yield
+
+    @contextmanager
+    def _held(self, patience: float, *, make: bool) -> Iterator[Held]:
+        """Its lock, by the one connection that works on it."""
+        held = Held(self, self.number(make=make))
+        try:
+            until = time.monotonic() + patience
+            while not held.lock():
+                if time.monotonic() > until:
+                    problem = f"The ledger can't be used: {IN_USE}"
+                    raise LedgerLocked(self, f"{IN_USE} {WAIT}", problem=problem)
+                time.sleep(0.05)
+            yield held
+        finally:
+            held.close()
+
+    @contextmanager
+    def working(self, *, make: bool) -> Iterator[Database]:
+        """Hold its lock, and work on it; `make` it if it is not there. Raises as `locked`."""
+        with self._held(0.2, make=make) as held:
+            yield Database(held.engine, self, held)
+
+    def database(self) -> Database:
+        """What is looked at, whoever works on it. Raises LedgerError."""
+        return Database(shared(self.store).execution_options(ledger=self.number()), self, is_shared=True)
+
+
+class Held:
+    """The one connection that works on a ledger and holds its lock, as long as it is heard."""
+
+    def __init__(self, name: StoredName, number: int) -> None:
+        self._name, self._number = name, number
+        self._opened = self._is_lost = False
+        self._heard = self._asked = now()
+        self._done = threading.Event()
+        engine = name.store.connect(lease=True, pool_size=1, max_overflow=0)
+        self._whole = engine
+        self.engine = engine.execution_options(ledger=number)
+
+        @event.listens_for(engine, "do_connect")
+        def _connect_once(dialect: Any, *_given: Any) -> None:
+            # SQLAlchemy makes a connection anew by itself, and the new one would work without the lock.
+            if self._opened:
+                self._is_lost = True
+                raise dialect.dbapi.OperationalError(GIVEN_UP)
+            self._opened = True
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def _ask(*_given: Any) -> None:
+            self._asked = now()
+
+        @event.listens_for(engine, "after_cursor_execute")
+        def _hear(*_given: Any) -> None:
+            self._heard = self._asked  # the server was silent since no earlier than it was asked
+
+    def lock(self) -> bool:
+        """Try to have the lock. Raises LedgerError where nobody could be sure of it."""
+        try:
+            with self._whole.connect() as connection:
+                silence = "extract(epoch FROM current_setting('idle_session_timeout')::interval)"
+                mine = connection.execute(text(f"SELECT pg_backend_pid(), {silence}")).one()
+                got = connection.scalar(text(f"SELECT pg_try_advisory_lock({_LOCKS}, {self._number})"))
+                connection.commit()
+                other = connection.scalar(text("SELECT pg_backend_pid()"))
+        except SQLAlchemyError as error:
+            raise explain(self._name, error) from None
+        if other != mine[0] or float(mine[1]) != LEASE:
+            raise LedgerError(
+                self._name,
+                "something between here and the store, such as PgBouncer, gives each transaction another "
+                "connection: connect to PostgreSQL itself, or have it keep a connection for the session",
+            )
+        return bool(got)
+
+    def beat(self, thread: Executor) -> None:
+        """From now on have the server hear of us, in the thread that works on the ledger."""
+
+        def ask() -> None:
+            if now() - self._heard > _BEAT / 2:
+                with self._whole.connect() as connection:
+                    connection.execute(text("SELECT 1"))
+
+        def beat() -> None:
+            with suppress(SQLAlchemyError, RuntimeError):  # it was lost, or closed
+                while not self._done.wait(_BEAT):
+                    thread.submit(ask).result()
+
+        threading.Thread(target=beat, name="lease", daemon=True).start()
+
+    def takes_account(self, connection: Connection, account: str) -> bool:
+        """Try to have the lock of an account as well."""
+        lock = text(f"SELECT pg_try_advisory_lock({_ACCOUNTS}, hashtext(:account))")
+        return bool(connection.scalar(lock, {"account": account}))
+
+    def is_sure(self) -> bool:
+        """Whether the lock is held without doubt: a call may leave."""
+        return not self._is_lost and now() - self._heard < HEARD_WITHIN
+
+    def close(self) -> None:
+        """Give the lock back, with its connection."""
+        self._done.set()
+        self.engine.dispose()
+
+
+def explain(ledger: object, error: SQLAlchemyError) -> LedgerError:
+    """What PostgreSQL, or the way there, refused, in one sentence; never with a password."""
+    original = getattr(error, "orig", None)
+    state = getattr(original, "sqlstate", None)
+    problem = (str(original or error).strip().splitlines() or ["no reason given"])[0]
+    is_lost = state in _LOST or (isinstance(error, DBAPIError) and error.connection_invalidated)
+    if GIVEN_UP in problem or (is_lost and not isinstance(ledger, Store)):
+        return LedgerError(ledger, GIVEN_UP)
+    if state is None or is_lost:
+        return LedgerError(ledger, f"the store can't be reached ({problem})")
+    return LedgerError(
+        ledger,
+        f"it can't be read or written ({_MEANINGS.get(state, problem)}). Every call that had left is noted in it "
+        "as an intent; fix this and run the same command again.",
+    )

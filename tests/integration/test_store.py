@@ -1,0 +1,115 @@
+"""Jobs on a ledger in a store: as on one in a file; and whoever loses the store stops, and nothing is repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import text
+from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, trial
+
+from batch_share.errors import BatchShareError, LedgerError
+from batch_share.jobs.job import do
+from batch_share.jobs.run import Resume
+from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
+from batch_share.ledger.known import open_history
+from batch_share.ledger.postgres import StoredName
+from batch_share.ledger.states import State
+from batch_share.sending.session import Course
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from trial import Step, Wrapper
+
+    from batch_share.ledger.postgres import Store
+    from batch_share.ledger.records import Facts
+    from batch_share.sandbox.wire import Reply, SandboxCall
+
+
+@dataclass(slots=True)
+class StoredTrial(Trial):
+    """A trial whose ledger is in a store."""
+
+    store: Store | None = None
+
+    @property
+    def name(self) -> LedgerName:
+        """What the ledger is called."""
+        assert self.store is not None
+        return StoredName(self.store, str(self.folder))
+
+
+@asynccontextmanager
+async def stored(folder: Path, store: Store, *faults: Wrapper) -> AsyncIterator[StoredTrial]:
+    """A trial with a sheet of twelve rows."""
+    async with trial(folder, *faults) as made:
+        yield StoredTrial(made.folder, made.sandbox, made.changes, store=store)
+
+
+async def test_a_sheet_is_run_again_followed_up_and_revoked(tmp_path: Path, store: Store) -> None:
+    async with stored(tmp_path, store, Fault(CREATE, [3], envelope(500, "The service is busy"))) as it:
+        first = await it.run()
+        assert first.summary.states == {State.SHARED: 11, State.FAILED: 1}
+        assert (tmp_path / "leads.results.csv").is_file()
+        assert (await it.run()).summary.states == {State.SHARED: 11, State.FAILED: 1}
+        await it.retry()
+        assert (await it.follow_up()).summary.states == {State.SHARED: 12}
+        assert max(Counter(it.leads_sent()).values()) == 1
+        with open_history(tmp_path / "data") as history:
+            assert {run.ledger for run in history.runs()} == {it.name}
+            assert len(history.live_of((await facts(it)).job)) == 12
+        await it.revoke()
+        assert (await it.follow_up()).summary.states == {State.REVOKED: 12}
+        assert it.live() == 0
+
+
+async def test_a_job_waits_for_another_that_calls_the_account_from_elsewhere(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = StoredName(store, f"{tmp_path}-2")
+    onlooker, waits = Onlooker(), asyncio.Event()
+    monkeypatch.setattr(Onlooker, "wait_turn", lambda _onlooker, _process: waits.set())
+    async with stored(tmp_path, store) as it:
+        async with open_ledger(elsewhere, host=it.sandbox.url) as ledger:
+            assert await ledger.takes_account(it.sandbox.url)
+            run = asyncio.create_task(it.run(onlooker))
+            await asyncio.wait_for(waits.wait(), 30)
+            assert it.leads_sent() == []
+        assert (await run).summary.states == {State.SHARED: 12}
+        async with open_ledger(elsewhere) as ledger:
+            assert await ledger.takes_account(it.sandbox.url)
+            course = Course()
+            run = asyncio.create_task(do(Resume(it.name), it.settings(), onlooker, course))
+            await asyncio.sleep(0)
+            course.stop.ask()
+            with pytest.raises(BatchShareError, match="Nothing was sent"):
+                await run
+
+
+async def facts(it: StoredTrial) -> Facts:
+    async with read_ledger(it.name) as ledger:
+        return await ledger.facts()
+
+
+async def test_whoever_loses_the_store_stops_and_another_goes_on(tmp_path: Path, store: Store) -> None:
+    async def end_connections(step: Step, call: SandboxCall) -> Reply:
+        with store.looking() as connection:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid()"
+            connection.execute(text(f"{ended} AND datname = current_database()"))
+        return await step(call)
+
+    lost = Fault(SHARE, [4], end_connections)
+    async with stored(tmp_path, store, lost) as it:
+        with pytest.raises(LedgerError, match="the account was given up"):
+            await it.run()
+        sent = it.leads_sent()
+        await it.resume()
+        assert (await it.follow_up()).summary.states == {State.SHARED: 12}
+        assert len(sent) < 12
+        assert max(Counter(it.leads_sent()).values()) == 1
