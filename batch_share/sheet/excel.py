@@ -17,6 +17,7 @@ import posixpath
 import re
 import zipfile
 from collections import Counter
+from contextlib import closing
 from errno import ENOMEM
 from functools import cache, partial
 from io import BytesIO, StringIO
@@ -209,23 +210,27 @@ def look_of(path: Path, worksheet: str, columns: Sequence[str]) -> dict[str, Any
     import openpyxl  # noqa: PLC0415 - of pandas, which is slower to come, nothing is needed
 
     part = next(each.part for each in list_worksheets(path) if each.name == worksheet)
-    sheet = openpyxl.load_workbook(path, read_only=True, data_only=True)[worksheet]
-    sheet.reset_dimensions()
     shown: dict[str, list[Counter[str | int]]] = {kind: [Counter() for _ in columns] for kind in ("n", "d", "s")}
     title: list[tuple[int, int, str, str | int, dict[str, Any]]] = []
     header = 0
-    for number, row in enumerate(sheet.iter_rows(max_row=_LOOKED_AT.stop), start=1):
-        cells = [(at, cell, cell_text(cell.value)) for at, cell in enumerate(row) if cell.value is not None]
-        if header:
-            for at, cell, text in cells:
-                if at < len(columns) and (cell.data_type != "s" or _NUMERIC.fullmatch(text)):
-                    shown.get(cell.data_type, shown["n"])[at][_format(cell)] += 1
-        elif {at: text.strip() for at, _, text in cells} == {at: each for at, each in enumerate(columns) if each}:
-            header = number
-        elif number > _LOOKED_AT.start:
-            break
-        else:
-            title += [(number - 1, at, text, _format(cell), _style(cell)) for at, cell, text in cells]
+    # What is left to the collector may be closed by it in the wrong order, with a warning.
+    with closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+        sheet = book[worksheet]
+        sheet.reset_dimensions()
+        for number, row in enumerate(sheet.iter_rows(max_row=_LOOKED_AT.stop), start=1):
+            cells = [(at, cell, cell_text(cell.value)) for at, cell in enumerate(row) if cell.value is not None]
+            if header:
+                for at, cell, text in cells:
+                    if at < len(columns) and (cell.data_type != "s" or _NUMERIC.fullmatch(text)):
+                        shown.get(cell.data_type, shown["n"])[at][_format(cell)] += 1
+            elif {at: text.strip() for at, _, text in cells} == {
+                at: each for at, each in enumerate(columns) if each
+            }:
+                header = number
+            elif number > _LOOKED_AT.start:
+                break
+            else:
+                title += [(number - 1, at, text, _format(cell), _style(cell)) for at, cell, text in cells]
     if not header:
         raise LookupError(f"no such headers in {worksheet!r}")
     merged: list[tuple[int, int, int, int]] = []

@@ -7,6 +7,7 @@ import re
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pytest
 import xlsxwriter
 
@@ -200,3 +201,17 @@ def test_what_another_way_warns_of_does_no_harm(monkeypatch: pytest.MonkeyPatch,
         return odd | {PAGE: odd[PAGE].replace(b"</worksheet>", extension)}
 
     assert [*read_sheet(book(tmp_path / "leads.xlsx", with_an_extension), ReadOptions("One")).rows()]
+
+
+def test_a_workbook_whose_look_was_taken_is_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened: list[Any] = []
+    load = openpyxl.load_workbook
+
+    def noted(*args: Any, **more: Any) -> Any:
+        opened.append(load(*args, **more))
+        return opened[-1]
+
+    monkeypatch.setattr(openpyxl, "load_workbook", noted)
+    with pytest.raises(LookupError):
+        excel.look_of(book(tmp_path / "leads.xlsx"), "One", ["no such header"])
+    assert [each._archive.fp for each in opened] == [None]
