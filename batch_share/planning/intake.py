@@ -113,7 +113,8 @@ async def plan_job(job: SheetJob, settings: Settings, opened: Sheet | None = Non
             before = (await ledger.facts()).dates
         plan = plan_of(sheet, replace(job.options, selection=Selection()), settings, now=now, before=before)
         return replace(plan, corrections=corrections)
-    sheet, before = opened or await asyncio.to_thread(read_sheet, job.sheet, job.options.read), {}
+    sheet = opened if opened is not None else await asyncio.to_thread(read_sheet, job.sheet, job.options.read)
+    before = {}
     if job.ledger.size():
         with suppress(NoLedger):  # as a run leaves it that was cut off at its very beginning
             async with read_ledger(job.ledger) as ledger:
