@@ -76,7 +76,7 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
-    from batch_share.common import __version__
+    from batch_share.common import Correction, __version__
     from batch_share.jobs.check_up import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
@@ -123,6 +123,7 @@ __all__ = [
     "BatchShareError",
     "CanaryFailed",
     "Changes",
+    "Correction",
     "Cost",
     "DailyLimitReached",
     "Doubt",
@@ -196,6 +197,7 @@ _ELSEWHERE: Final = {
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
     "Changes": "ledger.records",
+    "Correction": "common",
     "Cost": "sending.onlookers",
     "Doubt": "sending.onlookers",
     "Ending": "jobs.job",

@@ -36,6 +36,7 @@ from batch_share.planning.already_shared import (
     known_runs,
     ledger_meant,
 )
+from batch_share.planning.corrections import correct
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.overview import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from batch_share.common import Correction
     from batch_share.jobs.check_up import Finding
     from batch_share.jobs.job import Kind
     from batch_share.jobs.purge import Sweep
@@ -430,10 +432,11 @@ class BatchShare:
         async with read_ledger(self.ledger_of(ledger)) as opened:
             return await reported(opened, 0)
 
-    async def troubled(self, ledger: LedgerLike, skip: int = 0, most: int = 100) -> Sequence[Mapping[str, str]]:
+    async def troubled(self, ledger: LedgerLike, skip: int = 0, most: int = 100) -> Sequence[Mapping[str, Any]]:
         """Rows to look at as a report lists them, but naming no commands: `most` after the first ones.
 
-        Each has `sheet_row`, `lead`, `user`, `state`, its `colour`, `reason` and `advice`. Raises LedgerError.
+        Each has `sheet_row`, `lead`, `user`, `state`, its `colour`, `reason` and `advice`; in `wrong` the columns
+        that `correct` can help, with what they say. Raises LedgerError.
         """
         async with read_ledger(self.ledger_of(ledger)) as opened:
             return [asdict(line) for line in await troubled(opened, skip, most)]
@@ -454,6 +457,31 @@ class BatchShare:
         """
         path = _file("sheet", sheet)
         return await asyncio.to_thread(look_at, path, options or SheetOptions.of(self.settings), self.settings)
+
+    async def correct(
+        self,
+        sheet: Name,
+        cells: Sequence[Correction],
+        options: SheetOptions | None = None,
+        *,
+        ledger: LedgerLike | None = None,
+    ) -> None:
+        """Have cells of a sheet read as corrected from now on, by whatever plans or runs it; the sheet stays.
+
+        It is kept in the ledger, which is made if need be, until the row says something else in the sheet. One that
+        is to say what the sheet says is corrected no more. All is kept, or nothing. Raises BatchShareError for a
+        cell that says something else than `before`, or whose row was sent; SheetError, SettingsError, LedgerError.
+        """
+        job = _sheet_job(sheet, options, ledger, None, self.settings)
+        await correct(job.sheet, job.options, job.ledger, self.settings, cells)
+
+    async def corrections(self, ledger: LedgerLike, most: int = 100) -> tuple[Sequence[Correction], int, int]:
+        """What is as corrected in so many rows of a ledger; in how many more; and how many are not taken in yet.
+
+        Raises LedgerError.
+        """
+        async with read_ledger(self.ledger_of(ledger)) as opened:
+            return *await opened.corrections(most), await opened.corrections_to_come()
 
     async def rows(
         self, ledger: LedgerLike, *, states: Collection[State | str] | None = None

@@ -18,7 +18,8 @@ def test_the_public_names_are_these() -> None:
     assert batch_share.__all__ == [
         "SHEET_SUFFIXES", "Access", "AccessDenied", "AccountClosed", "Alike", "Approval", "AskingAgain",
             "BatchShare",
-        "BatchShareError", "CanaryFailed", "Changes", "Cost", "DailyLimitReached", "Doubt", "Ending", "ExitCode",
+        "BatchShareError", "CanaryFailed", "Changes", "Correction",
+        "Cost", "DailyLimitReached", "Doubt", "Ending", "ExitCode",
         "FailedSheet", "Finding", "Held", "HistoryError", "Holder", "IllegalTransition", "Job", "KnownRun",
         "KnownRuns", "KnownShare", "LedgerError", "LedgerLocked", "LedgerName", "LedgerRow", "LedgerTooNew",
         "Level", "Look",
