@@ -24,7 +24,7 @@ from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.purge import delete, find_old
-from batch_share.jobs.revoke import Revoke
+from batch_share.jobs.revoke import Revoke, would_revoke
 from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
 from batch_share.jobs.verify import Verification, Verified
 from batch_share.jobs.watch import SETTLE, Inbox, SheetOutcome, Watch
@@ -32,6 +32,7 @@ from batch_share.ledger.files import LedgerName, locked, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
 from batch_share.planning.already_shared import (
+    choose_renewals,
     forget_job,
     known_runs,
     ledger_meant,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.check_up import Finding
     from batch_share.jobs.job import Kind
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.revoke import Revocation
     from batch_share.ledger.known import KnownRun
     from batch_share.ledger.states import State
     from batch_share.planning.access import Access
@@ -358,6 +360,21 @@ class BatchShare:
     async def revoke(self, ledger: LedgerLike, *, rows: str | None = None, user: str | None = None) -> Ending:
         """Revoke what a ledger shared: all, the rows with these numbers (`5-40,50`), what this user has."""
         return await self._ending(await self.start("revoke", ledger, rows=rows, user=user))
+
+    async def would_revoke(
+        self, ledger: LedgerLike, *, rows: str | None = None, user: str | None = None
+    ) -> Revocation:
+        """What `revoke` would revoke now, and from whom; no call is made. Raises LedgerError, SettingsError."""
+        return await would_revoke(self.ledger_of(ledger), rows, user)
+
+    async def renewable(self, ledger: LedgerLike) -> int:
+        """How many shares a run of the ledger's sheet as it was would renew now, by the setting `renew`.
+
+        Raises LedgerError.
+        """
+        async with read_ledger(self.ledger_of(ledger)) as opened:
+            await choose_renewals(opened, self.settings)
+            return (await opened.renewals())[0]
 
     async def follow_up(self, ledger: LedgerLike) -> Ending:
         """Ask what became of every accepted share of a ledger."""
