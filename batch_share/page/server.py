@@ -428,7 +428,8 @@ class Server:
         return await self._plan(request, await self._at(request, "columns", "plan"))
 
     async def _plan(self, request: web.Request, desk: Desk, alert: BatchShareError | None = None) -> web.Response:
-        plan = desk.plan
+        begun = await desk.has_begun()
+        plan = desk.plan  # nothing is waited for from here on: it would be none while it is made, and no more later
         begin, problems = paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
         users = plan.users.most_common() if plan else []
         host = plan.settings.credentials()[0].partition("//")[2] if plan else ""
@@ -440,7 +441,7 @@ class Server:
             typed=plan is not None and plan.to_send > TYPED_ABOVE,
             guards=spell_guards(plan.settings) if plan else "", alone=alone, progress=desk.progress,
             fields=words.fields((str(each.row), each.column, each.value) for each in problems if each.row),
-            corrections=plan.plan.sheet.corrections() if plan else (), begun=await desk.has_begun(),
+            corrections=plan.plan.sheet.corrections() if plan else (), begun=begun,
             notes=plan.plan.sheet.notes() if plan else (),
         )  # fmt: skip
 
