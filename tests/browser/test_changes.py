@@ -103,7 +103,7 @@ async def test_the_shares_of_one_user_are_undone_and_all_others_stay(
         await seen.check("x-undo-of-one")
         await page.get_by_role("button", name="Revoke 14 shares").click()
         assert "/undo" in page.url, "the browser wants the tick"
-        await page.get_by_label("Revoke 14 shares. Nobody").check()
+        await page.get_by_label("Revoke 14 shares. Access").check()
         await page.get_by_label("Type 14").fill("14")
         await page.get_by_role("button", name="Revoke 14 shares").dblclick()
         await page.get_by_text("Undo: revoking shares").wait_for()
