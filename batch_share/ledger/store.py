@@ -352,6 +352,13 @@ class Ledger(LedgerReader):
 
         return await self._database.write(take, alone=True)
 
+    @_writes
+    def put_edits(self, connection: Connection, new: Sequence[Edit]) -> None:
+        """Have rows of the sheet read so when it is taken in next; those without cells as they stand there."""
+        connection.execute(_SAME_EDIT, [{"key_": edit.key} for edit in new])
+        if values := [{**_fields(edit), "made_at": self.now()} for edit in new if edit.cells]:
+            connection.execute(insert(edits), values)
+
     def _take_chunk(
         self, connection: Connection, chunk: Sequence[tuple[int, NewRow]], lost: set[int], stay: Collection[int]
     ) -> tuple[int, bool]:
