@@ -31,7 +31,6 @@ from batch_share.cli.work import draining
 from batch_share.cluster.worker import Worker
 from batch_share.common import Rate
 from batch_share.ledger.postgres import Store
-from batch_share.sending.session import Stop
 
 url, folder, hosts, changes = json.loads(sys.argv[1])
 if "rate" in changes:
@@ -45,11 +44,10 @@ def settings_of(host):
     return made
 
 async def work():
-    stop = Stop()
     accounts = {host: settings_of(host) for host in hosts}
     worker = Worker(Store.of(url), accounts, lambda line: print(line, flush=True))
-    with draining(lambda: stop.asked, stop.ask):
-        await worker.work(stop)
+    with draining(lambda: worker.drains, worker.drain):
+        await worker.work()
 
 asyncio.run(work())
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,14 +17,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger import schema
-from batch_share.ledger.postgres import WORKERS, explain
+from batch_share.ledger.postgres import WORKERS, Store, StoredName, explain, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection
 
-    from batch_share.ledger.postgres import Store
 
 JobState = Literal["queued", "running", "ended", "cancelled"]
 
@@ -203,6 +203,16 @@ class Queue:
     def __init__(self, store: Store) -> None:
         self.store = store
 
+    @classmethod
+    def at(cls, url: str) -> Queue:
+        """That of the store at this URL. Raises SettingsError, which quotes nothing of it."""
+        return cls(Store.of(url))
+
+    def ledger(self, name: str | None, sheet: str = "") -> StoredName:
+        """The ledger of this name in its store; without one, a new one for the sheet called so."""
+        new = f"{sheet}-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        return StoredName(self.store, name or new)
+
     def submit(self, wanted: Wanted) -> QueuedJob:
         """Keep a job, and its sheet with it, in one transaction."""
         with self.store.looking() as connection:
@@ -359,7 +369,7 @@ class Post:
             with self._connection.begin():
                 store.check_version(self._connection)
                 self.number: int = self._connection.scalar(text("SELECT nextval('batch_share.workers')::integer"))
-                self._connection.execute(text(f"SELECT pg_advisory_lock({WORKERS}, {self.number})"))
+            try_lock(store, self._connection, WORKERS, self.number)  # nobody else has this number
         except SQLAlchemyError as error:
             raise explain(store, error) from None
 

@@ -7,6 +7,7 @@ job whose worker does not live is due again, and goes on by what its ledger hold
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import platform
 import threading
@@ -17,12 +18,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share import Approval, ExitCode, ReadOptions, Selection, SheetMapping, SheetOptions, Watcher
-from batch_share.cluster.queue import JobEnd, Post, Queue
+from batch_share.cluster.queue import JobEnd, Post, Queue, Wanted
 from batch_share.common import Order
-from batch_share.errors import BatchShareError, LedgerLocked, StoreTrouble
+from batch_share.errors import BatchShareError, LedgerLocked, SheetError, StoreTrouble
 from batch_share.ledger.postgres import StoredName
 from batch_share.library import BatchShare
 from batch_share.logs import log
+from batch_share.planning.plan import check_approval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from batch_share import Ending, Job, Overview, Settings
     from batch_share.cluster.queue import QueuedJob, Seen
     from batch_share.ledger.postgres import Store
-    from batch_share.sending.session import Stop
 
 LOOK: Final = 0.5
 """Seconds between looks: what the time is spent on until another worker has what a killed one had."""
@@ -78,6 +79,31 @@ def sheet_options(options: Mapping[str, Any], settings: Settings) -> SheetOption
     return SheetOptions(read, Selection(options.get("limit"), ranges, only))
 
 
+async def prepare(
+    library: BatchShare,
+    ledger: StoredName,
+    sheet: Path,
+    options: SheetOptions,
+    approved: Path | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> tuple[Overview, Wanted]:
+    """What a sheet would do by a ledger, and the job to submit for it, which is held to just this plan.
+
+    With `approved`, a saved plan, only if it is that. `given` are other settings that its run is to have. Raises
+    SheetError, SettingsError, LedgerError, PlanChanged.
+    """
+    try:
+        content = await asyncio.to_thread(sheet.read_bytes)  # before it is read: another one would be refused
+    except OSError as error:
+        raise SheetError(sheet, f"can't be read ({error.strerror})") from None
+    settings = library.settings
+    seen = await library.plan(sheet, options, ledger=ledger)
+    held_to = check_approval(approved, seen.plan, settings) if approved is not None else seen.approval()
+    by, told = f"{getpass.getuser()}@{platform.node()}", options_of(seen, settings, given or {})
+    its = Wanted(ledger.name, account_of(settings), by, options=told, approved=held_to.model_dump())
+    return seen, replace(its, sheet=(sheet.name, content))
+
+
 class Worker:
     """Drives the jobs of `accounts`: by name, what gives the settings for one with what a job was told.
 
@@ -99,17 +125,16 @@ class Worker:
         self._far: dict[int, Mapping[str, Any]] = {}
         self._told = 0.0
         self._wake = threading.Event()
-        self._drains = self._is_cut = False
+        self.drains = self._is_cut = False
 
-    async def work(self, stop: Stop, *, once: bool = False) -> None:
-        """Until `stop` is asked, which lets jobs end their calls and gives them back; or `once`: what is due now.
+    async def work(self, *, once: bool = False) -> None:
+        """Until it is told to `drain`, which ends calls and gives jobs back; or `once`: what is due now.
 
         While the store can't be reached it is tried again each second. Raises LedgerError if its tables are not
         of this version any more.
         """
-        stop.also(self.drain)
         said = ""
-        while not self._drains:
+        while not self.drains:
             try:
                 post = await asyncio.to_thread(Post, self._queue.store, self._host)
                 said = ""
@@ -118,12 +143,12 @@ class Worker:
                 if said != str(error):
                     self._tell(f"{error} It is tried again.")
                 said = str(error)
-                await stop.sleep(1)
+                await asyncio.sleep(1)
         return None
 
     def drain(self) -> None:
         """Take nothing more, and let what goes on end its calls."""
-        self._drains = True
+        self.drains = True
         for job in self._jobs.values():
             job.stop()
         self.wake()
@@ -157,7 +182,7 @@ class Worker:
         mine: set[int] = set()
         while not self._is_cut:
             ends, far, self._far = [*self._ends], self._far, {}
-            is_last = self._drains
+            is_last = self.drains
             seen = post.look([] if is_last else [*self._accounts], ends, far)
             del self._ends[: len(ends)]
             mine -= {end.id for end in ends}
@@ -186,7 +211,7 @@ class Worker:
             self._stopped.add(queued.id)
         end = JobEnd(queued.id, "running")  # cut off: whoever looks next goes on with it
         try:
-            if not (queued.stop or self._drains):
+            if not (queued.stop or self.drains):
                 self._tell(f"job {queued.id} ({queued.kind} of {queued.ledger}) begins.")
                 end = self._how(queued.id, await self._do(queued))
             elif queued.stop:
@@ -195,7 +220,7 @@ class Worker:
             end = replace(end, error=str(error), rests=True)
         except BatchShareError as error:
             end = JobEnd(queued.id, "ended", ExitCode.of(error), str(error))
-            if self._drains:  # it was to end before its first call
+            if self.drains:  # it was to end before its first call
                 end = JobEnd(queued.id, "running")
         except Exception as error:
             log.exception("a job failed for a reason that nobody foresaw", job=queued.id)
@@ -258,7 +283,7 @@ class Worker:
             return ended
 
     def _is_to_end(self, number: int) -> bool:
-        return self._drains or number in self._stopped
+        return self.drains or number in self._stopped
 
 
 def _far(job: Job[Ending]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ anew, and no call leaves unless the server has just been heard.
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import threading
@@ -318,7 +319,9 @@ class Store:
 @cache
 def shared(store: Store) -> Engine:
     """The one engine of this process by which it looks at a store: opening one takes longer than what it is for."""
-    return store.connect(pool_size=3, pool_pre_ping=True)
+    engine = store.connect(pool_size=3, pool_pre_ping=True)
+    atexit.register(engine.dispose)  # else each of its connections would warn at the end
+    return engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,20 +465,9 @@ class Held:
         """Try to have the lock. Raises LedgerError where nobody could be sure of it."""
         try:
             with self._whole.connect() as connection:
-                silence = "extract(epoch FROM current_setting('idle_session_timeout')::interval)"
-                mine = connection.execute(text(f"SELECT pg_backend_pid(), {silence}")).one()
-                got = connection.scalar(text(f"SELECT pg_try_advisory_lock({_LOCKS}, {self._number})"))
-                connection.commit()
-                other = connection.scalar(text("SELECT pg_backend_pid()"))
+                return try_lock(self._name, connection, _LOCKS, self._number)
         except SQLAlchemyError as error:
             raise explain(self._name, error) from None
-        if other != mine[0] or float(mine[1]) != LEASE:
-            raise LedgerError(
-                self._name,
-                "something between here and the store, such as PgBouncer, gives each transaction another "
-                "connection: connect to PostgreSQL itself, or have it keep a connection for the session",
-            )
-        return bool(got)
 
     def beat(self, thread: Executor) -> None:
         """From now on have the server hear of us, in the thread that works on the ledger."""
@@ -505,6 +497,22 @@ class Held:
         """Give the lock back, with its connection."""
         self._done.set()
         self.engine.dispose()
+
+
+def try_lock(named: object, connection: Connection, kind: int, number: int) -> bool:
+    """Try to have a lock while the connection lasts. Raises LedgerError where nobody could be sure of it."""
+    silence = "extract(epoch FROM current_setting('idle_session_timeout')::interval)"
+    mine = connection.execute(text(f"SELECT pg_backend_pid(), {silence}")).one()
+    got = connection.scalar(text(f"SELECT pg_try_advisory_lock({kind}, {number})"))
+    connection.commit()
+    if connection.scalar(text("SELECT pg_backend_pid()")) != mine[0] or float(mine[1]) != LEASE:
+        raise LedgerError(
+            named,
+            "something between here and the store, such as PgBouncer, gives each transaction another "
+            "connection: connect to PostgreSQL itself, or have it keep a connection for the session",
+        )
+    connection.rollback()
+    return bool(got)
 
 
 def explain(ledger: object, error: SQLAlchemyError) -> LedgerError:

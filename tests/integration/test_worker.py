@@ -12,7 +12,6 @@ from batch_share.cluster.worker import Worker
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.postgres import StoredName
 from batch_share.ledger.states import State
-from batch_share.sending.session import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +34,7 @@ async def test_what_is_submitted_is_done_and_its_results_are_those_of_a_run(tmp_
     async with trial(tmp_path) as it:
         job = await hand_over(it, queue, f"{tmp_path}-s")
         assert (job.state, job.sheet is not None) == ("queued", True)
-        await worker_for(it, store, said).work(Stop(), once=True)
+        await worker_for(it, store, said).work(once=True)
         over = queue.job(job.id)
         assert (over.state, over.exit_code, over.error) == ("ended", 0, None)
         async with read_ledger(StoredName(store, job.ledger)) as ledger:
