@@ -58,20 +58,22 @@ class WorkerProcess:
 
     def __init__(self, store: Store, folder: Path, hosts: Sequence[str], **changes: Any) -> None:
         folder.mkdir(exist_ok=True)
+        self._folder = folder
         self._given = json.dumps([str(store), str(folder), list(hosts), changes])
 
-    async def __aenter__(self) -> asyncio.subprocess.Process:
+    async def __aenter__(self) -> WorkerProcess:
         here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-        pipe = asyncio.subprocess.PIPE
+        self._said = (self._folder / "said.txt").open("ab")
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", WORK, self._given, env=here, stdout=pipe, stderr=asyncio.subprocess.STDOUT
+            sys.executable, "-c", WORK, self._given, env=here, stdout=self._said, stderr=self._said
         )
-        return self.process
+        return self
 
     async def __aexit__(self, *_: object) -> None:
         if self.process.returncode is None:
             self.process.kill()
-        await self.process.communicate()
+        await self.process.wait()
+        self._said.close()
 
 
 def emptied(store: Store) -> Queue:
