@@ -86,7 +86,7 @@ async def _serve(door: Door, folder: Path, port: int, settings: Any, *, opens: b
     from batch_share.page.server import Server, listening
 
     in_force = settings()
-    server = Server(folder, door, settings, two_people=in_force.two_people)
+    server = Server(folder, door, settings, two_people=in_force.two_people, store=in_force.store)
     level = logging.getLevelNamesMapping()[in_force.log_level.upper()]
 
     def show(line: str) -> None:

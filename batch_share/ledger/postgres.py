@@ -46,8 +46,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError
 from batch_share.ledger import schema
 from batch_share.ledger.database import GIVEN_UP, Database
-from batch_share.ledger.files import IN_STORE, IN_USE, WAIT, LedgerName
+from batch_share.ledger.files import IN_USE, WAIT, LedgerName
 from batch_share.outputs import check_apart
+from batch_share.settings import STORES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -160,7 +161,7 @@ class Store:
             parsed = make_url(url)
         except (ArgumentError, ValueError):
             parsed = None
-        if parsed is None or not url.startswith(IN_STORE) or not parsed.database:
+        if parsed is None or not url.startswith(STORES) or not parsed.database:
             raise SettingsError("store", "is no URL like postgresql://user@host/database")
         shown = parsed._replace(drivername="postgresql", password=None).difference_update_query(_SECRET)
         name = shown.render_as_string()
