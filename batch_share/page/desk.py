@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 EVERY: Final = 0.5
 """Seconds between two looks at how far it is: twice a second is as live as anybody can read."""
 
-DEEDS: Final[dict[str, tuple[Literal["resume", "retry", "follow_up"], dict[str, Any]]]] = {
+DEEDS: Final[dict[str, tuple[Literal["resume", "retry", "follow_up", "audit"], dict[str, Any]]]] = {
     "resume": ("resume", {}),
     "settle": ("resume", {"only_unknown": True}),
     "retry": ("retry", {}),
     "ask": ("follow_up", {}),
+    "audit": ("audit", {}),
 }
 """What a button of the results does: a kind of job, and what it is told."""
 
@@ -123,6 +124,8 @@ class Desk:
         Raises SheetError, SettingsError.
         """
         settings, kept = self.settings, self._must_be_kept()
+        if not kept.sheet.exists():
+            raise BatchShareError("The sheet was deleted with its old runs: choose it again.")
         there = kept.sheet.stat()
         of = settings, kept.worksheet, {**kept.columns}, there.st_ino, there.st_size, there.st_mtime_ns
         if self._seen is None or self._seen[0] != of:

@@ -608,7 +608,7 @@ class Server:
                 await library.failed_sheet(desk.ledger, target)
             elif wanted == "report.html" and has_ledger:
                 await library.report(desk.ledger, target)
-            return await _sent(target, f"{Path(desk.name).stem}.{wanted}")
+            return await sent(target, f"{Path(desk.name).stem}.{wanted}")
 
     # ------------------------------------------------------------------------------------- settings
 
@@ -694,7 +694,7 @@ async def _add_headers(_request: web.Request, response: web.StreamResponse) -> N
     response.headers.pop("Server", None)
 
 
-async def _sent(file: Path, called: str) -> web.Response:
+async def sent(file: Path, called: str) -> web.Response:
     """A file as a download, never opened in the page's place."""
     try:
         body = await asyncio.to_thread(file.read_bytes)

@@ -38,6 +38,7 @@ class Kept:
 
     `columns` say by header what each holds, `worksheet` which one is meant, `said` what holds for rows that don't
     say: settings by name. It is for the `account` of this name in the settings; "" where none is named there.
+    `remark` is what somebody noted of its runs.
     `prepared_by`, `changed_by` (who said any of these) and `approved_by` are whom a proxy named. It was `approved`
     for so many rows to be sent; None: not yet.
     """
@@ -54,6 +55,7 @@ class Kept:
     changed_by: list[str] = field(default_factory=list)
     approved_by: str = ""
     approved: int | None = None
+    remark: str = ""
     folder: Path = Path()
     store: SecretStr | None = None
 
