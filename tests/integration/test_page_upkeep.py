@@ -28,9 +28,9 @@ async def trial(tmp_path: Path) -> AsyncIterator[Trial]:
         yield Trial(tmp_path, sandbox)
 
 
-def sheet(rows: int) -> bytes:
-    """A sheet of so many rows."""
-    return "\n".join(",".join(row) for row in [HEADER, *sheet_rows(rows)]).encode()
+def sheet(rows: int, after: int = 0) -> bytes:
+    """A sheet of so many leads, those after the first ones."""
+    return "\n".join(",".join(row) for row in [HEADER, *sheet_rows(after + rows)[after:]]).encode()
 
 
 async def shared(visitor: Visitor, name: str = "leads.csv", rows: int = 3) -> None:
@@ -69,7 +69,9 @@ async def test_history_has_each_run_with_who_it_was_and_what_was_noted(
         note = f"{visitor.sheet}/note"
         await visitor.post(note, visitor.form(note) | {"note": " For the fair \n in Pune "})
         assert visitor.form(note)["note"] == "For the fair in Pune"
-        await shared(visitor, "april.csv", 2)
+        await visitor.plan(sheet(2, 10), "april.csv")
+        await visitor.approve()
+        await visitor.results()
         whole = await visitor.get("/history")
         for said in ("march.csv", "april.csv", "For the fair in Pune", "asha@example.com", "3 shared"):
             assert said in whole
@@ -142,6 +144,7 @@ async def test_what_may_not_go_is_told_with_its_reason_and_no_place(trial: Trial
 
 
 async def test_all_activities_are_checked_on_the_results_page(trial: Trial) -> None:
+    trial.changes["audit_pages"] = 5
     async with visiting(trial) as visitor:
         await shared(visitor)
         deed = f"{visitor.sheet}/do"
@@ -179,10 +182,9 @@ async def test_the_account_is_tried_only_once_that_is_agreed_to_and_all_is_revok
         async with asyncio.timeout(60):
             while "It is being tried" in await visitor.get("/verify"):  # noqa: ASYNC110 - as people reload
                 await asyncio.sleep(0.05)
-        assert "Is the activity" in visitor.text or "Which" in visitor.text or "What was seen" in visitor.text
+        assert "What was seen" in visitor.text
         assert len({call["lead"] for call in trial.sent("ProspectActivity.svc/Create")}) == 1
         assert trial.live() == 0
-        assert trial.sandbox.report()["duplicates"] == 0
         assert '"verify": 1' in await visitor.get("/verify/file")
         assert "attachment" in visitor.headers["Content-Disposition"]
         await visitor.get("/verify")
