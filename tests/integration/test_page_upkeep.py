@@ -46,7 +46,7 @@ def aged(trial: Trial, days: int) -> None:
     ago = f"datetime('now', '-{days} days') || '.000000'"
     for file in [*(trial.folder / "page").glob("*/*.ledger.db"), trial.folder / "data" / "history.db"]:
         with closing(sqlite3.connect(file)) as connection:
-            connection.execute(f"UPDATE runs SET started_at = {ago}, ended_at = {ago}")
+            connection.execute(f"UPDATE runs SET ended_at = {ago}")
             if file.name != "history.db":
                 connection.execute(f"UPDATE rows SET ends_at = {ago}, state = 'ended' WHERE state = 'shared'")
             else:
