@@ -76,7 +76,7 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
-    from batch_share.common import __version__
+    from batch_share.common import Holder, __version__
     from batch_share.jobs.check_up import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
@@ -99,7 +99,6 @@ if TYPE_CHECKING:
         Cost,
         Doubt,
         Held,
-        Holder,
         Outage,
         Outlook,
         Preview,
@@ -203,7 +202,7 @@ _ELSEWHERE: Final = {
     "FailedSheet": "results.answers",
     "Finding": "jobs.check_up",
     "Held": "sending.onlookers",
-    "Holder": "sending.onlookers",
+    "Holder": "common",
     "Job": "library",
     "KnownRun": "ledger.known",
     "KnownRuns": "planning.already_shared",
