@@ -305,8 +305,8 @@ class LedgerReader:
             **counted,
         )
 
-    async def keys(self) -> AsyncIterator[tuple[str, State, datetime | None]]:
-        """By key, the state of each row as a run finds it once the sheet has it again; page by page.
+    async def keys(self) -> AsyncIterator[tuple[int, str, State, datetime | None]]:
+        """By Id and key, the state of each row as a run finds it once the sheet has it again; page by page.
 
         If the share of one is to be renewed, with the time after which it must end, where the sheet says when.
         """
@@ -314,7 +314,7 @@ class LedgerReader:
         columns = rows.c.id, rows.c.key, self._found().label("state"), rows.c.cause
         each = select(*columns, case((which, after)).label("renewed_after"))
         async for row in self._paged(each, rows.c.id, SHARES_PAGE):
-            yield row["key"], state_in_sheet(row["state"], row["cause"]), row["renewed_after"]
+            yield row["id"], row["key"], state_in_sheet(row["state"], row["cause"]), row["renewed_after"]
 
     async def planned(self) -> AsyncIterator[NewRow | tuple[State, bool, int]]:
         """The rows of the sheet in force as a plan would have them, without their cells, to be counted.

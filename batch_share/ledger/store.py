@@ -316,8 +316,8 @@ class Ledger(LedgerReader):
             as_before = {name: before[name] for name in SheetRecord.__slots__} if before else {}
             is_other = bool(new_edits) or as_before | {"digest": ""} != _fields(sheet) | {"digest": ""}
             stay = set(filter(None, unchanged.ids)) if unchanged else set[int]()
-            in_force = connection.scalars(select(rows.c.id).where(rows.c.position.is_not(None)))
-            lost, kept = {row_id for row_id in in_force if row_id not in stay}, len(stay)
+            in_force = connection.scalars(select(rows.c.id).where(rows.c.position.is_not(None))).all()
+            lost, kept = {*in_force} - stay, len(stay)
             for note, ids in unchanged.notes().items() if unchanged else ():
                 for page in chunks(ids, PAGE):
                     connection.execute(update(rows).where(rows.c.id.in_(page)).values(note=note))
