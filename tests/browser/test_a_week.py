@@ -40,7 +40,7 @@ async def correct(page: Page, column: str, says: str, instead: str) -> None:
 async def downloaded(page: Page, trial: Trial, name: str) -> Path:
     async with page.expect_download() as download:
         await page.get_by_role("link", name=name).click()
-    file = trial.folder / (await download.value).suggested_filename
+    file: Path = trial.folder / (await download.value).suggested_filename
     await (await download.value).save_as(file)
     return file
 
