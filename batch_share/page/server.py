@@ -573,7 +573,7 @@ class Server:
         return self._page(
             request, "results.html", 200 if alert is None else 400, desk=desk, summary=summary, lines=lines,
             begin=begin, size=ROWS_ON_PAGE, corrected=spell_corrections(corrections, more), to_come=to_come,
-            fields=words.fields(cells) if desk.kept is not None and not elsewhere else {},
+            fields=words.fields(cells) if not elsewhere else {},
             planned=desk.plan is not None, stands=words.stands(summary), renews=renews,
             troubled=troubled, headline=headline(summary.states),
             others=others(summary.states), ended=ended, interrupted=interrupted,

@@ -34,6 +34,7 @@ class Kept:
 
     `columns` say by header what each holds, `worksheet` which one is meant, `said` what holds for rows that don't
     say: settings by name. It is for the `account` of this name in the settings; "" where none is named there.
+    Of failed rows, `of` is the ledger of the job that they are of, once they were run.
     `prepared_by`, `changed_by` (who said any of these) and `approved_by` are whom a proxy named. It was `approved`
     for so many rows to be sent; None: not yet.
     """
@@ -50,6 +51,7 @@ class Kept:
     changed_by: list[str] = field(default_factory=list)
     approved_by: str = ""
     approved: int | None = None
+    of: str = ""
     folder: Path = Path()
 
     @property
@@ -60,7 +62,7 @@ class Kept:
     @property
     def ledger(self) -> LedgerName:
         """What its ledger is called, be it there or not."""
-        return LedgerName.of_sheet(self.sheet)
+        return LedgerName.of(self.of) if self.of else LedgerName.of_sheet(self.sheet)
 
     def note(self) -> None:
         """Write down what is said of it. Raises OSError."""
