@@ -198,6 +198,7 @@ class BatchShare:
 
     `start` begins a job and returns; `run` and the others are that, and wait for its Ending. They raise
     BatchShareError for what stops it before its first call; what stops it later is in the Ending, with the totals.
+    With `writes_beside` off, no results are written beside the sheet: `results` writes them anywhere, at any time.
     Several jobs may go on at once; of one account, one at a time makes calls. Leaving `async with BatchShare()`
     stops those that go on, and waits for them. An argument that is None was not given; one that is empty is an
     error.
@@ -211,8 +212,9 @@ class BatchShare:
         on_progress: Callable[[Progress], None] | None = None,
         every: float = 1.0,
         watcher: Watcher | None = None,
+        writes_beside: bool = True,
     ) -> None:
-        self._settings = settings
+        self._settings, self._writes = settings, writes_beside
         self._watcher = watcher or _Asks(agree)
         self._on_progress, self._every = None if watcher else on_progress, every
         self._jobs: list[Job[Any]] = []
@@ -317,6 +319,7 @@ class BatchShare:
         if strange:  # never passed over: what was meant for a few rows would be done to all
             raise TypeError(f"{kind} is not told {', '.join(strange)}")
         made = kinds[kind](file, **given)
+        made.writes = self._writes
 
         async def work(course: Course) -> Ending:
             try:
