@@ -440,7 +440,11 @@ class Server:
             begin=begin, size=ROWS_ON_PAGE, users=users, host=host, alert=alert or desk.error,
             typed=plan is not None and plan.to_send > TYPED_ABOVE,
             guards=spell_guards(plan.settings) if plan else "", alone=alone, progress=desk.progress,
-            fields=words.fields((str(each.row), each.column, each.value) for each in problems if each.row),
+            fields=words.fields(
+                (str(each.row), each.column, each.value)
+                for each in problems
+                if each.row and plan is not None and plan.record.columns.count(each.column) == 1
+            ),
             corrections=plan.plan.sheet.corrections() if plan else (), begun=begun,
             notes=plan.plan.sheet.notes() if plan else (),
         )  # fmt: skip
