@@ -91,8 +91,8 @@ class WholePage(Server):
         every = await library.would_revoke(desk.ledger)
         which = said.get("which", "")
         try:
-            if which:
-                meant = await library.would_revoke(desk.ledger, **_chosen(said))
+            if which:  # all of many are not read twice
+                meant = every if which == "all" else await library.would_revoke(desk.ledger, **_chosen(said))
         except BatchShareError as error:
             alert = alert or error
         return self._page(
@@ -144,6 +144,7 @@ class WholePage(Server):
             soon=soon, by_share=by_share, shown=shown, begin=begin, size=ROWS_ON_PAGE, total=len(shares),
             people=len(people), lines=len(shares) if by_share else len(people),
             asked=urlencode([each for each in request.query.items() if each[0] != "from"]),
+            ending=sum(each.soon for each in people),
             leads=len({each.lead_id for each in shares}), unseen=len(found.unseen) if found is not None else 0,
         )  # fmt: skip
 
