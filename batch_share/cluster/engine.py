@@ -94,7 +94,12 @@ async def waking(store: Store, accounts: Sequence[str], wake: Callable[[], None]
     try:
         app = _app(store, wake)
     except ModuleNotFoundError:
-        raise SettingsError("store", "needs what `pip install 'batch-share[cluster]'` brings along") from None
+        raise SettingsError(
+            "store",
+            "needs what `pip install 'batch-share[cluster]'` brings along",
+            problem="What workers need is not installed.",
+            hint="Install batch-share[cluster].",
+        ) from None
 
     async def run() -> None:
         while True:
