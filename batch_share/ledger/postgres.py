@@ -53,8 +53,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError, StoreTrouble
 from batch_share.ledger import schema
 from batch_share.ledger.database import GIVEN_UP, Database
-from batch_share.ledger.files import IN_STORE, IN_USE, WAIT, LedgerName
+from batch_share.ledger.files import IN_USE, WAIT, LedgerName
 from batch_share.outputs import check_apart
+from batch_share.settings import STORES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -228,7 +229,7 @@ class Store:
             parsed = make_url(url)
         except (ArgumentError, ValueError):
             parsed = None
-        if parsed is None or not url.startswith(IN_STORE) or not parsed.database:
+        if parsed is None or not url.startswith(STORES) or not parsed.database:
             raise SettingsError(
                 "store", "is no URL like postgresql://user@host/database", problem="The store's URL is none."
             )
