@@ -82,7 +82,7 @@ _CONNECT_SECONDS: Final = 10
 _PATIENCE: Final = 30  # seconds that a statement may take: 100,000 rows are taken in by many
 _LOCKS: Final = 0x62_73_68  # "bsh": of ledgers, beside whatever else the database has locks of
 WORKERS: Final = _LOCKS + 2
-_SCHEMA, _VIEWS = "batch_share", "batch_share_ledger"
+_SCHEMA, _VIEWS, ENGINE = "batch_share", "batch_share_ledger", "batch_share_engine"
 _LIVES: Final = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 4000}
 
 _LOST: Final = {"57P01", "57P02", "57P03", "57P05", "25P03", "08003", "08006"}
@@ -251,6 +251,10 @@ class Store:
     def __str__(self) -> str:
         return self._name
 
+    def conninfo(self) -> str:
+        """What libpq connects by, with the password."""
+        return _URLS.get(self._name, make_url(self._name)).render_as_string(hide_password=False)
+
     def connect(self, *, lease: bool = False, **pool: Any) -> Engine:
         """An engine on it; with a `lease` its connections are ended that are silent for longer."""
         options = {"search_path": _VIEWS, "statement_timeout": f"{_PATIENCE}s"}
@@ -306,6 +310,12 @@ class Store:
                 shown = f"SELECT {columns} FROM {_SCHEMA}.{table.name} {here}"  # noqa: S608
                 connection.execute(text(f"CREATE VIEW {_VIEWS}.{table.name} AS {shown}"))
             connection.execute(insert(_STORE).values(version=schema.VERSION))
+            with suppress(ModuleNotFoundError):  # without it there are no workers here
+                from procrastinate.schema import SchemaManager  # noqa: PLC0415 - it takes long
+
+                connection.exec_driver_sql(f"CREATE SCHEMA {ENGINE}; SET LOCAL search_path = {ENGINE}")
+                # As it is: through SQLAlchemy each % in it would stand for a value.
+                connection.connection.cursor().execute(SchemaManager.get_schema())
             return True
 
     def check_version(self, connection: Connection) -> None:
