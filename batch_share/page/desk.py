@@ -260,6 +260,10 @@ class Desk:
             await job.over()  # it was cut: the ledger has what was sent
         if job is not self._job:
             return  # a plan that was let go meanwhile
+        if self.kept is not None and job.ledger is not None and job.ledger != self.ledger:
+            # It is a sheet of failed rows: from now on it stands where their job does.
+            self.kept.of, self.ledger = str(job.ledger.absolute()), job.ledger
+            await asyncio.to_thread(self.kept.note)
         if job.kind == "plan":
             self.plan, self.plan_number = came_to, secrets.token_hex(16)
             self.error = error if not job.progress.stopping else None  # whoever stopped it knows

@@ -449,7 +449,11 @@ class Server:
             begin=begin, size=ROWS_ON_PAGE, users=users, host=host, alert=alert or desk.error,
             typed=plan is not None and plan.to_send > TYPED_ABOVE,
             guards=spell_guards(plan.settings) if plan else "", alone=alone, progress=desk.progress,
-            fields=words.fields((str(each.row), each.column, each.value) for each in problems if each.row),
+            fields=words.fields(
+                (str(each.row), each.column, each.value)
+                for each in problems
+                if each.row and plan is not None and plan.record.columns.count(each.column) == 1
+            ),
             corrections=plan.plan.sheet.corrections() if plan else (), begun=begun,
             notes=plan.plan.sheet.notes() if plan else (),
         )  # fmt: skip
@@ -582,7 +586,7 @@ class Server:
         return self._page(
             request, "results.html", 200 if alert is None else 400, desk=desk, summary=summary, lines=lines,
             begin=begin, size=ROWS_ON_PAGE, corrected=spell_corrections(corrections, more), to_come=to_come,
-            fields=words.fields(cells) if desk.kept is not None and not elsewhere else {},
+            fields=words.fields(cells) if not elsewhere else {},
             planned=desk.plan is not None, stands=words.stands(summary), renews=renews,
             troubled=troubled, headline=headline(summary.states),
             others=others(summary.states), ended=ended, interrupted=interrupted,

@@ -80,8 +80,9 @@ def waits(progress: Progress) -> list[str]:
     said = []
     if progress.stopping:
         said.append("Stopping: calls under way are finished and noted.")
-    if progress.waiting_for is not None:
-        said.append("Waiting for another run of the same account, which is among the runs; then this goes on.")
+    if (holder := progress.waiting_for) is not None:
+        whose = "which is among the runs" if not holder.host else f"by {holder.host}"
+        said.append(f"Waiting for another run of the same account, {whose}; then this goes on.")
     if (outage := progress.outage) is not None:
         why = outage.words.rstrip(".")
         said.append(f"LeadSquared can't be reached: {why}. It was tried {outage.tries} of {outage.most} times.")

@@ -400,7 +400,7 @@ async def _ask(
     plan: Plan, settings: Settings, watcher: Watcher, directory: Directory, first: FirstLook, course: Course
 ) -> Plan:
     """Look everybody up whom nobody knows, be it from earlier look-ups; the plan in the account's time zone."""
-    async with open_connection(settings, watcher, course) as connection:
+    async with open_connection(settings, watcher, course, "plan") as connection:
         kept = kept_answers(settings)  # by now it is known of which account
         kept.forget()
         connection.tally.phase = LOOKING_UP
