@@ -62,7 +62,7 @@ async def test_history_old_runs_and_checks(browser: Browser, trial: Trial) -> No
             await page.get_by_text("uploaded sheet were deleted").wait_for()
             await seen.check("v-deleted")
             await page.get_by_role("link", name="Back to the history").click()
-            await page.get_by_text("deleted ").first.wait_for()
+            await page.get_by_text("deleted 20").wait_for()
 
 
 async def test_checks_of_a_run_and_of_the_account(browser: Browser, trial: Trial) -> None:
