@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, trial
 
+from batch_share.common import utc_now
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.jobs.job import do
 from batch_share.jobs.run import Resume
@@ -61,9 +62,10 @@ async def test_a_sheet_is_run_again_followed_up_and_revoked(tmp_path: Path, stor
         await it.retry()
         assert (await it.follow_up()).summary.states == {State.SHARED: 12}
         assert max(Counter(it.leads_sent()).values()) == 1
-        with open_history(tmp_path / "data") as history:
-            assert {run.ledger for run in history.runs()} == {it.name}
-            assert len(history.live_of((await facts(it)).job)) == 12
+        with open_history(tmp_path / "elsewhere", it.name) as history:
+            job = (await facts(it)).job
+            assert {run.ledger for run in history.runs(job=job)} == {it.name}
+            assert len([share for share in history.live_after(utc_now()) if share.job == job]) == 12
         await it.revoke()
         assert (await it.follow_up()).summary.states == {State.REVOKED: 12}
         assert it.live() == 0
