@@ -68,6 +68,7 @@ from batch_share.errors import (
     SettingsError,
     SheetError,
     StillThrottled,
+    StoreTrouble,
     TooManyFailures,
     TooManyForUser,
     TooManyRevokes,
@@ -76,10 +77,11 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
-    from batch_share.common import __version__
+    from batch_share.common import Correction, __version__
     from batch_share.jobs.check_up import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.revoke import Losing, Revocation
     from batch_share.jobs.verify import Verified
     from batch_share.jobs.watch import SheetOutcome
     from batch_share.ledger.files import LedgerName
@@ -123,6 +125,7 @@ __all__ = [
     "BatchShareError",
     "CanaryFailed",
     "Changes",
+    "Correction",
     "Cost",
     "DailyLimitReached",
     "Doubt",
@@ -146,6 +149,7 @@ __all__ = [
     "Level",
     "Look",
     "LookColumn",
+    "Losing",
     "NoLedger",
     "NoSuchApi",
     "NotAnswered",
@@ -164,6 +168,7 @@ __all__ = [
     "Problem",
     "Progress",
     "ReadOptions",
+    "Revocation",
     "Selection",
     "Settings",
     "SettingsError",
@@ -173,6 +178,7 @@ __all__ = [
     "SheetOutcome",
     "State",
     "StillThrottled",
+    "StoreTrouble",
     "Summary",
     "Sweep",
     "ToShare",
@@ -196,6 +202,7 @@ _ELSEWHERE: Final = {
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
     "Changes": "ledger.records",
+    "Correction": "common",
     "Cost": "sending.onlookers",
     "Doubt": "sending.onlookers",
     "Ending": "jobs.job",
@@ -213,6 +220,7 @@ _ELSEWHERE: Final = {
     "Level": "jobs.check_up",
     "Look": "planning.overview",
     "LookColumn": "planning.overview",
+    "Losing": "jobs.revoke",
     "Occasion": "ledger.records",
     "Outage": "sending.onlookers",
     "Outlook": "sending.onlookers",
@@ -224,6 +232,7 @@ _ELSEWHERE: Final = {
     "Problem": "sheet.rows",
     "Progress": "sending.onlookers",
     "ReadOptions": "sheet.reader",
+    "Revocation": "jobs.revoke",
     "Selection": "sheet.rows",
     "Settings": "settings",
     "SheetMapping": "sheet.mapping",

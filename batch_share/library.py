@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shlex
 from dataclasses import asdict
 from functools import cached_property, partial
 from inspect import signature
@@ -19,12 +20,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
 from batch_share.common import parse_duration
-from batch_share.errors import BatchShareError, LedgerLocked, NotConfirmed, SettingsError, check_not_empty, is_blank
+from batch_share.errors import (
+    BatchShareError,
+    LedgerError,
+    LedgerLocked,
+    NotConfirmed,
+    SettingsError,
+    check_not_empty,
+    is_blank,
+)
 from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.purge import delete, find_old
-from batch_share.jobs.revoke import Revoke
+from batch_share.jobs.revoke import Revoke, would_revoke
 from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
 from batch_share.jobs.verify import Verification, Verified
 from batch_share.jobs.watch import SETTLE, Inbox, SheetOutcome, Watch
@@ -32,10 +41,12 @@ from batch_share.ledger.files import LedgerName, locked, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
 from batch_share.planning.already_shared import (
+    choose_renewals,
     forget_job,
     known_runs,
     ledger_meant,
 )
+from batch_share.planning.corrections import correct
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.overview import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
@@ -44,7 +55,7 @@ from batch_share.results.notify import check_target
 from batch_share.results.report import ROWS_REPORTED, reported, troubled
 from batch_share.sending.onlookers import Watcher, log_error
 from batch_share.sending.session import Course, Stop
-from batch_share.settings import load_settings
+from batch_share.settings import load_settings, store_in_force
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -61,9 +72,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from pydantic import SecretStr
+
+    from batch_share.common import Correction
     from batch_share.jobs.check_up import Finding
     from batch_share.jobs.job import Kind
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.revoke import Revocation
     from batch_share.ledger.known import KnownRun
     from batch_share.ledger.states import State
     from batch_share.planning.access import Access
@@ -194,6 +209,7 @@ class BatchShare:
 
     `start` begins a job and returns; `run` and the others are that, and wait for its Ending. They raise
     BatchShareError for what stops it before its first call; what stops it later is in the Ending, with the totals.
+    With `writes_beside` off, no results are written beside the sheet: `results` writes them anywhere, at any time.
     Several jobs may go on at once; of one account, one at a time makes calls. Leaving `async with BatchShare()`
     stops those that go on, and waits for them. An argument that is None was not given; one that is empty is an
     error.
@@ -207,8 +223,9 @@ class BatchShare:
         on_progress: Callable[[Progress], None] | None = None,
         every: float = 1.0,
         watcher: Watcher | None = None,
+        writes_beside: bool = True,
     ) -> None:
-        self._settings = settings
+        self._settings, self._writes = settings, writes_beside
         self._watcher = watcher or _Asks(agree)
         self._on_progress, self._every = None if watcher else on_progress, every
         self._jobs: list[Job[Any]] = []
@@ -218,6 +235,11 @@ class BatchShare:
     def settings(self) -> Settings:
         """Those given, else those in force; only looked for when a job needs them. Raises SettingsError."""
         return self._settings or load_settings()
+
+    @property
+    def store(self) -> SecretStr | None:
+        """The store in force; of settings that are not given nothing else is looked at. Raises SettingsError."""
+        return self._settings.store if self._settings is not None else store_in_force()
 
     async def __aenter__(self) -> BatchShare:
         return self
@@ -313,6 +335,7 @@ class BatchShare:
         if strange:  # never passed over: what was meant for a few rows would be done to all
             raise TypeError(f"{kind} is not told {', '.join(strange)}")
         made = kinds[kind](file, **given)
+        made.writes = self._writes
 
         async def work(course: Course) -> Ending:
             try:
@@ -357,6 +380,21 @@ class BatchShare:
         """Revoke what a ledger shared: all, the rows with these numbers (`5-40,50`), what this user has."""
         return await self._ending(await self.start("revoke", ledger, rows=rows, user=user))
 
+    async def would_revoke(
+        self, ledger: LedgerLike, *, rows: str | None = None, user: str | None = None
+    ) -> Revocation:
+        """What `revoke` would revoke now, and from whom; no call is made. Raises LedgerError, SettingsError."""
+        return await would_revoke(self.ledger_of(ledger), rows, user)
+
+    async def renewable(self, ledger: LedgerLike) -> int:
+        """How many shares a run of the ledger's sheet as it was would renew now, by the setting `renew`.
+
+        Raises LedgerError.
+        """
+        async with read_ledger(self.ledger_of(ledger)) as opened:
+            await choose_renewals(opened, self.settings)
+            return (await opened.renewals())[0]
+
     async def follow_up(self, ledger: LedgerLike) -> Ending:
         """Ask what became of every accepted share of a ledger."""
         return await self._ending(await self.start("follow_up", ledger))
@@ -388,7 +426,8 @@ class BatchShare:
 
         Raises BatchShareError for what would stop every sheet, such as keys that are refused.
         """
-        settings, stop = self.settings, Stop()
+        # Its ledgers stay beside their sheets in a store too: they are moved about with them.
+        settings, stop = self.settings.model_copy(update={"store": None}), Stop()
         settings.credentials()
         check_options(settings)
         inbox = Inbox(_file("folder", folder), settle)
@@ -430,10 +469,11 @@ class BatchShare:
         async with read_ledger(self.ledger_of(ledger)) as opened:
             return await reported(opened, 0)
 
-    async def troubled(self, ledger: LedgerLike, skip: int = 0, most: int = 100) -> Sequence[Mapping[str, str]]:
+    async def troubled(self, ledger: LedgerLike, skip: int = 0, most: int = 100) -> Sequence[Mapping[str, Any]]:
         """Rows to look at as a report lists them, but naming no commands: `most` after the first ones.
 
-        Each has `sheet_row`, `lead`, `user`, `state`, its `colour`, `reason` and `advice`. Raises LedgerError.
+        Each has `sheet_row`, `lead`, `user`, `state`, its `colour`, `reason` and `advice`; in `wrong` the columns
+        that `correct` can help, with what they say. Raises LedgerError.
         """
         async with read_ledger(self.ledger_of(ledger)) as opened:
             return [asdict(line) for line in await troubled(opened, skip, most)]
@@ -454,6 +494,31 @@ class BatchShare:
         """
         path = _file("sheet", sheet)
         return await asyncio.to_thread(look_at, path, options or SheetOptions.of(self.settings), self.settings)
+
+    async def correct(
+        self,
+        sheet: Name,
+        cells: Sequence[Correction],
+        options: SheetOptions | None = None,
+        *,
+        ledger: LedgerLike | None = None,
+    ) -> None:
+        """Have cells of a sheet read as corrected from now on, by whatever plans or runs it; the sheet stays.
+
+        It is kept in the ledger, which is made if need be, until the row says something else in the sheet. One that
+        is to say what the sheet says is corrected no more. All is kept, or nothing. Raises BatchShareError for a
+        cell that says something else than `before`, or whose row was sent; SheetError, SettingsError, LedgerError.
+        """
+        job = _sheet_job(sheet, options, ledger, None, self.settings)
+        await correct(job.sheet, job.options, job.ledger, self.settings, cells)
+
+    async def corrections(self, ledger: LedgerLike, most: int = 100) -> tuple[Sequence[Correction], int, int]:
+        """What is as corrected in so many rows of a ledger; in how many more; and how many are not taken in yet.
+
+        Raises LedgerError.
+        """
+        async with read_ledger(self.ledger_of(ledger)) as opened:
+            return *await opened.corrections(most), await opened.corrections_to_come()
 
     async def rows(
         self, ledger: LedgerLike, *, states: Collection[State | str] | None = None
@@ -492,7 +557,7 @@ class BatchShare:
         Ledgers that are to be `add`ed were made elsewhere, and are known from now on. Raises HistoryError,
         LedgerError.
         """
-        return await known_runs(self.settings, most, [_ledger(each, "add") for each in add])
+        return await known_runs(self.settings, most, [_ledger(each, self.store, "add") for each in add])
 
     async def forget(self, run: str) -> KnownRun:
         """Give up the job of the run with this Id, or of the `last` one: its rows hold no others any more.
@@ -536,14 +601,23 @@ class BatchShare:
         except LedgerLocked:
             return True
 
+    def ledger_for(self, sheet: Name, named: LedgerLike | None = None) -> LedgerName:
+        """The ledger that a run of the sheet works on: the one that is named, else the sheet's own.
+
+        Raises SettingsError, LedgerError if the sheet's own is in a file still, and a store is set.
+        """
+        return _ledger_for(_file("sheet", sheet), named, self.store)
+
     def ledger_of(self, named: LedgerLike) -> LedgerName:
         """The ledger that is meant by its own name, by its sheet's, by the Id of a run, or by `last`.
 
-        A file that is there is meant before a run. Raises LedgerError, SheetError, HistoryError.
+        A ledger or file that is there is meant before a run. Raises LedgerError, SheetError, HistoryError,
+        SettingsError.
         """
         if isinstance(named, LedgerName):
             return named
-        return ledger_meant(_file("ledger", named), lambda: self.settings)
+        _file("ledger", named)
+        return ledger_meant(named, self.store, lambda: self.settings)
 
     def verify_intent(self, lead: str, user: str) -> str:
         """What `verify` will do, in a sentence. Raises SettingsError."""
@@ -619,7 +693,7 @@ class BatchShare:
         Returns a sentence that says why it could not be told; None if it was, or if nobody is named.
         """
         path = _file("file", file)
-        its_ledger = _ledger(ledger) if ledger is not None else LedgerName.of(path)
+        its_ledger = _ledger(ledger, self.store) if ledger is not None else LedgerName.of(path)
         release = ""
         if isinstance(ended, SheetOutcome):
             its_ledger, release, ended = ended.ledger, ended.release, ended.ended
@@ -660,14 +734,32 @@ def _sheet_job(
     settings: Settings,
 ) -> SheetJob:
     path = _file("sheet", sheet)
-    its_ledger = _ledger(ledger) if ledger is not None else LedgerName.of_sheet(path)
+    its_ledger = _ledger_for(path, ledger, settings.store)
     plan = approved if approved is None or isinstance(approved, Approval) else _file("approved", approved)
     return SheetJob(path, its_ledger, options or SheetOptions.of(settings), plan)
 
 
-def _ledger(named: LedgerLike, argument: str = "ledger") -> LedgerName:
-    """Raises SettingsError for a name that is empty."""
-    return named if isinstance(named, LedgerName) else LedgerName.of(_file(argument, named))
+def _ledger_for(sheet: Path, named: LedgerLike | None, store: SecretStr | None) -> LedgerName:
+    if named is not None:
+        return _ledger(named, store)
+    its_own, beside = LedgerName.of_sheet(sheet, store), LedgerName.of_sheet(sheet)
+    # What the one in the file has sent, or has under way, the store may not know of, unless it came from there.
+    if its_own.in_store and beside.exists() and not its_own.exists():
+        raise LedgerError(
+            beside,
+            f"it is the ledger of {sheet.name}, and a store is set: `batch-share move {shlex.quote(str(beside))}` "
+            "takes it in there, --store none goes on with it here",
+            problem="The sheet has a ledger in a file already, and a store is set.",
+            hint="Move the ledger into the store.",
+        )
+    return its_own
+
+
+def _ledger(named: LedgerLike, store: SecretStr | None, argument: str = "ledger") -> LedgerName:
+    """Raises SettingsError for a name that is empty, or a URL that is none."""
+    if not isinstance(named, LedgerName):
+        _file(argument, named)
+    return LedgerName.of(named, store)
 
 
 def _file(argument: str, name: Name) -> Path:

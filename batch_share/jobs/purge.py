@@ -85,7 +85,7 @@ class Sweep:
 async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
     """What may be deleted of runs that ended more than so many minutes ago. Raises HistoryError."""
     now = utc_now()
-    with open_history(settings.data_folder, store=getattr(settings, "store", None)) as history:
+    with open_history(settings.data_folder, store=settings.store) as history:
         await catch_up(history)
         everything = history.all_ledgers()
         old, kept = [], []
@@ -93,7 +93,7 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
             ended = history.last_end(known)
             if ended is None or ended > now - dt.timedelta(minutes=minutes):
                 continue
-            if why := await _why_kept(known, now, force=force):
+            if why := await _why_kept(history, known, now, force=force):
                 kept.append(Kept(known.ledger, why))
             else:
                 old.append(known)
@@ -101,8 +101,10 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
         return Sweep([await _with_files(known, sheets) for known in old], kept, force=force, minutes=minutes)
 
 
-async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
+async def _why_kept(history: History, known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
     """Why a ledger must stay; None if it may go."""
+    if history.store is not None and known.ledger.in_store and (why := history.store.needed_for(known)):
+        return why
     if not known.ledger.exists():
         return "it no longer exists; what was written beside its sheet is left to you"
     try:
@@ -145,7 +147,7 @@ async def delete(settings: Settings, sweep: Sweep) -> Sweep:
     deleted: list[Path] = []
     purged: list[LedgerName] = []
     kept: list[Kept] = []
-    with open_history(settings.data_folder, store=getattr(settings, "store", None)) as history:
+    with open_history(settings.data_folder, store=settings.store) as history:
         for old in sweep.old:
             try:
                 deleted += await _delete(history, old, settings.data_folder, force=sweep.force)
@@ -162,7 +164,7 @@ async def delete(settings: Settings, sweep: Sweep) -> Sweep:
 
 async def _delete(history: History, old: Old, folder: Path, *, force: bool) -> list[Path]:
     """Under the ledger's lock, which is the last file to go; the ledger itself is the last but one."""
-    if why := await _why_kept(old.known, utc_now(), force=force):
+    if why := await _why_kept(history, old.known, utc_now(), force=force):
         raise BatchShareError(why)
     if history.store is not None and old.known.ledger.in_store:
         history.store.purge(old.known, utc_now())

@@ -158,6 +158,14 @@ class StoreHistory:
         found = (each for each in self._ledgers().values() if each.job.startswith(beginning))
         return next((each.name for each in found if each.purged_at is None), None)
 
+    def needed_for(self, ledger: KnownLedger) -> str | None:
+        """What a ledger is still to be worked on for; None if nothing."""
+        name = ledger.ledger.short
+        jobs = "SELECT FROM batch_share.jobs WHERE ledger = :name AND state IN ('queued', 'running')"
+        schedules = "SELECT FROM batch_share.schedules WHERE name = :name"
+        ((job, schedule),) = self._all(f"SELECT EXISTS ({jobs}), EXISTS ({schedules})", name=name)
+        return f"it is of the schedule {name}" if schedule else "a job of it is queued" if job else None
+
     def purge(self, ledger: KnownLedger, at: datetime) -> None:
         """Delete all of a ledger but its runs; its name is free then. Raises LedgerLocked, LedgerError."""
         sheet = ledger.sheet_path

@@ -170,7 +170,7 @@ async def _told(
     settings: Settings, connection: Connection | None, user: str | None, lead: str | None, ending: int | None
 ) -> Access:
     remarks: list[str] = []
-    with open_history(settings.data_folder, store=getattr(settings, "store", None)) as history:
+    with open_history(settings.data_folder, store=settings.store) as history:
         try:
             check_whole(history)
         except HistoryError as error:
