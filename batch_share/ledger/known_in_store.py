@@ -223,7 +223,7 @@ class StoreHistory:
 
     def _run(self, found: Any, ledger: _Ledger) -> KnownRun:
         ended_at, ended, counts = found.ended_at, found.ended, found.counts
-        if ended_at is None and not found.goes_on:
+        if ended_at is None and not (found.goes_on and found.is_last):
             ended_at, ended = found.last_call or found.started_at, CUT_OFF
         if found.is_last and counts is None and ledger.purged_at is None:
             counts = self._counts(found.ledger)
@@ -248,7 +248,7 @@ class StoreHistory:
     def last_end(self, ledger: KnownLedger) -> datetime | None:
         """When the last run of a ledger ended; None if one goes on."""
         ends = [
-            each.ended_at or (None if each.goes_on else each.last_call or each.started_at)
+            each.ended_at or (None if each.goes_on and each.is_last else each.last_call or each.started_at)
             for each in self._all(f"{_RUNS} WHERE runs.ledger = :id", id=ledger.id)
         ]
         return None if None in ends else max(filter(None, ends), default=None)

@@ -523,21 +523,21 @@ class Held:
 
         First it has no name any more, so that nobody takes what is left of it for all there is.
         """
-        with self._whole.begin() as connection:
+        with self._whole.connect() as connection:
             for statement in _PURGED:
                 connection.execute(text(statement), {"id": self._number, "at": at})
+            connection.commit()
             left = [each.id for each in connection.execute(text(_LEFT))]
-        for table in reversed(schema.metadata.sorted_tables):  # a row comes after those that name it
-            which = f"{_SCHEMA}.{table.name} WHERE ledger = :id"
-            if table is schema.about:
-                which += " AND name NOT IN ('job', 'host')"  # by these a run is known
-            page = f"SELECT ctid FROM {which} LIMIT {_PURGED_AT_ONCE}"  # noqa: S608
-            delete = text(f"DELETE FROM {_SCHEMA}.{table.name} WHERE ctid = ANY(ARRAY({page}))")  # noqa: S608
-            for number in left if table is not schema.runs else ():
-                deleted = _PURGED_AT_ONCE
-                while deleted == _PURGED_AT_ONCE:
-                    with self._whole.begin() as connection:
-                        deleted = connection.execute(delete, {"id": number}).rowcount
+            for table in reversed(schema.metadata.sorted_tables):  # a row comes after those that name it
+                which = f"{_SCHEMA}.{table.name} WHERE ledger = :id"
+                if table is schema.about:
+                    which += " AND name NOT IN ('job', 'host')"  # by these a run is known
+                page = f"SELECT ctid FROM {which} LIMIT {_PURGED_AT_ONCE}"  # noqa: S608
+                delete = text(f"DELETE FROM {_SCHEMA}.{table.name} WHERE ctid = ANY(ARRAY({page}))")  # noqa: S608
+                for number in left if table is not schema.runs else ():
+                    while connection.execute(delete, {"id": number}).rowcount == _PURGED_AT_ONCE:
+                        connection.commit()
+            connection.commit()
 
     def takes_account(self, connection: Connection, account: str) -> bool:
         """Try to have the lock of an account as well."""
