@@ -104,7 +104,7 @@ async def used(link: str, process: Process, content: bytes) -> None:
                 await asyncio.sleep(0.2)
 
         other = asyncio.create_task(looking())
-        await planned(visitor, process, content)
+        await planned(visitor, process, content)  # sheets and plans are gone through in threads
         told(f"another page meanwhile: after {longest[0]:.1f} s at the latest")
         assert longest[0] < 2 * PATIENCE
         longest[0] = 0
