@@ -121,9 +121,11 @@ async def planned(visitor: Visitor, process: Process, content: bytes) -> None:
     """From the sheet to its plan."""
     began, before = time.monotonic(), process.seconds()
     await visitor.upload(content, "large.csv")
-    told(f"columns page: {time.monotonic() - began:.1f} s, {process.seconds() - before:.1f} s of a core")
+    took, of_core = time.monotonic() - began, process.seconds() - before
+    told(f"columns page: {took:.1f} s, {of_core:.1f} s of a core, with the process that parses it")
     assert "10,000 rows can't be sent" in visitor.text
-    assert time.monotonic() - began < 6 * PATIENCE
+    assert of_core < 6
+    assert took < 12 * PATIENCE, "on a machine that others use, too"
     assert len(visitor.text) < 50_000
     action = f"{visitor.sheet}/columns"
     began = time.monotonic()

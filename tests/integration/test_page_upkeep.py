@@ -276,9 +276,9 @@ async def test_a_sheet_is_read_once_however_often_its_columns_are_shown(
 
 
 async def test_a_run_that_waits_for_the_account_says_for_which_sheet_and_goes_on_then(trial: Trial) -> None:
-    trial.changes["rate"] = Rate(20, 1.0)
+    trial.changes["rate"] = Rate(4, 1.0)
     async with visiting(trial) as visitor:
-        await visitor.plan(sheet(12), "first.csv")
+        await visitor.plan(sheet(8), "first.csv")
         await visitor.approve()
         first = visitor.sheet
         await visitor.get("/")
@@ -286,8 +286,12 @@ async def test_a_run_that_waits_for_the_account_says_for_which_sheet_and_goes_on
         action = f"{visitor.sheet}/columns"
         await visitor.post(action, visitor.form(action) | {"then": "plan"})
         second = visitor.sheet
-        assert "Waiting for “first.csv”, which has the same account; then this goes on." in visitor.text
+        waits = "Waiting for “first.csv”, which has the same account; then this goes on."
+        async with asyncio.timeout(20):
+            while waits not in await visitor.get(f"{second}/plan"):
+                assert "How far it is" in await visitor.get(f"{first}/run"), "it has not ended before"
         assert "Waiting for" not in await visitor.get(f"{first}/run")
+        trial.changes["rate"] = Rate(40, 1.0)
         await visitor.get(f"{second}/plan")
         await visitor.ended("/plan", "Looking up leads")
         assert "3 leads will be shared with" in visitor.text
