@@ -253,12 +253,39 @@ class Check(TypedDict):
 
 
 class Checked(TypedDict):
-    """What `doctor` found."""
+    """What `doctor` or `store check` found."""
 
     problems: Annotated[int, "how many; if any, the exit code is 1"]
     warnings: Annotated[int, "how many"]
     checks: Annotated[list[Check], "in the order in which they are to be fixed"]
 
+
+class StoreMade(TypedDict):
+    """What `store init` did."""
+
+    store: Annotated[str, "its URL, without a password"]
+    made: Annotated[bool, "whether there were no tables before"]
+
+
+StoreUpgraded = TypedDict(
+    "StoreUpgraded",
+    {
+        "store": Annotated[str, "its URL, without a password"],
+        "from": Annotated[int, "the version that its tables were of"],
+        "to": Annotated[int, "the version that they are of"],
+    },
+)
+StoreUpgraded.__doc__ = "What `store upgrade` did."
+
+MovedLedger = TypedDict(
+    "MovedLedger",
+    {
+        "ledger": Annotated[str, "where it is now: the store's URL, `#`, its name"],
+        "from": Annotated[str, "the full path of its file"],
+        "rows": Annotated[int, "how many rows it has"],
+    },
+)
+MovedLedger.__doc__ = "What `move` did."
 
 Setting = TypedDict(
     "Setting",
@@ -302,6 +329,10 @@ PRINTED: Final[Mapping[str, Any]] = {
     "purge": Purged,
     "verify": Tried,
     "doctor": Checked,
+    "store init": StoreMade,
+    "store upgrade": StoreUpgraded,
+    "store check": Checked,
+    "move": MovedLedger,
     "config show": dict[str, Setting],
 }
 """By command, what it prints."""

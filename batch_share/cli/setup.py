@@ -1,4 +1,4 @@
-"""The commands that set a machine up: `config …`, `doctor`, and `login` and `logout` for the system's keyring."""
+"""The commands that set a machine up: `config …`, `store …`, `doctor`, and `login` and `logout` for its keyring."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from batch_share.cli.entry import CommandLine
-from batch_share.cli.options import SETTING_TEXTS, Given, load, takes
+from batch_share.cli.options import SETTING_TEXTS, Given, check_typed, load, takes
 from batch_share.errors import BatchShareError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pydantic import SecretStr
 
     from batch_share.jobs.check_up import Finding
+    from batch_share.ledger.postgres import Store
     from batch_share.settings import Settings
 
 _WIDEST = 44
@@ -72,6 +73,124 @@ _USUAL = ("account", "proxy", "rate", "calls today", "state folder", "folder", "
 _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
 
 
+store = CommandLine(no_args_is_help=True, rich_markup_mode=None)
+
+
+@store.callback()
+def _store_root() -> None:
+    """Make, upgrade or check the PostgreSQL database that ledgers are in."""
+
+
+def _store_in(given: Given) -> Store:
+    """The store that is typed, or set. Raises SettingsError."""
+    from batch_share.ledger.postgres import Store
+    from batch_share.settings import store_in_force
+
+    if given["store"] is not None:
+        check_typed(given["store"])
+        return Store.of(given["store"])
+    url = store_in_force()
+    if url is None:
+        raise SettingsError(
+            "store",
+            "is not set: set BATCH_SHARE_STORE in the environment, or name it with --store URL",
+            problem="No store is set.",
+            hint="Set one.",
+        )
+    return Store.of(url.get_secret_value())
+
+
+@store.command("init")
+@takes("store", "json")
+def init_store(given: Given) -> None:
+    """Make the tables that ledgers are kept in. What is there already stays.
+
+    Example: batch-share store init
+    """
+    from batch_share.results.wording import STORE_DONE
+
+    made = _store_in(given)
+    is_new = made.init()
+    if not is_new:
+        with made.looking() as connection:
+            made.check_version(connection)
+    if given["json"]:
+        typer.echo(json.dumps({"store": str(made), "made": is_new}))
+    else:
+        typer.echo(STORE_DONE["made" if is_new else "there"].format(store=made))
+
+
+@store.command("upgrade")
+@takes("store", "json")
+def upgrade(given: Given) -> None:
+    """Bring the tables of all ledgers up to this version, while nobody works on any.
+
+    Example: batch-share store upgrade
+    """
+    from batch_share.jobs.stores import upgrade_store
+    from batch_share.ledger.schema import VERSION
+    from batch_share.results.wording import STORE_DONE
+
+    of = _store_in(given)
+    since = upgrade_store(of)
+    if given["json"]:
+        typer.echo(json.dumps({"store": str(of), "from": since, "to": VERSION}))
+    else:
+        typer.echo(STORE_DONE["newest" if since == VERSION else "upgraded"].format(since=since, to=VERSION))
+
+
+@store.command("check")
+@takes("store", "json")
+def check(
+    given: Given,
+    allow_async_standby: Annotated[
+        bool, typer.Option("--allow-async-standby", help="Accept a standby that is not waited for.")
+    ] = False,
+) -> int:
+    """Check that ledgers can be kept there: server, way there, user, tables, standbys.
+
+    Exit code 0 if there is no problem, else 1.
+
+    Example: batch-share store check
+    """
+    from batch_share.jobs.stores import check_store
+
+    return _report(check_store(_store_in(given), allow_async=allow_async_standby), given)
+
+
+@takes("ledger", "store", "json")
+def move(
+    sheet: Annotated[Path, typer.Argument(metavar="FILE", help="A ledger in a file, or its sheet.")], given: Given
+) -> None:
+    """Take the ledger of FILE over into the store, with all that it knows.
+
+    Its name there is that of its sheet, unless --ledger names another. Nobody can work on the file any more then.
+
+    Example: batch-share move leads.csv.ledger.db --store postgresql://batch_share@db.example.com/leads
+    """
+    import asyncio
+
+    from pydantic import SecretStr
+
+    from batch_share.jobs.stores import move_ledger
+    from batch_share.ledger.files import LedgerName
+    from batch_share.ledger.postgres import StoredName
+    from batch_share.planning.already_shared import note_move
+    from batch_share.results.wording import STORE_DONE
+
+    into, source = _store_in(given), LedgerName.of_sheet(sheet)
+    source = source if source.exists() else LedgerName.of(sheet)
+    own = LedgerName.of_sheet(Path(str(source).removesuffix(".ledger.db")), SecretStr(str(into)))
+    target = StoredName(into, given["ledger"] or own.short)
+    moved = asyncio.run(move_ledger(source, target))
+    note_move(load(), source.absolute(), target, lambda words: typer.echo(f"{words}.", err=True))
+    rows = moved.rows["rows"]
+    if given["json"]:
+        typer.echo(json.dumps({"ledger": str(target), "from": str(source.absolute()), "rows": rows}))
+    else:
+        typer.echo(STORE_DONE["moved"].format(source=source, target=target, rows=f"{rows:,}"))
+
+
 @takes("account", "json")
 def doctor(given: Given) -> int:
     """Check settings, keys, host, clock, limits and folders.
@@ -83,11 +202,16 @@ def doctor(given: Given) -> int:
     """
     import asyncio
 
-    from batch_share.common import plural
-    from batch_share.jobs.check_up import Finding, Level
     from batch_share.library import BatchShare
 
-    findings = asyncio.run(BatchShare().doctor(given["account"]))
+    return _report(asyncio.run(BatchShare().doctor(given["account"])), given)
+
+
+def _report(findings: Sequence[Finding], given: Given) -> int:
+    """Tell what was found; the exit code."""
+    from batch_share.common import plural
+    from batch_share.jobs.check_up import Finding, Level
+
     counts = Counter(finding.level for finding in findings)
     if given["json"]:
         reported = {
