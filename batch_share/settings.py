@@ -648,7 +648,9 @@ class Settings(BaseSettings):
     two_people: bool = False
     notify: Notify | None = Field(None, examples=["told.jsonl"])
     proxy: ProxyUrl = Field(None, examples=["http://proxy.example.com:3128"])
-    store: StoreUrl = Field(None, examples=["postgresql://batch_share@db.example.com/leads"])
+    store: StoreUrl = Field(
+        None, validate_default=False, examples=["postgresql://batch_share@db.example.com/leads"]
+    )
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Field(Path(platformdirs.user_state_dir("batch-share", appauthor=False)))
     data_folder: Path = Field(Path(platformdirs.user_data_dir("batch-share", appauthor=False)))

@@ -281,8 +281,7 @@ MovedLedger = TypedDict(
     "MovedLedger",
     {
         "ledger": Annotated[str, "where it is now: the store's URL, `#`, its name"],
-        "from": Annotated[str, "the full path of its file"],
-        "rows": Annotated[int, "how many rows it has"],
+        "from": Annotated[str, "the full path of the file that was named"],
     },
 )
 MovedLedger.__doc__ = "What `move` did."

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from batch_share.cli.entry import CommandLine
-from batch_share.cli.options import SETTING_TEXTS, Given, check_typed, load, takes
+from batch_share.cli.options import SETTING_TEXTS, Given, load, takes
 from batch_share.errors import BatchShareError, SettingsError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from batch_share.jobs.check_up import Finding
-    from batch_share.ledger.postgres import Store
+    from batch_share.library import BatchShare
     from batch_share.settings import Settings
 
 _WIDEST = 44
@@ -78,26 +78,7 @@ store = CommandLine(no_args_is_help=True, rich_markup_mode=None)
 
 @store.callback()
 def _store_root() -> None:
-    """Make, upgrade or check the PostgreSQL database that ledgers are in."""
-
-
-def _store_in(given: Given) -> Store:
-    """The store that is typed, or set. Raises SettingsError."""
-    from batch_share.ledger.postgres import Store
-    from batch_share.settings import store_in_force
-
-    if given["store"] is not None:
-        check_typed(given["store"])
-        return Store.of(given["store"])
-    url = store_in_force()
-    if url is None:
-        raise SettingsError(
-            "store",
-            "is not set: set BATCH_SHARE_STORE in the environment, or name it with --store URL",
-            problem="No store is set.",
-            hint="Set one.",
-        )
-    return Store.of(url.get_secret_value())
+    """Make, upgrade or check the database of ledgers."""
 
 
 @store.command("init")
@@ -109,34 +90,31 @@ def init_store(given: Given) -> None:
     """
     from batch_share.results.wording import STORE_DONE
 
-    made = _store_in(given)
-    is_new = made.init()
-    if not is_new:
-        with made.looking() as connection:
-            made.check_version(connection)
+    library, url = _library(given)
+    made = library.init_store()
     if given["json"]:
-        typer.echo(json.dumps({"store": str(made), "made": is_new}))
+        typer.echo(json.dumps({"store": url, "made": made}))
     else:
-        typer.echo(STORE_DONE["made" if is_new else "there"].format(store=made))
+        typer.echo(STORE_DONE["made" if made else "there"].format(store=url))
 
 
 @store.command("upgrade")
 @takes("store", "json")
 def upgrade(given: Given) -> None:
-    """Bring the tables of all ledgers up to this version, while nobody works on any.
+    """Bring the tables up to this version.
+
+    Nobody may work on any of its ledgers meanwhile.
 
     Example: batch-share store upgrade
     """
-    from batch_share.jobs.stores import upgrade_store
-    from batch_share.ledger.schema import VERSION
     from batch_share.results.wording import STORE_DONE
 
-    of = _store_in(given)
-    since = upgrade_store(of)
+    library, url = _library(given)
+    since, now = library.upgrade_store()
     if given["json"]:
-        typer.echo(json.dumps({"store": str(of), "from": since, "to": VERSION}))
+        typer.echo(json.dumps({"store": url, "from": since, "to": now}))
     else:
-        typer.echo(STORE_DONE["newest" if since == VERSION else "upgraded"].format(since=since, to=VERSION))
+        typer.echo(STORE_DONE["newest" if since == now else "upgraded"].format(since=since, to=now))
 
 
 @store.command("check")
@@ -147,22 +125,21 @@ def check(
         bool, typer.Option("--allow-async-standby", help="Accept a standby that is not waited for.")
     ] = False,
 ) -> int:
-    """Check that ledgers can be kept there: server, way there, user, tables, standbys.
+    """Check that ledgers can be kept there.
 
-    Exit code 0 if there is no problem, else 1.
+    It looks at the server, the way there, the user, the tables and standbys. Exit code 0 if there is no problem,
+    else 1.
 
     Example: batch-share store check
     """
-    from batch_share.jobs.stores import check_store
-
-    return _report(check_store(_store_in(given), allow_async=allow_async_standby), given)
+    return _report(_library(given)[0].check_store(allow_async=allow_async_standby), given)
 
 
 @takes("ledger", "store", "json")
 def move(
     sheet: Annotated[Path, typer.Argument(metavar="FILE", help="A ledger in a file, or its sheet.")], given: Given
 ) -> None:
-    """Take the ledger of FILE over into the store, with all that it knows.
+    """Take a ledger over into the store.
 
     Its name there is that of its sheet, unless --ledger names another. Nobody can work on the file any more then.
 
@@ -170,25 +147,22 @@ def move(
     """
     import asyncio
 
-    from pydantic import SecretStr
-
-    from batch_share.jobs.stores import move_ledger
-    from batch_share.ledger.files import LedgerName
-    from batch_share.ledger.postgres import StoredName
-    from batch_share.planning.already_shared import note_move
     from batch_share.results.wording import STORE_DONE
 
-    into, source = _store_in(given), LedgerName.of_sheet(sheet)
-    source = source if source.exists() else LedgerName.of(sheet)
-    own = LedgerName.of_sheet(Path(str(source).removesuffix(".ledger.db")), SecretStr(str(into)))
-    target = StoredName(into, given["ledger"] or own.short)
-    moved = asyncio.run(move_ledger(source, target))
-    note_move(load(), source.absolute(), target, lambda words: typer.echo(f"{words}.", err=True))
-    rows = moved.rows["rows"]
+    ledger = str(asyncio.run(_library(given)[0].move(sheet, given["ledger"])))
     if given["json"]:
-        typer.echo(json.dumps({"ledger": str(target), "from": str(source.absolute()), "rows": rows}))
+        typer.echo(json.dumps({"ledger": ledger, "from": str(sheet.absolute())}))
     else:
-        typer.echo(STORE_DONE["moved"].format(source=source, target=target, rows=f"{rows:,}"))
+        typer.echo(STORE_DONE["moved"].format(source=sheet, target=ledger))
+
+
+def _library(given: Given) -> tuple[BatchShare, str]:
+    """With the store that is typed, or set; its URL as it may be shown."""
+    from batch_share.library import BatchShare
+    from batch_share.settings import without_password
+
+    library = BatchShare(given.settings() if given["store"] is not None else None)
+    return library, without_password(library.store.get_secret_value()) if library.store is not None else ""
 
 
 @takes("account", "json")

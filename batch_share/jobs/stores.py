@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Boolean, NullPool, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from batch_share.errors import LedgerError, LedgerLocked
+from batch_share.errors import LedgerError, LedgerLocked, SettingsError
 from batch_share.jobs.check_up import Finding, Level
 from batch_share.ledger import schema
-from batch_share.ledger.database import MOVED_TO, check_version
-from batch_share.ledger.files import LedgerName, open_ledger
-from batch_share.ledger.postgres import LEASE, OLDEST, explain, shared
+from batch_share.ledger.database import MOVED_TO
+from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
+from batch_share.ledger.postgres import LEASE, OLDEST, StoredName, explain, shared
 from batch_share.results.wording import STORE_FOUND
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from batch_share.ledger.postgres import Store, StoredName
+    from batch_share.ledger.postgres import Store
 
 UPGRADES: Final[dict[int, Sequence[str]]] = {}
 """By the version that it starts from: what makes the tables of all ledgers those of the next. None was before.
@@ -44,6 +44,7 @@ _WORKING: Final = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = :locks AND granted "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
+_MOVED: Final = select(schema.about.c.value).where(schema.about.c.name == MOVED_TO)
 _LOCKS: Final = 0x62_73_68  # as whoever works on a ledger holds one
 
 
@@ -142,8 +143,11 @@ def upgrade_store(store: Store) -> int:
             store.check_version(connection)
             return schema.VERSION
         if connection.scalar(_WORKING, {"locks": _LOCKS}):
-            problem = "Somebody works on a ledger of the store: its tables can't be changed now."
-            raise LedgerLocked(store, "somebody works on a ledger of it: stop that first", problem=problem)
+            raise LedgerLocked(
+                store,
+                "somebody works on a ledger of it: stop that first",
+                problem="Somebody works on a ledger of the store: its tables can't be changed now.",
+            )
         for version in range(since, schema.VERSION):
             if version not in UPGRADES:
                 raise LedgerError(store, f"its tables are of version {version}, which can't be upgraded")
@@ -165,20 +169,14 @@ def upgrade_store(store: Store) -> int:
         return int(since)
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """What was moved: rows by table."""
+async def move_ledger(source: LedgerName, target: LedgerName) -> dict[str, int]:
+    """Take a file's ledger over into a store, whole or not at all; how many rows of each table came.
 
-    source: LedgerName
-    target: StoredName
-    rows: dict[str, int] = field(default_factory=dict)
-
-
-async def move_ledger(source: LedgerName, target: StoredName) -> Moved:
-    """Take a file's ledger over into a store, whole or not at all; afterwards nobody can work on the file.
-
-    Raises LedgerError if the name is taken or nothing is there, LedgerLocked while somebody works on it.
+    Afterwards nobody can work on the file. Raises LedgerError if the name is taken or nothing is there, LedgerLocked
+    while somebody works on it.
     """
+    if not isinstance(target, StoredName):
+        raise SettingsError("ledger", "a ledger is moved into a store", problem="No store was named.")
     if target.exists():
         raise LedgerError(
             target,
@@ -186,22 +184,24 @@ async def move_ledger(source: LedgerName, target: StoredName) -> Moved:
             problem="There is a ledger of this name in the store already.",
             hint="Choose another name.",
         )
-    source.check_exists()
+    async with read_ledger(source):  # it is a ledger
+        pass
     with source.working(make=False) as database:
         try:
-            moved = await database.read(partial(_where_moved, source))
+            moved = await database.read(lambda file: file.scalar(_MOVED))
             if moved is not None:
                 if LedgerName.of(moved).exists():
                     raise LedgerError(source, f"it was moved to {moved}: name that")
                 await database.write(_forget_move)  # it was cut off before anything arrived there
         finally:
             await database.close()
-    async with open_ledger(source):  # it is a ledger, nobody works on it, and it is of this version
+    async with open_ledger(source):  # nobody works on it, and it is of this version
         pass
     with source.working(make=False) as database:
         try:
             # First: cut off in between, there may be no two that can be worked on.
-            await database.write(partial(_note_move, str(target)))
+            note = schema.about.insert().values(name=MOVED_TO, value=str(target))
+            await database.write(lambda file: file.execute(note))
             try:
                 return await database.read(partial(_take_over, source, target))
             except BaseException:
@@ -211,22 +211,13 @@ async def move_ledger(source: LedgerName, target: StoredName) -> Moved:
             await database.close()
 
 
-def _where_moved(source: LedgerName, connection: Connection) -> str | None:
-    check_version(connection, source)
-    return connection.scalar(select(schema.about.c.value).where(schema.about.c.name == MOVED_TO))
-
-
-def _note_move(target: str, connection: Connection) -> None:
-    connection.execute(schema.about.insert().values(name=MOVED_TO, value=target))
-
-
 def _forget_move(connection: Connection) -> None:
     connection.execute(schema.about.delete().where(schema.about.c.name == MOVED_TO))
 
 
-def _take_over(source: LedgerName, target: StoredName, file: Connection) -> Moved:
+def _take_over(source: LedgerName, target: StoredName, file: Connection) -> dict[str, int]:
     """In one transaction, which is committed once all rows are there."""
-    moved = Moved(source, target)
+    moved = dict[str, int]()
     try:
         with shared(target.store).begin() as connection:
             target.store.check_version(connection)
@@ -252,7 +243,7 @@ def _take_over(source: LedgerName, target: StoredName, file: Connection) -> Move
                 here = text(f"SELECT count(*) FROM batch_share.{table.name} WHERE ledger = :number")  # noqa: S608
                 if connection.scalar(here, {"number": number}) != count:
                     raise LedgerError(source, f"not all of its {table.name} came")  # noqa: TRY301 - rolls it back
-                moved.rows[table.name] = count
+                moved[table.name] = count
     except IntegrityError:
         raise LedgerError(target, "there is a ledger of this name in the store: name another") from None
     except SQLAlchemyError as error:

@@ -45,11 +45,6 @@ class NotAsExpected(Exception):
     """Some of the changes met no row. Which ones shows when they are made one by one."""
 
 
-GIVEN_UP: Final = (
-    "the account was given up: the store was not heard in time, or has ended the connection, so nothing more was "
-    "sent. Another may work on it now. Run the same command again: nothing is sent twice"
-)
-
 MOVED_TO: Final = "moved_to"
 """The fact that says where the ledger of a file is now, which nobody may work on any more."""
 

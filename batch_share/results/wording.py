@@ -1218,6 +1218,6 @@ STORE_DONE: Final = {
     "there": "The tables are there already, in {store}.",
     "upgraded": "The tables are of version {to} now; they were of {since}.",
     "newest": "The tables are of this version already.",
-    "moved": "{source} is now the ledger {target}: {rows} rows. The file is kept, and can't be worked on any more.",
+    "moved": "{source} is now the ledger {target}. The file is kept, and can't be worked on any more.",
 }
 """How the commands about a store end."""

@@ -138,7 +138,7 @@ async def test_a_ledger_is_moved_whole_and_goes_on_in_the_store(tmp_path: Path, 
         await it.run()
         target = StoredName(store, f"moved {tmp_path}")
         moved = await move_ledger(it.name, target)
-        assert moved.rows["rows"] == 12
+        assert moved["rows"] == 12
         async with read_ledger(it.name) as before, read_ledger(target) as after:
             assert await before.facts() == await after.facts()
             assert await before.counts() == await after.counts() == {State.SHARED: 12}
@@ -174,7 +174,7 @@ async def test_a_move_that_fails_leaves_everything_as_it_was(
             file.execute("INSERT INTO about (name, value) VALUES ('moved_to', ?)", (str(target),))
         with pytest.raises(LedgerError, match="it was moved to"):
             await it.resume()
-        assert (await move_ledger(it.name, target)).rows["rows"] == 12
+        assert (await move_ledger(it.name, target))["rows"] == 12
 
 
 async def test_nothing_is_moved_of_what_is_no_ledger(tmp_path: Path, store: Store) -> None:
