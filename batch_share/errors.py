@@ -522,3 +522,5 @@ STORE_MEANINGS: Final = {  # by the state that PostgreSQL says
     "42501": "the user may not do this there",
 }
 NO_TABLES: Final = "it has no tables of batch_share: make them with `batch-share store init`"
+OF_SCHEDULE: Final = "it is of the schedule {name}"
+IS_QUEUED: Final = "a job of it is queued"

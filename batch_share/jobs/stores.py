@@ -172,8 +172,8 @@ def upgrade_store(store: Store) -> int:
 async def move_ledger(source: LedgerName, target: LedgerName) -> dict[str, int]:
     """Take a file's ledger over into a store, whole or not at all; how many rows of each table came.
 
-    Afterwards nobody can work on the file. Raises LedgerError if the name is taken or nothing is there, LedgerLocked
-    while somebody works on it.
+    Afterwards nobody can work on the file. Raises LedgerError if the name is taken or nothing is there,
+    LedgerLocked while somebody works on it.
     """
     if not isinstance(target, StoredName):
         raise SettingsError("ledger", "a ledger is moved into a store", problem="No store was named.")
