@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 RATE = Rate(10, 0.5)
 SLOW = {"rate": [RATE.limit, RATE.period], "workers": 4, "wait": 30.0}
-KILLS = int(os.environ.get("CLUSTER_KILLS", "3"))
+KILLS = int(os.environ.get("CLUSTER_KILLS", "1"))
 FREEZES = int(os.environ.get("CLUSTER_FREEZES", "1"))
 RESTARTS = int(os.environ.get("CLUSTER_RESTARTS", "1"))
 ROWS = 24
