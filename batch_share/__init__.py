@@ -76,10 +76,11 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
-    from batch_share.common import Holder, __version__
+    from batch_share.common import Correction, Holder, __version__
     from batch_share.jobs.check_up import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.revoke import Losing, Revocation
     from batch_share.jobs.verify import Verified
     from batch_share.jobs.watch import SheetOutcome
     from batch_share.ledger.files import LedgerName
@@ -122,6 +123,7 @@ __all__ = [
     "BatchShareError",
     "CanaryFailed",
     "Changes",
+    "Correction",
     "Cost",
     "DailyLimitReached",
     "Doubt",
@@ -145,6 +147,7 @@ __all__ = [
     "Level",
     "Look",
     "LookColumn",
+    "Losing",
     "NoLedger",
     "NoSuchApi",
     "NotAnswered",
@@ -163,6 +166,7 @@ __all__ = [
     "Problem",
     "Progress",
     "ReadOptions",
+    "Revocation",
     "Selection",
     "Settings",
     "SettingsError",
@@ -195,6 +199,7 @@ _ELSEWHERE: Final = {
     "AskingAgain": "sending.onlookers",
     "BatchShare": "library",
     "Changes": "ledger.records",
+    "Correction": "common",
     "Cost": "sending.onlookers",
     "Doubt": "sending.onlookers",
     "Ending": "jobs.job",
@@ -212,6 +217,7 @@ _ELSEWHERE: Final = {
     "Level": "jobs.check_up",
     "Look": "planning.overview",
     "LookColumn": "planning.overview",
+    "Losing": "jobs.revoke",
     "Occasion": "ledger.records",
     "Outage": "sending.onlookers",
     "Outlook": "sending.onlookers",
@@ -223,6 +229,7 @@ _ELSEWHERE: Final = {
     "Problem": "sheet.rows",
     "Progress": "sending.onlookers",
     "ReadOptions": "sheet.reader",
+    "Revocation": "jobs.revoke",
     "Selection": "sheet.rows",
     "Settings": "settings",
     "SheetMapping": "sheet.mapping",

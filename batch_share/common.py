@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
@@ -267,6 +267,23 @@ class Action(StrEnum):
     def revokes(self) -> bool:
         """Whether somebody loses access."""
         return self is not Action.SHARE
+
+
+ON_PAGE: Final = "page"
+"""The source of what is corrected on the page: no sheet of failed rows is called so."""
+
+
+class Correction(NamedTuple):
+    """A cell that a person corrects outside of its sheet: in this `row` and `column`, from `before` to `after`.
+
+    Its `source` is the name of the sheet of failed rows that has it, or `page`.
+    """
+
+    row: int
+    column: str
+    before: str
+    after: str
+    source: str = ON_PAGE
 
 
 def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -24,7 +24,7 @@ from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.purge import delete, find_old
-from batch_share.jobs.revoke import Revoke
+from batch_share.jobs.revoke import Revoke, would_revoke
 from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
 from batch_share.jobs.verify import Verification, Verified
 from batch_share.jobs.watch import SETTLE, Inbox, SheetOutcome, Watch
@@ -32,10 +32,12 @@ from batch_share.ledger.files import LedgerName, locked, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
 from batch_share.planning.already_shared import (
+    choose_renewals,
     forget_job,
     known_runs,
     ledger_meant,
 )
+from batch_share.planning.corrections import correct
 from batch_share.planning.intake import SheetJob, show_sheet
 from batch_share.planning.overview import look_at
 from batch_share.planning.plan import Approval, SheetOptions, check_options
@@ -61,9 +63,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Unpack
 
+    from batch_share.common import Correction
     from batch_share.jobs.check_up import Finding
     from batch_share.jobs.job import Kind
     from batch_share.jobs.purge import Sweep
+    from batch_share.jobs.revoke import Revocation
     from batch_share.ledger.known import KnownRun
     from batch_share.ledger.states import State
     from batch_share.planning.access import Access
@@ -357,6 +361,21 @@ class BatchShare:
         """Revoke what a ledger shared: all, the rows with these numbers (`5-40,50`), what this user has."""
         return await self._ending(await self.start("revoke", ledger, rows=rows, user=user))
 
+    async def would_revoke(
+        self, ledger: LedgerLike, *, rows: str | None = None, user: str | None = None
+    ) -> Revocation:
+        """What `revoke` would revoke now, and from whom; no call is made. Raises LedgerError, SettingsError."""
+        return await would_revoke(self.ledger_of(ledger), rows, user)
+
+    async def renewable(self, ledger: LedgerLike) -> int:
+        """How many shares a run of the ledger's sheet as it was would renew now, by the setting `renew`.
+
+        Raises LedgerError.
+        """
+        async with read_ledger(self.ledger_of(ledger)) as opened:
+            await choose_renewals(opened, self.settings)
+            return (await opened.renewals())[0]
+
     async def follow_up(self, ledger: LedgerLike) -> Ending:
         """Ask what became of every accepted share of a ledger."""
         return await self._ending(await self.start("follow_up", ledger))
@@ -430,10 +449,11 @@ class BatchShare:
         async with read_ledger(self.ledger_of(ledger)) as opened:
             return await reported(opened, 0)
 
-    async def troubled(self, ledger: LedgerLike, skip: int = 0, most: int = 100) -> Sequence[Mapping[str, str]]:
+    async def troubled(self, ledger: LedgerLike, skip: int = 0, most: int = 100) -> Sequence[Mapping[str, Any]]:
         """Rows to look at as a report lists them, but naming no commands: `most` after the first ones.
 
-        Each has `sheet_row`, `lead`, `user`, `state`, its `colour`, `reason` and `advice`. Raises LedgerError.
+        Each has `sheet_row`, `lead`, `user`, `state`, its `colour`, `reason` and `advice`; in `wrong` the columns
+        that `correct` can help, with what they say. Raises LedgerError.
         """
         async with read_ledger(self.ledger_of(ledger)) as opened:
             return [asdict(line) for line in await troubled(opened, skip, most)]
@@ -454,6 +474,31 @@ class BatchShare:
         """
         path = _file("sheet", sheet)
         return await asyncio.to_thread(look_at, path, options or SheetOptions.of(self.settings), self.settings)
+
+    async def correct(
+        self,
+        sheet: Name,
+        cells: Sequence[Correction],
+        options: SheetOptions | None = None,
+        *,
+        ledger: LedgerLike | None = None,
+    ) -> None:
+        """Have cells of a sheet read as corrected from now on, by whatever plans or runs it; the sheet stays.
+
+        It is kept in the ledger, which is made if need be, until the row says something else in the sheet. One that
+        is to say what the sheet says is corrected no more. All is kept, or nothing. Raises BatchShareError for a
+        cell that says something else than `before`, or whose row was sent; SheetError, SettingsError, LedgerError.
+        """
+        job = _sheet_job(sheet, options, ledger, None, self.settings)
+        await correct(job.sheet, job.options, job.ledger, self.settings, cells)
+
+    async def corrections(self, ledger: LedgerLike, most: int = 100) -> tuple[Sequence[Correction], int, int]:
+        """What is as corrected in so many rows of a ledger; in how many more; and how many are not taken in yet.
+
+        Raises LedgerError.
+        """
+        async with read_ledger(self.ledger_of(ledger)) as opened:
+            return *await opened.corrections(most), await opened.corrections_to_come()
 
     async def rows(
         self, ledger: LedgerLike, *, states: Collection[State | str] | None = None

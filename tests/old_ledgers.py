@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DROPPED: Final = {
+    10: ["edits.was"],
     9: ["edits", "rows.edit"],
     8: ["rows_by_end", "rows_by_renewal", "rows.ends_at", "rows.renewal", "rows.renewed_as"],
     7: ["rows.cause", "rows.details", "rows.doubtful", "rows.notice_kind", "rows.notice_details", "lookups.cause"],

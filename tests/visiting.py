@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 from trial import UNCHANGED, Trial
 
+from batch_share.page.changes import WholePage
 from batch_share.page.door import Door, new_link
-from batch_share.page.server import Server, listening
+from batch_share.page.server import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Visitor:
     """Somebody with a browser's cookies; `at` is the address of the server."""
 
-    def __init__(self, server: Server, door: Door, trial: Trial, http: aiohttp.ClientSession) -> None:
+    def __init__(self, server: WholePage, door: Door, trial: Trial, http: aiohttp.ClientSession) -> None:
         self.server, self.door, self.trial, self.http = server, door, trial, http
         self.origin = f"http://127.0.0.1:{door.port}"
         self.text, self.path, self.status = "", "", 0
@@ -134,7 +135,7 @@ async def visiting(trial: Trial, *, two_people: bool = False, **proxy: str) -> A
 
     folder = trial.folder / "page"
     door = Door(folder, **proxy)
-    server = Server(folder, door, settings, two_people=two_people)
+    server = WholePage(folder, door, settings, two_people=two_people)
     jar = aiohttp.CookieJar(unsafe=True)
     async with listening(server, 0), aiohttp.ClientSession(cookie_jar=jar) as http:
         visitor = Visitor(server, door, trial, http)

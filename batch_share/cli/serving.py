@@ -83,10 +83,11 @@ async def _serve(door: Door, folder: Path, port: int, settings: Any, *, opens: b
 
     from batch_share.cli.work import draining
     from batch_share.logs import LineHandler, attached, open_log
-    from batch_share.page.server import Server, listening
+    from batch_share.page.changes import WholePage
+    from batch_share.page.server import listening
 
     in_force = settings()
-    server = Server(folder, door, settings, two_people=in_force.two_people)
+    server = WholePage(folder, door, settings, two_people=in_force.two_people)
     level = logging.getLevelNamesMapping()[in_force.log_level.upper()]
 
     def show(line: str) -> None:

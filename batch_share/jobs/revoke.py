@@ -12,7 +12,7 @@ import shlex
 from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from batch_share.common import Action, Cause, ascii_lower, plural, utc_now
 from batch_share.errors import BatchShareError, LedgerError, LedgerLocked, SettingsError, check_not_empty
@@ -47,7 +47,7 @@ from batch_share.sheet.values import check_seen
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from typing import Literal
 
     from batch_share.ledger.files import LedgerName
@@ -119,6 +119,57 @@ class Undone:
         return standing, len(meant) - len(standing)
 
 
+class Losing(NamedTuple):
+    """A user who loses `shares` shares: the `user_id`, and `name` and `email` if a look-up told them."""
+
+    user_id: str
+    name: str
+    email: str
+    shares: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What `revoke` would revoke: so many `shares`, of whom (`users`, who loses most first).
+
+    Of them LeadSquared is still `processing` some, and `doubtful` ones may be live or not. Others that were meant
+    have `ended` by themselves, and are left alone.
+    """
+
+    users: Sequence[Losing]
+    processing: int
+    doubtful: int
+    ended: int
+
+    @property
+    def shares(self) -> int:
+        """All of them."""
+        return sum(each.shares for each in self.users)
+
+
+async def would_revoke(name: LedgerName, rows: str | None, user: str | None) -> Revocation:
+    """What a Revoke would do now. Raises LedgerError; SettingsError for a choice of no row or user of it."""
+    async with read_ledger(name) as ledger:
+        undone, standing = await Undone.find(ledger, rows, user), await ledger.shared_rows()
+        chosen, ended = undone.of(standing, utc_now())
+        losing = [*chosen, *_begun(standing, {row.row_id for row in chosen})]
+        known = await ledger.known_users()
+        return Revocation(
+            [
+                Losing(user_id, *known.get(user_id, ("", "")), shares)
+                for user_id, shares in Counter(row.user_id for row in losing).most_common()
+            ],
+            processing=sum(row.state is State.ACCEPTED for row in chosen),
+            doubtful=sum(row.doubtful or row.state is State.FAILED for row in losing),
+            ended=ended,
+        )
+
+
+def _begun(standing: Iterable[Share], chosen: Collection[int]) -> list[Share]:
+    """Those of the others that an earlier revocation began with, and this one goes on with."""
+    return [row for row in standing if row.state is State.TO_REVOKE and row.row_id not in chosen]
+
+
 class Revoke(Kind):
     """Revoke what the rows of a ledger shared: all, those with these numbers, those of this user.
 
@@ -148,8 +199,7 @@ class Revoke(Kind):
         preview = await preview_of(session, cut_off, to_do=to_do, events=0, deed="revoke")
         session.tally.begin(await ledger.counts(shares=True))
         known = await ledger.known_users()
-        # Which an earlier revocation began with, and this one goes on with.
-        begun = [row for row in standing if row.state is State.TO_REVOKE and row.row_id not in ids]
+        begun = _begun(standing, ids)
         unsent = preview.states.get(State.PENDING, 0) + preview.states.get(State.POSTED, 0)
         counts = {
             "processing": sum(row.state is State.ACCEPTED for row in chosen),

@@ -132,15 +132,10 @@ class Account:
     repeats_harm: bool = False
 
     @classmethod
-    def read(cls, file: Path) -> Account:
-        """The file's text; one that is torn says nothing, not even that it was closed. Raises OSError."""
-        return cls.parse(file.read_bytes())
-
-    @classmethod
-    def parse(cls, text: bytes | str) -> Account:
-        """What was written of one; a text that is torn says nothing."""
+    def read(cls, file: Path | str) -> Account:
+        """The file's text, or this; one that is torn says nothing, not even that it was closed. Raises OSError."""
         try:
-            told = json.loads(text)
+            told = json.loads(file if isinstance(file, str) else file.read_bytes())
         except (ValueError, RecursionError):
             told = None
         kinds = {name: type(default) for name, default in vars(cls()).items()}
@@ -239,14 +234,11 @@ class AccountMemory:
         if not file.exists():
             return Account()
         known = Account.read(file)
-        self._count(known, self._wall_clock() - file.stat().st_mtime)
-        return known
-
-    def _count(self, known: Account, age: float) -> None:
-        """Wait for the calls of an account, too, the last of which left so many seconds ago."""
+        age = self._wall_clock() - file.stat().st_mtime
         self._age = age if self._age is None else min(self._age, age)
         self._was_closed = self._was_closed and known.closed
         self._period_before = max(self._period_before, known.period, known.rate.period if known.rate else 0.0)
+        return known
 
     def move(self, file: Path) -> None:
         """Keep in another file from now on what was kept in this one, with all that is known there already.

@@ -29,7 +29,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from batch_share.common import Action, Cause, chunks, utc_now
+from batch_share.common import ON_PAGE, Action, Cause, chunks, utc_now
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     CLEARED,
@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Column, ColumnElement, Connection, Executable, RowMapping, Select
     from sqlalchemy import Row as Taken
 
+    from batch_share.common import Correction
     from batch_share.ledger.database import Database
     from batch_share.ledger.files import LedgerName
 
@@ -167,6 +168,41 @@ class LedgerReader:
         """How rows of the sheet were corrected elsewhere, by key."""
         columns = [edits.c[name] for name in Edit.__slots__]
         return {row["key"]: Edit(**row) for row in await self._all(select(*columns))}
+
+    async def corrections(self, most: int) -> tuple[list[Correction], int]:
+        """Cells of the sheet's rows that are as corrected elsewhere, so many rows in order; and how many more are.
+
+        Of what an earlier version noted, nobody knows what it was before.
+        """
+        columns = [edits.c[name] for name in Edit.__slots__]
+        edited = select(rows.c.sheet_row, *columns).join(rows, rows.c.edit == edits.c.key).where(IN_SHEET)
+        found = [dict(row) for row in await self._all(edited.order_by(rows.c.position).limit(most))]
+        (of_all,) = await self._all(select(func.count().label("n")).select_from(edited.subquery()))
+        numbers = [row.pop("sheet_row") for row in found]
+        cells = [
+            each for number, row in zip(numbers, found, strict=True) for each in Edit(**row).corrections(number)
+        ]
+        return cells, of_all["n"] - len(found)
+
+    async def corrections_to_come(self) -> int:
+        """How many rows were corrected on the page, or no longer are, since the sheet was taken in."""
+        taken_at = select(func.max(sheets.c.taken_at)).scalar_subquery()
+        is_new = or_(taken_at.is_(None), edits.c.made_at > taken_at)
+        made = select(func.count()).select_from(edits).where(edits.c.source == ON_PAGE, is_new).scalar_subquery()
+        undone = (
+            select(func.count())
+            .where(IN_SHEET, rows.c.edit.is_not(None), rows.c.edit.not_in(select(edits.c.key)))
+            .scalar_subquery()
+        )
+        return int((await self._all(select((made + undone).label("n"))))[0]["n"])
+
+    async def rows_numbered(self, numbers: Sequence[int]) -> dict[int, Row]:
+        """The sheet's rows that have these numbers, by number."""
+        found: dict[int, Row] = {}
+        for page in chunks(numbers, PAGE):
+            of_page = await self.rows_where(rows.c.sheet_row.in_(page), rows.c.position.is_not(None))
+            found |= {row.sheet_row: row for row in of_page}
+        return found
 
     async def written(self) -> list[Written]:
         """What was written of it, oldest first."""
@@ -269,8 +305,8 @@ class LedgerReader:
             **counted,
         )
 
-    async def keys(self) -> AsyncIterator[tuple[str, State, datetime | None]]:
-        """By key, the state of each row as a run finds it once the sheet has it again; page by page.
+    async def keys(self) -> AsyncIterator[tuple[int, str, State, datetime | None]]:
+        """By Id and key, the state of each row as a run finds it once the sheet has it again; page by page.
 
         If the share of one is to be renewed, with the time after which it must end, where the sheet says when.
         """
@@ -278,7 +314,7 @@ class LedgerReader:
         columns = rows.c.id, rows.c.key, self._found().label("state"), rows.c.cause
         each = select(*columns, case((which, after)).label("renewed_after"))
         async for row in self._paged(each, rows.c.id, SHARES_PAGE):
-            yield row["key"], state_in_sheet(row["state"], row["cause"]), row["renewed_after"]
+            yield row["id"], row["key"], state_in_sheet(row["state"], row["cause"]), row["renewed_after"]
 
     async def planned(self) -> AsyncIterator[NewRow | tuple[State, bool, int]]:
         """The rows of the sheet in force as a plan would have them, without their cells, to be counted.

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batch_share.common import Action, Cause, Order
+from batch_share.common import Action, Cause, Correction, Order
 from batch_share.ledger.states import Stage, State
 
 if TYPE_CHECKING:
@@ -174,14 +174,22 @@ class Edit:
     """How a row of the sheet was corrected elsewhere: by header, the `cells` that it has instead.
 
     `key` is of what the row says in the sheet, so that it is known again wherever it stands; one that was corrected
-    there is another. `source` is the name of the file that it was corrected in, `replaced` are the keys that its
-    row in the ledger had before.
+    there is another. `source` is the name of the file that it was corrected in, or ON_PAGE; `replaced` are the keys
+    that its row in the ledger had before. By header, `was` is what the sheet says itself; None: it was not kept.
     """
 
     key: str
     cells: Mapping[str, str]
     source: str
     replaced: Sequence[str]
+    was: Mapping[str, str] | None = None
+
+    def corrections(self, row: int) -> list[Correction]:
+        """Cell by cell, of the row that has this number; what it was is "" where that was not kept."""
+        was = self.was or {}
+        return [
+            Correction(row, column, was.get(column, ""), cell, self.source) for column, cell in self.cells.items()
+        ]
 
 
 @dataclass(frozen=True, slots=True)

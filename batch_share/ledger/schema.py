@@ -140,7 +140,7 @@ def _details(said: ColumnClause[Any], beginning: str) -> ColumnElement[Any]:
     return case((said.is_(None), None), (is_of_rows, named), else_=func.json_object(OLD_WORDS, said))
 
 
-VERSION: Final = 10
+VERSION: Final = 11
 
 metadata = MetaData()
 
@@ -279,8 +279,9 @@ edits = Table(
     Column("source", Text, nullable=False),  # the name of the file that said so
     Column("replaced", JSON, nullable=False),  # the keys that its row had before
     Column("made_at", DateTime, nullable=False),
+    Column("was", JSON(none_as_null=True)),  # by header, what the sheet says itself; since version 11
 )
-"""How rows of the sheet were corrected in a sheet of failed rows: read so from then on; since version 10."""
+"""How rows of the sheet were corrected outside of it: read so from then on; since version 10."""
 
 
 UPGRADES: Final[dict[int, tuple[str | Callable[[Connection], None], ...]]] = {
@@ -336,6 +337,9 @@ UPGRADES: Final[dict[int, tuple[str | Callable[[Connection], None], ...]]] = {
         "ALTER TABLE rows ADD COLUMN edit VARCHAR(80)",
         """CREATE TABLE edits (key VARCHAR(80) NOT NULL, cells JSON NOT NULL, source TEXT NOT NULL,
         replaced JSON NOT NULL, made_at DATETIME NOT NULL, PRIMARY KEY (key))""",
+    ),
+    10: (  # nobody could tell what a corrected cell had said
+        "ALTER TABLE edits ADD COLUMN was JSON",
     ),
 }
 """By the version it starts from, what makes a ledger of that version one of the next, in this order."""

@@ -317,8 +317,8 @@ class Ledger(LedgerReader):
             as_before = {name: before[name] for name in SheetRecord.__slots__} if before else {}
             is_other = bool(new_edits) or as_before | {"digest": ""} != _fields(sheet) | {"digest": ""}
             stay = set(filter(None, unchanged.ids)) if unchanged else set[int]()
-            in_force = connection.scalars(select(rows.c.id).where(rows.c.position.is_not(None)))
-            lost, kept = {row_id for row_id in in_force if row_id not in stay}, len(stay)
+            in_force = connection.scalars(select(rows.c.id).where(rows.c.position.is_not(None))).all()
+            lost, kept = {*in_force} - stay, len(stay)
             for note, ids in unchanged.notes().items() if unchanged else ():
                 for page in chunks(ids, PAGE):
                     connection.execute(update(rows).where(rows.c.id.in_(page)).values(note=note))
@@ -352,6 +352,13 @@ class Ledger(LedgerReader):
             return Changes(new=(total or 0) - kept, kept=kept, gone=gone)
 
         return await self._database.write(take, alone=True)
+
+    @_writes
+    def put_edits(self, connection: Connection, new: Sequence[Edit]) -> None:
+        """Have rows of the sheet read so when it is taken in next; those without cells as they stand there."""
+        connection.execute(_SAME_EDIT, [{"key_": edit.key} for edit in new])
+        if values := [{**_fields(edit), "made_at": self.now()} for edit in new if edit.cells]:
+            connection.execute(insert(edits), values)
 
     def _take_chunk(
         self, connection: Connection, chunk: Sequence[tuple[int, NewRow]], lost: set[int], stay: Collection[int]

@@ -18,11 +18,11 @@ from batch_share.outputs import Named
 from batch_share.results.writing import Line, write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
     from typing import Any, Literal
 
-    from batch_share import Job, LedgerName, Look, Overview, Preview, Progress, Settings, Summary
+    from batch_share import Correction, Job, LedgerName, Look, Overview, Preview, Progress, Settings, Summary
     from batch_share.page.shelf import Kept
 
 EVERY: Final = 0.5
@@ -59,6 +59,8 @@ class Desk:
         """Which page shows how it stands. Raises LedgerError."""
         if self.is_running:
             return "run"
+        if self._job is not None and self._job.kind == "plan":
+            return "plan"  # of what was begun before, too: it is to go on with what was corrected, or is renewed
         if await self.has_begun():
             return "results"
         return "plan" if self._job is not None else "columns"
@@ -97,10 +99,14 @@ class Desk:
     @property
     def settings(self) -> Settings:
         """Those in force, and what was said for this sheet. Raises SettingsError."""
+        return self.settings_with()
+
+    def settings_with(self, **changes: str) -> Settings:
+        """The same but for these. Raises SettingsError."""
         if self.kept is None:
-            return self._settings()
+            return self._settings(**changes)
         of_account = {"account": self.kept.account} if self.kept.account else {}
-        return self._settings(**self.kept.said, **of_account)
+        return self._settings(**self.kept.said, **of_account, **changes)
 
     def options(self, settings: Settings) -> SheetOptions:
         """How the sheet is read, by what was said of it. Raises SettingsError."""
@@ -119,12 +125,25 @@ class Desk:
         self.stop()
         self.plan = self.error = self._job = None
 
-    async def begin_plan(self) -> None:
-        """Look everybody up, unless something goes on already."""
+    async def correct(self, cells: Sequence[Correction], by: str) -> None:
+        """Have cells of the sheet read as corrected, and plan anew. Raises BatchShareError if nothing is kept."""
+        kept = self._must_be_kept()
+        async with self._one:
+            if self.is_running:
+                raise BatchShareError("Nothing was corrected: wait until the run has ended, or stop it.")
+            settings = self.settings
+            await BatchShare(settings).correct(kept.sheet, cells, self.options(settings), ledger=self.ledger)
+            self.forget_plan()
+            kept.changed_by = [*dict.fromkeys([*kept.changed_by, *([by] if by else [])])]
+            await asyncio.to_thread(kept.note)
+        await self.begin_plan()
+
+    async def begin_plan(self, **changes: str) -> None:
+        """Look everybody up, unless something goes on already; with settings other than those in force."""
         async with self._one:
             if self.goes_on:
                 return
-            self.plan, settings, sheet = None, self.settings, self._must_be_kept().sheet
+            self.plan, settings, sheet = None, self.settings_with(**changes), self._must_be_kept().sheet
             options = self.options(settings)
             self._follow(await BatchShare(settings).start_plan(sheet, options, ledger=self.ledger))
 
@@ -151,7 +170,20 @@ class Desk:
         async with self._one:
             if not self.is_running:
                 kind, told = DEEDS[deed]
+                self.plan = None
                 self._follow(await BatchShare(self.settings).start(kind, self.ledger, **told))
+
+    async def revoke(self, rows: str | None, user: str | None, promised: int) -> None:
+        """Revoke what the ledger shared, all or some, unless it is more than was promised by now.
+
+        Raises BatchShareError.
+        """
+        async with self._one:
+            if self.is_running:
+                return
+            library = BatchShare(self.settings, agree=lambda preview: _revokes_no_more(preview, promised))
+            self.plan = None
+            self._follow(await library.start("revoke", self.ledger, rows=rows, user=user))
 
     def stop(self) -> None:
         """Make no more calls; what is under way is finished and noted."""
@@ -218,6 +250,16 @@ class Desk:
             self.error = error if not job.progress.stopping else None  # whoever stopped it knows
         else:
             self.error = error or (came_to.error if came_to is not None else None)
+
+
+def _revokes_no_more(preview: Preview, promised: int) -> bool:
+    """Whether it revokes no more than was said. Raises NotConfirmed."""
+    if (shares := sum(preview.to_do.values())) > promised:
+        raise NotConfirmed(
+            f"It was to revoke {plural(promised, 'share')}, and by now it would be {shares:,}, so nothing was "
+            "revoked: look again."
+        )
+    return True
 
 
 def _is_as_promised(preview: Preview, promised: int) -> bool:

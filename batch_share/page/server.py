@@ -31,7 +31,7 @@ from batch_share.page import words
 from batch_share.page.desk import DEEDS, Desk
 from batch_share.page.door import HEADERS, Door, Refused, new_link, note_server, server_of
 from batch_share.page.shelf import Shelf
-from batch_share.results.wording import at_rest, headline, others, spell_guards
+from batch_share.results.wording import at_rest, headline, others, spell_corrections, spell_guards
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -52,6 +52,9 @@ _COUNTED_AT_ONCE: Final = 5000
 
 TYPED_ABOVE: Final = 50
 """Rows above which the number is typed, and not only ticked: as the command asks for above so many."""
+
+RENEWED_AHEAD: Final = "7d"
+"""What ends within this time is renewed by the page: as far ahead as results say what ends soon."""
 
 _MOST_RUNS: Final = 1000
 _TROUBLED: Final = (State.FAILED, State.UNKNOWN, State.INVALID)
@@ -229,7 +232,7 @@ class Server:
         lines.sort(key=lambda line: line["at"], reverse=True)
         if wanted := request.query.get("name", "").strip():
             lines = [line for line in lines if wanted.casefold() in line["name"].casefold()]
-        begin, shown = _paged(request, lines, RUNS_ON_PAGE)
+        begin, shown = paged(request, lines, RUNS_ON_PAGE)
         for line in shown:
             if line["waits"] is not None:
                 with suppress(BatchShareError):
@@ -359,7 +362,14 @@ class Server:
 
     async def columns(self, request: web.Request) -> web.Response:
         """How the sheet was read: a row for each column."""
-        return await self._columns(request, await self._at(request, "columns", "plan"))
+        return await self._columns(request, await self._unbegun(request))
+
+    async def _unbegun(self, request: web.Request) -> Desk:
+        """The desk, if nothing was sent for its sheet; else it leads to where it stands."""
+        desk = await self._at(request, "columns", "plan")
+        if await desk.has_begun():
+            raise web.HTTPSeeOther(f"/r/{desk.id}/plan")
+        return desk
 
     async def _columns(
         self,
@@ -384,7 +394,7 @@ class Server:
 
     async def say(self, request: web.Request) -> web.StreamResponse:
         """Take in what the columns hold and what holds for all rows; then look again, or plan."""
-        form, desk = await self._form(request), await self._at(request, "columns", "plan")
+        form, desk = await self._form(request), await self._unbegun(request)
         kept = desk.kept
         assert kept is not None  # noqa: S101 - what has no sheet here stands at its results
         before = (kept.worksheet, kept.columns, kept.said)
@@ -418,8 +428,9 @@ class Server:
         return await self._plan(request, await self._at(request, "columns", "plan"))
 
     async def _plan(self, request: web.Request, desk: Desk, alert: BatchShareError | None = None) -> web.Response:
-        plan = desk.plan
-        begin, problems = _paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
+        begun = await desk.has_begun()
+        plan = desk.plan  # nothing is waited for from here on: it would be none while it is made, and no more later
+        begin, problems = paged(request, plan.problems if plan else [], ROWS_ON_PAGE)
         users = plan.users.most_common() if plan else []
         host = plan.settings.credentials()[0].partition("//")[2] if plan else ""
         host = f"{plan.settings.account} ({host})" if plan and plan.settings.account else host
@@ -429,6 +440,9 @@ class Server:
             begin=begin, size=ROWS_ON_PAGE, users=users, host=host, alert=alert or desk.error,
             typed=plan is not None and plan.to_send > TYPED_ABOVE,
             guards=spell_guards(plan.settings) if plan else "", alone=alone, progress=desk.progress,
+            fields=words.fields((str(each.row), each.column, each.value) for each in problems if each.row),
+            corrections=plan.plan.sheet.corrections() if plan else (), begun=begun,
+            notes=plan.plan.sheet.notes() if plan else (),
         )  # fmt: skip
 
     def _may_approve(self, desk: Desk, user: str) -> bool:
@@ -438,9 +452,10 @@ class Server:
 
     async def begin_plan(self, request: web.Request) -> web.StreamResponse:
         """Plan, or plan again."""
-        form, desk = await self._form(request), await self._at(request, "columns", "plan")
+        form, desk = await self._form(request), await self._at(request, "columns", "plan", "results")
         if form.get("once") not in self._once:
-            await desk.begin_plan()
+            renews = form.get("deed") == "renew"
+            await desk.begin_plan(**({"renew": RENEWED_AHEAD} if renews else {}))
         return self._lead(f"/r/{desk.id}/plan", form.get("once", ""))
 
     async def approve(self, request: web.Request) -> web.StreamResponse:
@@ -526,7 +541,14 @@ class Server:
 
     async def results(self, request: web.Request) -> web.Response:
         """What became of it, and what can be done next."""
-        desk = await self._at(request, "results")
+        desk = await self._at(request, "plan", "results")
+        if not await desk.has_begun():
+            raise web.HTTPSeeOther(f"/r/{desk.id}/plan")
+        return await self._results(request, desk)
+
+    async def _results(
+        self, request: web.Request, desk: Desk, alert: BatchShareError | None = None
+    ) -> web.Response:
         library = BatchShare(desk.settings)
         summary = await desk.summary()
         begin = _begins_at(request)
@@ -544,12 +566,19 @@ class Server:
         ended = words.how_it_ended(last) if last is not None and not is_told else ""
         can_fix = summary.failed_sheet is not None
         counts_people = summary.rows <= _COUNTED_AT_ONCE or "people" in request.query
+        corrections, more, to_come = await library.corrections(desk.ledger, ROWS_ON_PAGE)
+        ahead = BatchShare(desk.settings_with(renew=RENEWED_AHEAD))
+        renews = await ahead.renewable(desk.ledger) if desk.kept is not None else 0
+        cells = [(line["sheet_row"], *cell) for line in lines for cell in line["wrong"]]
         return self._page(
-            request, "results.html", desk=desk, summary=summary, lines=lines, begin=begin, size=ROWS_ON_PAGE,
+            request, "results.html", 200 if alert is None else 400, desk=desk, summary=summary, lines=lines,
+            begin=begin, size=ROWS_ON_PAGE, corrected=spell_corrections(corrections, more), to_come=to_come,
+            fields=words.fields(cells) if desk.kept is not None and not elsewhere else {},
+            planned=desk.plan is not None, stands=words.stands(summary), renews=renews,
             troubled=troubled, headline=headline(summary.states),
             others=others(summary.states), ended=ended, interrupted=interrupted,
             elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
-            rest=at_rest(summary.states), can_fix=can_fix, alert=desk.error,
+            rest=at_rest(summary.states), can_fix=can_fix, alert=alert or desk.error,
             parts_shown=words.parts(summary.states),
             reported=await library.reported(desk.ledger) if counts_people else None,
         )  # fmt: skip
@@ -675,7 +704,7 @@ async def _in_time(reading: Awaitable[T]) -> T:
         return await reading
 
 
-def _paged(request: web.Request, lines: list[Any], size: int) -> tuple[int, list[Any]]:
+def paged(request: web.Request, lines: list[Any], size: int) -> tuple[int, list[Any]]:
     """Where the page begins that the address asks for, and what is on it."""
     begin = _begins_at(request)
     begin = begin if begin < len(lines) else 0

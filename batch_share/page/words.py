@@ -6,22 +6,24 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share import State
-from batch_share.common import plural
+from batch_share.common import parse_duration, plural
 from batch_share.results.wording import CUT_OFF, DONE, INTERRUPTED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from batch_share import KnownRun, Overview, Progress, Summary
+    from batch_share import KnownRun, KnownShare, Overview, Progress, Summary
     from batch_share.page.desk import Desk
 
 PARTS: Final = (
-    ("shared", "good", (State.SHARED, State.ENDED, State.REVOKED)),
+    ("shared", "good", (State.SHARED, State.ENDED)),
+    ("revoked", "other", (State.REVOKED,)),
     ("accepted", "way", (State.ACCEPTED, State.ENDING)),
     ("posted", "todo", (State.POSTED, State.SHARING)),
     ("failed or unknown", "bad", (State.FAILED, State.UNKNOWN)),
     ("not sent: wrong in the sheet, or skipped", "quiet", (State.INVALID, State.SKIPPED)),
-    ("still to be sent", "rest", (State.PENDING, State.POSTING, State.TO_REVOKE, State.REVOKING)),
+    ("still to be sent", "rest", (State.PENDING, State.POSTING)),
+    ("still to be revoked", "todo", (State.TO_REVOKE, State.REVOKING)),
 )
 """The parts of the bar: what each is called, the class of its colour, and the states that are in it."""
 
@@ -194,6 +196,74 @@ def buttons(summary: Summary, *, interrupted: bool) -> list[Button]:
         what = "LeadSquared took them and has not said yet that they were processed."
         found.append(Button("ask", f"Ask again about {plural(accepted, 'row')}", what))
     return found
+
+
+class Field(NamedTuple):
+    """A field to correct a cell in: its number on the page, the row and column, and what the cell says."""
+
+    number: int
+    row: str
+    column: str
+    says: str
+
+
+def fields(cells: Iterable[tuple[str, str, str]]) -> dict[str, list[Field]]:
+    """By row, a field for each cell that is wrong, once, of rows, columns and what these say."""
+    found = dict[str, list[Field]]()
+    for number, (row, column, says) in enumerate(dict.fromkeys(cells)):
+        if column:
+            found.setdefault(row, []).append(Field(number, row, column, says))
+    return found
+
+
+def stands(summary: Summary) -> int:
+    """How many rows have shares that may be live, so that there is something to revoke."""
+    states = (State.SHARED, State.ACCEPTED, State.UNKNOWN, State.TO_REVOKE)
+    return sum(each.get(state, 0) for each in (summary.states, summary.earlier) for state in states)
+
+
+SOON: Final = "7d"
+"""What ends within this time ends soon."""
+
+
+class Person(NamedTuple):
+    """Somebody with access to so many leads: how many shares are to write, how many end soon, and when."""
+
+    user_id: str
+    name: str
+    email: str
+    leads: int
+    writes: int
+    soon: int
+    first: datetime
+    last: datetime
+
+
+def people(shares: Sequence[KnownShare]) -> list[Person]:
+    """Who has these shares, who has most leads first."""
+    of: dict[str, list[KnownShare]] = {}
+    for each in shares:
+        of.setdefault(each.user_id, []).append(each)
+    soon = datetime.now(UTC).replace(tzinfo=None) + timedelta(minutes=parse_duration(SOON))
+    found = [
+        Person(
+            user_id,
+            next((each.user_name for each in own if each.user_name), ""),
+            next((each.user_email for each in own if each.user_email), ""),
+            len({each.lead_id for each in own}),
+            sum(each.access == "write" for each in own),
+            sum(each.ends_at <= soon for each in own),
+            min(each.ends_at for each in own),
+            max(each.ends_at for each in own),
+        )
+        for user_id, own in of.items()
+    ]
+    return sorted(found, key=lambda each: (-each.leads, each.name or each.email or each.user_id))
+
+
+def access_of(share: KnownShare) -> str:
+    """What may be done by a share; that it may not stand where nobody knows."""
+    return share.access or "not known whether it stands"
 
 
 def how_it_ended(run: KnownRun) -> str:

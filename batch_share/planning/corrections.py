@@ -1,35 +1,45 @@
-"""What a person corrects in a sheet of failed rows: edits of the job that the rows are of, row by row.
+"""What a person corrects in a sheet of failed rows, or on the page: edits of the job that the rows are of.
 
 Each row of such a sheet has a reference, which names the job and the row as it was. What is corrected there is kept
 in the ledger as an edit of what the sheet itself says: wherever that is read again, it is read as corrected, until
-somebody changes it in the sheet. A row is corrected only while nothing of it is at LeadSquared.
+somebody changes it in the sheet. So is what is corrected on the page, cell by cell, also before the first run. A
+row is corrected only while nothing of it is at LeadSquared.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import Cause, Order, spell_rows
-from batch_share.errors import LedgerError, SettingsError, SheetError
-from batch_share.ledger.files import LedgerName, read_ledger
+from batch_share.common import ON_PAGE, Cause, Correction, Order, spell_rows
+from batch_share.errors import BatchShareError, LedgerError, SettingsError, SheetError
+from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.known import open_history
 from batch_share.ledger.records import OLD_WORDS, Edit
-from batch_share.ledger.states import State
+from batch_share.ledger.states import NEVER_SENT, State
 from batch_share.outputs import digest_of
 from batch_share.planning.plan import mapping_of
-from batch_share.results.answers import ADDED, KEY_LENGTH, REFERENCE, is_fixable, reference_column, reference_in
-from batch_share.results.wording import spell_corrected
+from batch_share.results.answers import (
+    ADDED,
+    KEY_LENGTH,
+    REFERENCE,
+    is_fixable,
+    is_unsent,
+    reference_column,
+    reference_in,
+)
+from batch_share.results.wording import spell_corrected, spell_lapsed
 from batch_share.sheet.columns import IGNORE, match_columns
 from batch_share.sheet.mapping import SheetMapping
-from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, Sheet, open_sheet
+from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, Sheet, open_sheet, read_sheet
 from batch_share.sheet.table import FAULTS, RawRow, blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.ledger.reading import LedgerReader
@@ -119,8 +129,8 @@ async def settings_of_job(settings: Settings, name: LedgerName, job: str, sheet:
 
 
 def as_corrected(sheet: Sheet, edits: Mapping[str, Edit]) -> Sheet:
-    """The sheet with its rows as they were corrected in sheets of failed rows, and a note that says so."""
-    mapping, used = mapping_of(sheet), Counter[str]()
+    """The sheet with its rows as they were corrected elsewhere, and notes that say so."""
+    mapping, used = mapping_of(sheet), dict[str, int]()
 
     def rows() -> Iterator[RawRow]:
         used.clear()
@@ -130,15 +140,81 @@ def as_corrected(sheet: Sheet, edits: Mapping[str, Edit]) -> Sheet:
             if edit is None or raw.problem is not None or not edit.cells.keys() <= {*sheet.columns}:
                 yield raw
                 continue
-            used[edit.source] += 1
-            cells = [edit.cells.get(header, cell) for header, cell in zip(sheet.columns, raw.cells, strict=True)]
-            faults = {at: cause for at, cause in raw.faults.items() if sheet.columns[at] not in edit.cells}
-            yield replace(raw, cells=cells, faults=faults, edit=edit.key)
+            used[edit.key] = raw.number
+            yield _with_edit(raw, sheet.columns, edit)
 
     def notes() -> Sequence[str]:
-        return [*sheet.notes(), *(spell_corrected(source, rows) for source, rows in used.items())]
+        sources = Counter(edits[key].source for key in used)
+        lapsed = sum(edit.source == ON_PAGE and key not in used for key, edit in edits.items())
+        said = [spell_corrected(source, rows) for source, rows in sources.items()]
+        return [*sheet.notes(), *said, *([spell_lapsed(lapsed)] if lapsed else [])]
 
-    return replace(sheet, blocks=lambda: blocks_of(rows()), notes=notes)
+    def corrections() -> Sequence[Correction]:
+        return [each for key, row in used.items() for each in edits[key].corrections(row)]
+
+    of_page = sorted((key, sorted(edit.cells.items())) for key, edit in edits.items() if edit.source == ON_PAGE)
+    return replace(
+        sheet,
+        blocks=lambda: blocks_of(rows()),
+        notes=notes,
+        corrections=corrections,
+        corrected=json.dumps(of_page) if of_page else "",
+    )
+
+
+def _with_edit(raw: RawRow, columns: Sequence[str], edit: Edit) -> RawRow:
+    cells = [edit.cells.get(header, cell) for header, cell in zip(columns, raw.cells, strict=True)]
+    faults = {at: cause for at, cause in raw.faults.items() if columns[at] not in edit.cells}
+    return replace(raw, cells=cells, faults=faults, edit=edit.key)
+
+
+async def correct(
+    path: Path, options: SheetOptions, name: LedgerName, settings: Settings, wanted: Sequence[Correction]
+) -> None:
+    """Keep in the job's ledger, which is made if need be, what is corrected in cells of its sheet.
+
+    A cell that is to say what the sheet says is corrected no more. All of it is kept, or nothing. Raises
+    BatchShareError for a cell that says something else by now, or whose row was sent; SheetError, SettingsError,
+    LedgerError.
+    """
+    sheet = await asyncio.to_thread(read_sheet, path, options.read)
+    if any(sheet.columns.count(each.column) != 1 for each in wanted):
+        raise SheetError(path, "its columns are not what they were: look at it again")
+    by_row: dict[int, list[Correction]] = defaultdict(list)
+    for each in wanted:
+        by_row[each.row].append(each)
+    found = await asyncio.to_thread(_rows_known_by, sheet, by_row.keys())
+    host, _, _ = settings.credentials()
+    async with open_ledger(name, host=host) as ledger:
+        before, there = await ledger.edits(), await ledger.rows_numbered([*by_row])
+        edits = list[Edit]()
+        for number, cells in by_row.items():
+            key, raw = found.get(number, ("", RawRow(number, [])))
+            now = _with_edit(raw, sheet.columns, before[key]) if key in before else raw
+            said = dict(zip(sheet.columns, now.cells, strict=False))
+            row = there.get(number)
+            if raw.problem is not None or any(said.get(each.column) != each.before for each in cells):
+                raise BatchShareError(f"Row {number} says something else by now: look at it again.")
+            if row is not None and not (row.state in NEVER_SENT or is_unsent(row)):
+                raise BatchShareError(f"Row {number} was sent, or begun, so it is not corrected here.")
+            kept = before.get(key)
+            was = dict(zip(sheet.columns, raw.cells, strict=True))
+            changed = {**(kept.cells if kept else {}), **{each.column: each.after for each in cells}}
+            changed = {column: cell for column, cell in changed.items() if cell != was[column]}
+            replaced = [*(kept.replaced if kept else ()), *([row.key] if row is not None else ())]
+            of_these = {column: was[column] for column in changed}
+            edits.append(Edit(key, changed, ON_PAGE, [*dict.fromkeys(replaced)], of_these))
+        await ledger.put_edits(edits)
+
+
+def _rows_known_by(sheet: Sheet, numbers: Collection[int]) -> dict[int, tuple[str, RawRow]]:
+    """By its number in the sheet, what each of these rows is known by, and what it says there."""
+    mapping, alike, found = mapping_of(sheet), Counter[str](), dict[int, tuple[str, RawRow]]()
+    for raw in sheet.rows():
+        key = _key(mapping, sheet.columns, raw.cells, alike)
+        if raw.number in numbers:
+            found[raw.number] = key, raw
+    return found
 
 
 def _key(mapping: Mapping[str, str], columns: Sequence[str], cells: Sequence[str], alike: Counter[str]) -> str:
@@ -197,7 +273,10 @@ async def read_corrections(
                 name: new for name, old, new in zip(record.columns, row.cells, cells, strict=True) if new != old
             }
             old_cells, old_keys = (known.cells, known.replaced) if known else ({}, ())
-            edits.append(Edit(key, {**old_cells, **changed}, path.name, [*dict.fromkeys([*old_keys, row.key])]))
+            was = dict(zip(record.columns, row.cells, strict=True))
+            was = {name: was[name] for name in changed} | ({**(known.was or {})} if known else {})
+            keys = [*dict.fromkeys([*old_keys, row.key])]
+            edits.append(Edit(key, {**old_cells, **changed}, path.name, keys, was))
             raw = RawRow(row.sheet_row, cells, edit=key)
         rows.append(raw)
     gone = [number for number, _ in wanted.values()]

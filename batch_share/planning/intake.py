@@ -367,11 +367,15 @@ async def show_sheet(
     named = SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options)
     job, settings, plan = await plan_meant(named, settings)
     directory = Unasked() if watcher is None else Directory()
-    before, kept = await before_of(job.ledger, settings, directory), kept_answers(settings)
-    first = plan.first_look(directory) if watcher is not None or kept.holds_anything else FirstLook()
+    before, kept = await before_of(job.ledger, settings, directory, plan), kept_answers(settings)
+    same = before.unchanged
+    rest = plan if same is None else same.rest_of(plan)
+    first = rest.first_look(directory) if watcher is not None or kept.holds_anything else FirstLook()
+    if same is not None:
+        first.rows, first.may_do = first.rows + len(same), first.may_do or bool(same)
     if watcher is not None and (before.refusal or not first.may_do):  # no answer would change that
         watcher, directory = None, Unasked()
-        before = await before_of(job.ledger, settings, directory)
+        before = await before_of(job.ledger, settings, directory, plan)
     if before.zone and plan.needs_zone:
         plan = plan.in_zone(before.zone)
     # A run of a sheet that its ledger has as it is asks nobody; whom it recalled once is in its rows.

@@ -27,6 +27,7 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.queries import Reasons
 from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import NEVER_SENT, PROCESSING, TO_DO, State
+from batch_share.ledger.store import Repeated
 from batch_share.outputs import Named
 from batch_share.planning.already_shared import AlreadyShared, choose_renewals, what_is_behind
 from batch_share.planning.directory import (
@@ -39,6 +40,7 @@ from batch_share.planning.directory import (
     type_key,
 )
 from batch_share.planning.plan import Approval, defaults_of, plan_of
+from batch_share.planning.unchanged import unchanged_rows
 from batch_share.results.answers import write_table
 from batch_share.results.wording import ANOTHER_ACCOUNT, ANOTHER_HOST, spell_guards, spell_row
 from batch_share.results.writing import check_format
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import NewRow, SheetRecord
     from batch_share.planning.plan import Plan, SheetOptions
+    from batch_share.planning.unchanged import Unchanged
     from batch_share.sending.onlookers import Cost
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
@@ -73,6 +76,8 @@ class KnownRows:
 
     `job` is the ledger's, `sheet` the one in force, `zone` that of its dates if it was asked for, `in_vain` whether
     somebody whom it names was not there. `refusal` says why a run would not go on with it, `hint` what to do then.
+    `unchanged` are the rows that it has shared as the sheet asks for them, `found` how many a run finds in which
+    state: of these nothing more is to be told.
     """
 
     job: str = ""
@@ -81,34 +86,46 @@ class KnownRows:
     sheet: SheetRecord | None = None
     zone: ZoneInfo | None = None
     in_vain: bool = True
-    _known: Numbers = field(default_factory=Numbers)
+    unchanged: Unchanged | None = None
+    found: Counter[State] = field(default_factory=Counter)
+    _known: Numbers = field(default_factory=Numbers)  # by key, whether unchanged, the state, the time to end after
     any_sent: bool = False
     any_met: bool = False
 
-    async def learn(self, ledger: LedgerReader) -> None:
+    async def learn(self, ledger: LedgerReader, unchanged: Unchanged | None = None) -> None:
         """Take in what the ledger knows. Raises LedgerError."""
+        self.unchanged, same = unchanged, {*unchanged.ids} if unchanged else set[int]()
         self.sheet, self.in_vain = await ledger.sheet(), await ledger.asked_in_vain()
         zone = (await ledger.facts()).zone
         with suppress(KeyError, ValueError, OSError):  # another machine may not know it
             self.zone = ZoneInfo(zone) if zone else self.zone
-        async for key, state, renewed_after in ledger.keys():
+        async for row_id, key, state, renewed_after in ledger.keys():
             # Rounded up: what the sheet says of a share's end as before is not later.
             after = 0 if renewed_after is None else ceil(renewed_after.replace(tzinfo=dt.UTC).timestamp())
-            self._known.put(key, after * len(_STATES) + _STATES.index(state))
+            number = after * len(_STATES) + _STATES.index(state)
+            self._known.put(key, 2 * number + (row_id in same))
             self.any_sent = self.any_sent or state not in NEVER_SENT
+            if row_id in same:
+                self.found[state] += 1
 
     @property
     def knows_any(self) -> bool:
         """Whether it knows of any row."""
         return bool(self._known)
 
-    def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
-        """The rows of a plan, those that were sent with the state that they are in."""
+    def decide(self, rows: Iterable[NewRow], *, are_others: bool = False) -> Iterator[NewRow]:
+        """The rows of a plan, those that were sent with the state that they are in.
+
+        Raises Repeated if they `are_others` than the unchanged ones, and one is one of these after all.
+        """
         for row in rows:
-            number = self._known.get(row.key)
-            self.any_met = self.any_met or number is not None
-            after, at = divmod(number or 0, len(_STATES))
-            if number is None or _STATES[at] in NEVER_SENT or row.instruction is None:
+            known = self._known.get(row.key)
+            self.any_met = self.any_met or known is not None
+            number, is_same = divmod(known or 0, 2)
+            if is_same and are_others:
+                raise Repeated
+            after, at = divmod(number, len(_STATES))
+            if known is None or _STATES[at] in NEVER_SENT or row.instruction is None:
                 yield row
                 continue
             if not row.chosen:  # whatever became of it: a run asks for what is still processed
@@ -122,11 +139,14 @@ class KnownRows:
                 yield replace(row, state=_STATES[at], why=None)
 
 
-async def before_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
-    """What is known of the rows by `ledger`, if there is one; `directory` learns who is. Raises LedgerError."""
+async def before_of(ledger: LedgerName, settings: Settings, directory: Directory, plan: Plan) -> KnownRows:
+    """What is known of a plan's rows by `ledger`, if there is one; `directory` learns who is.
+
+    Raises LedgerError, SheetError.
+    """
     if ledger.size():
         try:
-            return await _known_of(ledger, settings, directory)
+            return await _known_of(ledger, settings, directory, plan)
         except NoLedger as error:  # a run that was cut off at its very beginning leaves an empty one
             if not error.is_empty:
                 raise
@@ -134,7 +154,7 @@ async def before_of(ledger: LedgerName, settings: Settings, directory: Directory
     return KnownRows(refusal=behind.wrong, hint=behind.hint) if behind else KnownRows()
 
 
-async def _known_of(ledger: LedgerName, settings: Settings, directory: Directory) -> KnownRows:
+async def _known_of(ledger: LedgerName, settings: Settings, directory: Directory, plan: Plan) -> KnownRows:
     async with read_ledger(ledger) as opened:
         facts, host, account = await opened.facts(), None, set[str]()
         with suppress(SettingsError):  # a plan needs no account
@@ -148,7 +168,10 @@ async def _known_of(ledger: LedgerName, settings: Settings, directory: Directory
             directory.learn([answer])
         await choose_renewals(opened, settings)
         before = KnownRows(facts.job)
-        await before.learn(opened)
+        # Of those that may be renewed, more is to be told.
+        may_be = opened.renew_before is None and (await opened.counts()).get(State.SHARED)
+        same = await unchanged_rows(opened, plan, directory) if may_be else None
+        await before.learn(opened, same)
         if behind := await what_is_behind(ledger, opened, settings):
             before.refusal, before.hint = behind.wrong, behind.hint
         return before
@@ -594,6 +617,12 @@ class Overview(Counts):
     def foreseen(self) -> Iterator[NewRow | Asked]:
         """The same to be counted: rows to be sent as columns where nothing is known of any lead, far sooner."""
         directory, plan, known = self.directory, self.plan, self.before.knows_any
+        if (unchanged := self.before.unchanged) is not None and unchanged.is_meant(directory):
+            self.before.any_met = self.before.any_met or len(unchanged) > 0
+            for state, rows in self.before.found.items():
+                self.add_known(state, True, rows)
+            others = unchanged.rest_of(plan).rows(self.before.job, directory)
+            return self.live.decide(self.before.decide(others, are_others=True))
         is_part = bool(plan.selection or plan.corrections)
         if not isinstance(directory, Unasked) or is_part or known or directory.knows_leads or self.live.knows_any():
             return self.planned()
@@ -660,7 +689,14 @@ def overview(
         directory=directory,
     )
     numbers = array("Q")  # little memory, of which there may be a million
-    for row in seen.foreseen():
+    try:
+        foreseen: Iterable[NewRow | Asked] = (
+            seen.foreseen() if seen.before.unchanged is None else [*seen.foreseen()]
+        )
+    except Repeated:
+        seen.before.unchanged = None  # all are to be judged
+        return overview(plan, settings, directory, account, live, seen.before)
+    for row in foreseen:
         if isinstance(row, Asked):
             seen.add_all(row)
             seen.to_look_up[row.lead] += len(row.numbers)

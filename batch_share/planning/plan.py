@@ -590,6 +590,8 @@ def _digest(path: Path, sheet: Sheet, rules: RowRules, settings: Settings, optio
         meaning.append(sorted(rules.orders.items()))
     if rules.words:
         meaning.append(sorted(rules.words.items()))
+    if sheet.corrected:
+        meaning.append(sheet.corrected)
     digest = hashlib.blake2b(json.dumps(meaning).encode(), digest_size=CHOICE_FROM // 2)
     try:
         with path.open("rb") as file:

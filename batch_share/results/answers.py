@@ -40,6 +40,7 @@ from batch_share.results.wording import (
     spell_alike,
     spell_audit,
     spell_corrected,
+    spell_corrections,
     spell_earlier,
     spell_unchecked,
 )
@@ -123,6 +124,10 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
     )
 
 
+_CORRECTIONS: Final = 20
+"""Rows that are as corrected of which the summary tells each cell: what more there are, the report lists."""
+
+
 async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> Summary:
     """Write the worksheet of the totals; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
     page = _Page(book, book.page(ANSWERED[0]))
@@ -141,6 +146,8 @@ async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | Non
     page.fact("Took", f"{lasting(sum(map(_seconds, runs)))} in {plural(len(runs), 'run')}")
     for source, rows in summary.corrected.items():
         page.fact("Corrected", spell_corrected(source, rows))
+    for correction in spell_corrections(*await ledger.corrections(_CORRECTIONS)):
+        page.fact("", correction)
     for each in summary.unchecked:
         page.fact("Not checked", spell_unchecked(each))
     for line in spell_audit(summary):
@@ -657,10 +664,14 @@ def reference_column(sheet: Sheet) -> int | None:
     return named[-1] if named else None
 
 
+def is_unsent(row: Row) -> bool:
+    """Whether it failed or is invalid, with nothing at LeadSquared."""
+    return row.state in {State.FAILED, State.INVALID} and row.activity_id is None and not row.doubtful
+
+
 def is_fixable(row: Row, sheet: SheetRecord) -> bool:
-    """Whether it failed or is invalid, with nothing at LeadSquared, and can be fixed outside of its sheet."""
-    is_over = row.state in {State.FAILED, State.INVALID} and row.activity_id is None and not row.doubtful
-    return is_over and len(row.cells) == len(sheet.columns) and row.cause not in IN_THE_SHEET
+    """Whether it is that, and can be fixed outside of its sheet."""
+    return is_unsent(row) and len(row.cells) == len(sheet.columns) and row.cause not in IN_THE_SHEET
 
 
 _ALWAYS: Final = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)

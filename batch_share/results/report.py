@@ -15,7 +15,7 @@ from batch_share.ledger.queries import IS_DOUBLE
 from batch_share.ledger.states import TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output
 from batch_share.results import wording
-from batch_share.results.answers import ENDS_SHOWN, clock_of, spell_standing, standing, summarize
+from batch_share.results.answers import ENDS_SHOWN, clock_of, is_unsent, spell_standing, standing, summarize
 from batch_share.results.wording import NO_USER, Advice, how_it_ended, named_in_commands, reason_of
 from batch_share.results.writing import write_output
 
@@ -113,6 +113,8 @@ class Line:
     colour: str
     reason: str
     advice: str
+    wrong: Sequence[tuple[str, str]] = ()
+    """Columns that are wrong, with what they say, of a row that may be corrected: nothing of it was sent."""
 
 
 def report_path(sheet: Path) -> Path:
@@ -151,6 +153,7 @@ async def reported(ledger: LedgerReader, most: int) -> dict[str, Any]:
     """Everything that the templates tell, with `most` rows to look at. Raises LedgerError."""
     numbers, summary, sheet = await ledger.statistics(), await summarize(ledger), await ledger.sheet()
     history = [f"{wording.spell_corrected(*each)}." for each in summary.corrected.items()]
+    corrections, more = await ledger.corrections(ROWS_REPORTED)
     if summary.earlier:
         history.append(f"Apart from these, {wording.spell_earlier(summary.earlier)}.")
     failed_sheet = summary.failed_sheet.name if summary.failed_sheet else None
@@ -167,6 +170,7 @@ async def reported(ledger: LedgerReader, most: int) -> dict[str, Any]:
         "headline": wording.headline(summary.states),
         "others": wording.others(summary.states),
         "history": history,
+        "corrections": wording.spell_corrections(corrections, more),
         "ending": wording.spell_ending(summary.ending),
         "audit": wording.spell_audit(summary),
         "unchecked": [wording.spell_unchecked(each) for each in summary.unchecked],
@@ -286,7 +290,13 @@ def _line(
         colour=colour_of(row.state),
         reason=_short(reason_of(row, says_row=False, place_free=advice.ledger is None)),
         advice=advice.next_step(row, words),
+        wrong=_wrong_cells(row) if row.position is not None and is_unsent(row) else (),
     )
+
+
+def _wrong_cells(row: Row) -> list[tuple[str, str]]:
+    told = row.why.details.get("problems", ()) if row.why is not None else ()
+    return [*dict.fromkeys((column, value) for column, value, _ in told if column)]
 
 
 def _named(row: Row, sheet: SheetRecord | None, fields: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import ROWS_NAMED, Cause, plural, spell_length, spell_rows, spell_time
+from batch_share.common import ON_PAGE, ROWS_NAMED, Cause, Correction, plural, spell_length, spell_rows, spell_time
 from batch_share.errors import (
     AccessDenied,
     AccountClosed,
@@ -64,7 +64,7 @@ from batch_share.ledger.states import (
     rows_in,
 )
 from batch_share.settings import ENOUGH
-from batch_share.sheet.rows import Problem
+from batch_share.sheet.rows import Problem, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -624,8 +624,26 @@ def spell_earlier(earlier: Mapping[State, int]) -> str:
 
 
 def spell_corrected(source: str, rows: int) -> str:
-    """That so many rows are as they were corrected in a file."""
-    return f"{plural(rows, 'row')} as corrected in {source}"
+    """That so many rows are as they were corrected in a file, or on the page."""
+    return f"{plural(rows, 'row')} as corrected {'on the page' if source == ON_PAGE else f'in {source}'}"
+
+
+def spell_lapsed(rows: int) -> str:
+    """That so many rows are not as they were corrected on the page."""
+    them = "the row" if rows == 1 else "the rows"
+    return f"{plural(rows, 'row')} corrected on the page in vain: the sheet no longer has {them} as it was then"
+
+
+def spell_corrections(corrections: Sequence[Correction], more: int = 0) -> list[str]:
+    """What was corrected, cell by cell; and in how many more rows."""
+    said = []
+    for row, column, before, after, source in corrections:
+        where = "on the page" if source == ON_PAGE else f"in {source}"
+        old = (
+            f" from {shortened(before)!r}" if before else ""
+        )  # it was empty, or an earlier version did not note it
+        said.append(f"Row {row}, {column}: corrected {where}{old} to {shortened(after)!r}")
+    return said + ([f"{plural(more, 'more row')} corrected"] if more else [])
 
 
 @dataclass(slots=True)

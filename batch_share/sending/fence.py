@@ -82,8 +82,11 @@ class StoredMemory(AccountMemory):
         known, (text, age) = super().heed(file), self._table.kept.get(file.name, ("", 0.0))
         self._heeded = boot_time()
         if text:
-            known = Account.parse(text)
-            self._count(known, age if known.closed else 0.0)
+            known = Account.read(text)
+            age = age if known.closed else 0.0
+            self._age = min(age, age if self._age is None else self._age)
+            self._was_closed = self._was_closed and known.closed
+            self._period_before = max(self._period_before, known.period, known.rate.period if known.rate else 0.0)
         return known
 
     def move(self, file: Path) -> None:

@@ -20,7 +20,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share.common import ROWS_NAMED, plural, spell_rows
+from batch_share.common import ROWS_NAMED, Correction, plural, spell_rows
 from batch_share.errors import SettingsError, SheetError, check_not_empty, spelled
 from batch_share.outputs import is_spelled
 from batch_share.settings import SheetLimits
@@ -113,7 +113,8 @@ class Sheet:
     for those of rows with a problem. `found` is where each field stands. `notes()` is what a person should know of
     how the sheet was read, and of what was left out once that was to its end, `of_people` what of the columns that
     name the user, or may be meant to. `worksheets` are all that there are to choose from. `mapping` is what was
-    said of the sheet, or of one with the same headers.
+    said of the sheet, or of one with the same headers. `corrections()` are those that its rows were read with, once
+    that was to its end; `corrected` is another text for other ones of the page.
     """
 
     path: Path
@@ -126,6 +127,8 @@ class Sheet:
     of_people: Sequence[str] = ()
     worksheets: Sequence[str] = ()
     mapping: SheetMapping = field(default_factory=SheetMapping)
+    corrections: Callable[[], Sequence[Correction]] = tuple
+    corrected: str = ""
 
     def rows(self) -> Iterator[RawRow]:
         """Row by row."""

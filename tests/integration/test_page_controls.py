@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import sqlite3
+from contextlib import closing
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Final
 
@@ -18,16 +20,20 @@ from batch_share.page import server
 from batch_share.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pytest
+    from visiting import Visitor
 
 _ROLES: Final = {
     "a": "link", "button": "button", "select": "combobox", "progress": "progressbar", "summary": "disclosure",
     "text": "textbox", "file": "file field", "checkbox": "checkbox", "search": "searchbox",
+    "radio": "radio button",
 }  # fmt: skip
-_VARIABLE: Final = {"N": r"[\d,]+", "HEADER": ".+", "HOST": r"\S+", "NAME": r".+\.csv"}
+_VARIABLE: Final = {
+    "N": r"[\d,]+", "HEADER": ".+", "HOST": r"\S+", "NAME": r".+\.csv", "PERSON": r"\w+ \w+", "LEAD": r"\d+",
+}  # fmt: skip
 
 HTMX: Final = {"HX-Request": "true"}
 """What a page sends along that waits for the answer itself."""
@@ -81,9 +87,7 @@ def listed() -> dict[str, set[Control]]:
             for name in names.split("; "):
                 pattern = re.escape(re.sub(r" \([^)]*\)$", "", name)).replace(r"\ ", " ")
                 pattern = re.sub(r"\b[A-Z]+\b", lambda word: _VARIABLE.get(word[0], word[0]), pattern)
-                found.setdefault(each, set()).add(
-                    (role, pattern.replace("leads", "leads?").replace("rows", "rows?"))
-                )
+                found.setdefault(each, set()).add((role, re.sub(r"(?<= )(leads|rows|shares)\b", r"\1?", pattern)))
     return found
 
 
@@ -92,6 +96,7 @@ async def test_the_manual_lists_all_controls_of_the_pages_and_no_others(
 ) -> None:
     monkeypatch.setattr(server, "RUNS_ON_PAGE", 1)
     monkeypatch.setattr(server, "ROWS_ON_PAGE", 1)
+    monkeypatch.setattr("batch_share.page.changes.ROWS_ON_PAGE", 1)
     monkeypatch.setattr(server, "TYPED_ABOVE", 3)
     monkeypatch.setattr(server, "_COUNTED_AT_ONCE", 5)
     manuals, seen = listed(), set[tuple[str, Control]]()
@@ -148,8 +153,47 @@ async def test_the_manual_lists_all_controls_of_the_pages_and_no_others(
                 kept.note()
             for of_these in ("", "?from=1"):
                 look("Runs", await visitor.get(f"/{of_these}"))
+    async with Sandbox(options()) as sandbox:
+        trial = Trial(tmp_path / "changes", sandbox)
+        async with visiting(trial) as visitor:
+            await changes(visitor, trial, look)
     all_listed = {(page, each) for page, controls in manuals.items() for each in controls}
     assert seen == all_listed | {("every page", each) for each in every}
+
+
+async def changes(visitor: Visitor, trial: Trial, look: Callable[[str, str], None]) -> None:
+    """What is corrected, undone, renewed, and who has access."""
+    rows = [list(HEADER), *sheet_rows(60)[40:]]
+    for row in rows[1:4]:
+        row[HEADER.index("Duration")] = "soon"
+    await visitor.plan("\n".join(",".join(row) for row in rows).encode(), "twenty.csv")
+
+    async def correct() -> None:
+        action = f"{visitor.sheet}/correct"
+        form = visitor.form(action)
+        await visitor.post(action, form | {name: "7d" for name in form if name.startswith("cell-")})
+
+    await correct()
+    look("Plan", await visitor.ended("/plan", "Looking up leads"))
+    await visitor.approve(typed="18")
+    await visitor.results()
+    look("Results", visitor.text)
+    await correct()
+    look("Plan", await visitor.ended("/plan", "Looking up leads"))
+    look("Results", await visitor.get(f"{visitor.sheet}/results"))
+    visitor.server._desks.clear()  # as when it is started again
+    look("Results", await visitor.get(f"{visitor.sheet}/results"))
+    (ledger,) = (trial.folder / "page").glob("*/twenty.csv.ledger.db")
+    with closing(sqlite3.connect(ledger)) as connection:  # as if most of its time were over
+        connection.execute(
+            "UPDATE rows SET ends_at = datetime('now', '+1 hour') || '.000000' WHERE state = 'shared'"
+        )
+        connection.commit()
+    look("Results", await visitor.get(f"{visitor.sheet}/results"))
+    look("Undo", await visitor.get(f"{visitor.sheet}/undo?which=all"))
+    look("Access", await visitor.get("/access"))
+    look("Access", await visitor.get("/access?from=1"))
+    look("Access", await visitor.get("/access?soon=yes"))
 
 
 def two_worksheets() -> bytes:

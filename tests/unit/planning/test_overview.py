@@ -88,7 +88,7 @@ def test_the_parts_of_a_plan_add_up_to_its_rows(see: See, chance: Random, is_kno
         for planned in seen.planned():
             if chance.random() < 0.5:
                 state = chance.choice([each for each in State if each not in INTENTS])
-                before._known.put(planned.key, [*State].index(state))
+                before._known.put(planned.key, 2 * [*State].index(state))
         seen = overview(seen.plan, seen.settings, Unasked(), before=before)
     assert sum(seen.parts.values()) == seen.rows == sum(bool(each[0]) for each in rows)
     assert all(count >= 0 for count in seen.parts.values())
@@ -291,7 +291,7 @@ def test_what_is_wrong_with_a_row_that_was_sent_before_is_no_problem_now(see: Se
     assert [each.row for each in found.problems] == [2, 3]
     before = KnownRows()
     for planned in found.planned():
-        before._known.put(planned.key, [*State].index(State.SHARED))
+        before._known.put(planned.key, 2 * [*State].index(State.SHARED))
     seen = overview(found.plan, found.settings, Unasked(), before=before)
     assert (seen.states, seen.problems) == ({State.SHARED: 2}, [])
 

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import replace
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import AsyncMock
 
@@ -24,7 +25,9 @@ from batch_share.ledger.records import Lookup, Occasion
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Repeated
 from batch_share.planning import intake
+from batch_share.planning import overview as overviews
 from batch_share.planning.directory import Directory, answer_for
+from batch_share.planning.overview import Unasked, before_of, overview
 from batch_share.planning.plan import Plan, SheetOptions
 from batch_share.settings import Settings
 from batch_share.sheet import reader, table
@@ -199,6 +202,34 @@ async def both_ways(
     return None if same is None else len(same)
 
 
+async def planned_both_ways(folder: Path, plan: Plan, options: Settings, types: dict[int, str]) -> int | None:
+    """Plan a sheet whose ledger is there, and beside it all of it anew. How many rows were unchanged."""
+    options = options.model_copy(update={"data_folder": folder})
+    found: list[tuple[Any, ...] | None] = []
+    same: int | None = None
+    for anew, kind in product((False, True), (Unasked, Directory)):
+        with pytest.MonkeyPatch.context() as patch:
+            if anew:
+                patch.setattr(overviews, "unchanged_rows", AsyncMock(return_value=None))
+            directory = kind()
+            before = await before_of(LedgerName.of(folder / "ledger.db"), options, directory, plan)
+            if kind is Directory:
+                directory.learn([*map(answered, plan.first_look(directory).unknown)])
+                directory.learn_types(types)
+                try:
+                    intake.check_type(plan, directory, options)
+                except BatchShareError:  # for all rows, before any is judged
+                    found.append(None)
+                    continue
+            seen = overview(plan, options, directory, before=before)
+        if not anew:
+            is_used = before.unchanged is not None and before.unchanged.is_meant(directory)
+            same = len(before.unchanged) if is_used and before.unchanged is not None else None
+        found.append((seen.as_json(), seen.obstacles, seen.to_look_up, seen.by_number, seen.unknown_users))
+    assert found[:2] == found[2:]
+    return same
+
+
 async def several_times(chance: Random, folder: Path) -> None:
     (folder / "ledger.db").unlink(missing_ok=True)
     header, rows = made_up(chance)
@@ -207,6 +238,8 @@ async def several_times(chance: Random, folder: Path) -> None:
         types = chance.choice([TYPES, TYPES, TYPES, {}, {202: "Site visit"}, {201: "Phone Call", 202: "Call"}])
         if chance.random() < 0.1:  # it was approved as it is; of one that means another type by now it is refused
             plan = replace(plan, approved_types={"Phone Call": 202})
+        if (folder / "ledger.db").exists():
+            await planned_both_ways(folder, plan, options, types)
         await both_ways(folder, plan, options, types, recovers=chance.random() < 0.1)
         come_on(chance, folder / "ledger.db")
         if chance.random() < 0.05:
@@ -255,10 +288,12 @@ async def test_only_what_is_other_is_judged(
         path.write_text("\n".join([HEADER, *lines, ""]))
         values: dict[str, Any] = {"duration": "7d", "allow_duplicates": True, **of_all}
         options = Settings.model_construct(**values)
-        same = await both_ways(tmp_path, make_plan(path, SheetOptions(), options), options, called)
+        plan = make_plan(path, SheetOptions(), options)
+        planned = await planned_both_ways(tmp_path, plan, options, called) if leads is after else None
+        same = await both_ways(tmp_path, plan, options, called)
         with closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
             connection.execute("UPDATE rows SET state = 'shared', request_id = 'r', ends_at = '2030-01-01'")
-    assert same == unchanged
+    assert same == planned == unchanged
 
 
 async def test_a_list_that_contradicts_an_unchanged_row_is_not_believed(tmp_path: Path) -> None:

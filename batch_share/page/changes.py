@@ -1,0 +1,140 @@
+"""What is done to a sheet once it is there: its cells corrected, its shares revoked; and who has access now.
+
+It is the whole page: all that the server has, and this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from batch_share import BatchShare, Correction, NotConfirmed
+from batch_share.errors import BatchShareError, SettingsError
+from batch_share.page import words
+from batch_share.page.server import ROWS_ON_PAGE, Server, paged
+
+if TYPE_CHECKING:
+    from batch_share.page.desk import Desk
+
+
+class WholePage(Server):
+    """The server with all of its pages."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        one = "/r/{id:[0-9A-Za-z]+}"
+        self.app.add_routes(
+            [
+                web.post(f"{one}/correct", self.correct),
+                web.post(f"{one}/take-back", self.correct),
+                web.get(f"{one}/undo", self.undo),
+                web.post(f"{one}/undo", self.revoke),
+                web.get("/access", self.access),
+            ]
+        )
+
+    async def correct(self, request: web.Request) -> web.StreamResponse:
+        """Keep what was typed in the cells that are wrong, and plan anew."""
+        form, desk = await self._form(request), await self._at(request, "plan", "results")
+        once, cells = form.get("once", ""), list[Correction]()
+        for name, number in form.items():
+            at = name.removeprefix("row-")
+            if at == name or not number.isdecimal() or form.get("only", at) != at:
+                continue
+            before, after = form.get(f"saw-{at}", ""), form.get(f"cell-{at}", "")
+            if _typed(after) != _typed(before):
+                cells.append(Correction(int(number), form.get(f"column-{at}", ""), before, after))
+        if once not in self._once:
+            try:
+                if not cells:
+                    raise NotConfirmed("Nothing was corrected: every cell says what it said.")
+                await desk.correct(cells, self.door.user(request))
+            except BatchShareError as error:
+                is_plan = await desk.state() == "plan"
+                return await (self._plan if is_plan else self._results)(request, desk, error)
+        return self._lead(f"/r/{desk.id}/plan", once)
+
+    # ------------------------------------------------------------------------------------- undo
+
+    async def undo(self, request: web.Request) -> web.Response:
+        """Which shares to revoke, and what that will do."""
+        return await self._undo(request, await self._at(request, "plan", "results"), request.query)
+
+    async def _undo(
+        self, request: web.Request, desk: Desk, said: Any, alert: BatchShareError | None = None
+    ) -> web.Response:
+        library, meant = BatchShare(desk.settings), None
+        every = await library.would_revoke(desk.ledger)
+        which = said.get("which", "")
+        try:
+            if which:
+                meant = await library.would_revoke(desk.ledger, **_chosen(said))
+        except BatchShareError as error:
+            alert = alert or error
+        return self._page(
+            request, "undo.html", 200 if alert is None else 400, desk=desk, every=every, meant=meant, which=which,
+            rows=said.get("rows", ""), chosen=said.get("of", ""), alert=alert,
+            wrong=alert.setting if isinstance(alert, SettingsError) else "",
+        )  # fmt: skip
+
+    async def revoke(self, request: web.Request) -> web.StreamResponse:
+        """Revoke what was shown: it takes the tick and the number of shares."""
+        form, desk = await self._form(request), await self._desk(request)
+        once, promised = form.get("once", ""), form.get("shares", "")
+        if once in self._once or await desk.state() == "run":
+            return self._lead(f"/r/{desk.id}", once)
+        wrong = ""
+        if form.get("which") not in {"all", "rows", "user"}:
+            wrong = "Nothing was revoked: choose first whose shares are meant."
+        elif not form.get("sure"):
+            wrong = "Nothing was revoked: tick the box first."
+        elif not promised.isdecimal() or form.get("typed", "").replace(",", "").strip() != promised:
+            wrong = f"Nothing was revoked: type {promised}, the number of shares, to confirm."
+        if wrong:
+            return await self._undo(request, desk, form, NotConfirmed(wrong))
+        self._once[once] = f"/r/{desk.id}"  # before anything is waited for: the second click comes at once
+        try:
+            await desk.revoke(**_chosen(form), promised=int(promised))
+        except BatchShareError as error:
+            desk.error = error
+        return self._lead(f"/r/{desk.id}")
+
+    # ------------------------------------------------------------------------------------- who has what
+
+    async def access(self, request: web.Request) -> web.Response:
+        """Who has access now and until when: by user, or each share of one user, of a lead, that ends soon."""
+        user, lead = (request.query.get(name, "").strip() for name in ("user", "lead"))
+        soon, found, alert = "soon" in request.query, None, None
+        try:
+            found = await BatchShare(self._settings()).access(
+                user or None, lead or None, words.SOON if soon else None
+            )
+        except BatchShareError as error:
+            alert = error
+        shares = list(found.shares) if found is not None else []
+        by_share = bool(user or lead or soon)
+        people = words.people(shares)
+        begin, shown = paged(request, shares if by_share else people, ROWS_ON_PAGE)
+        return self._page(
+            request, "access.html", 200 if alert is None else 400, alert=alert, user_asked=user, lead=lead,
+            soon=soon, by_share=by_share, shown=shown, begin=begin, size=ROWS_ON_PAGE, total=len(shares),
+            people=len(people), lines=len(shares) if by_share else len(people),
+            asked=urlencode([each for each in request.query.items() if each[0] != "from"]),
+            leads=len({each.lead_id for each in shares}), unseen=len(found.unseen) if found is not None else 0,
+        )  # fmt: skip
+
+
+def _typed(cell: str) -> str:
+    """What a field of one line makes of a cell."""
+    return cell.replace("\r", "").replace("\n", "")
+
+
+def _chosen(said: Any) -> dict[str, str | None]:
+    """Which shares are meant, as `revoke` is told."""
+    which = said.get("which", "")
+    return {
+        "rows": said.get("rows", "").strip() if which == "rows" else None,
+        "user": said.get("of", "").strip() if which == "user" else None,
+    }

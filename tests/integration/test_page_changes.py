@@ -1,0 +1,334 @@
+"""What is done on the page to a sheet that is there: cells corrected, shares revoked, renewed; who has access."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import sqlite3
+from contextlib import closing
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trial import HEADER, Trial, options, sheet_rows
+from visiting import visiting
+
+from batch_share import BatchShare
+from batch_share.page import server
+from batch_share.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from visiting import Visitor
+
+OWNER = HEADER.index("User Id")
+
+
+@pytest.fixture
+async def trial(tmp_path: Path) -> AsyncIterator[Trial]:
+    async with Sandbox(options()) as sandbox:
+        yield Trial(tmp_path, sandbox)
+
+
+def sheet(rows: int = 6, *wrong: dict[str, str], users: int | None = None) -> bytes:
+    """A sheet whose first rows say something else in some cells, and all have one of so many users."""
+    lines = sheet_rows(rows)
+    for at, line in enumerate(lines):
+        line[OWNER] = lines[at % users][OWNER] if users else line[OWNER]
+    for line, cells in zip(lines, wrong, strict=False):
+        for header, cell in cells.items():
+            line[HEADER.index(header)] = cell
+    out = io.StringIO()
+    csv.writer(out).writerows([HEADER, *lines])
+    return out.getvalue().encode()
+
+
+def fields(visitor: Visitor) -> dict[str, str]:
+    """By its name for people, that of each field in which a cell can be corrected."""
+    found = re.findall(r'<input name="(cell-\d+)"[^>]* aria-label="([^"]+)"', visitor.text)
+    return {unescape(label): name for name, label in found}
+
+
+async def correct(visitor: Visitor, **cells: str) -> str:
+    """Type these texts in the fields of these names, as in `Row_2__Duration`, and have it planned anew."""
+    action, named = f"{visitor.sheet}/correct", fields(visitor)
+    typed = {named[name.replace("__", ", ").replace("_", " ")]: text for name, text in cells.items()}
+    assert typed.keys() <= visitor.form(action).keys()
+    await visitor.post(action, visitor.form(action) | typed)
+    return await visitor.ended("/plan", "Looking up leads")
+
+
+async def test_cells_are_corrected_in_the_plan_and_one_number_is_approved(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(6, {"Duration": "soon"}, {"Duration": "soon", "Access": "full"}))
+        assert "4 leads will be shared" in visitor.text
+        assert sorted(fields(visitor)) == ["Row 2, Duration", "Row 3, Access", "Row 3, Duration"]
+        await correct(visitor, Row_2__Duration="7d", Row_3__Access="write")
+        assert "5 leads will be shared" in visitor.text
+        assert [*fields(visitor)] == ["Row 3, Duration"]
+        assert "Take back the correction of row 2, Duration" in visitor.text
+        assert "2 rows as corrected on the page" in visitor.text
+        await correct(visitor, Row_3__Duration="3d")
+        assert "6 leads will be shared" in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        assert "All 6 rows are shared." in visitor.text
+        said = unescape(visitor.text)
+        assert "Row 2, Duration: corrected on the page from 'soon' to '7d'" in said
+        assert trial.sandbox.report()["activities"] == trial.live() == 6
+        (kept,) = (trial.folder / "page").glob("*/leads.csv")
+        assert kept.read_bytes() == sheet(6, {"Duration": "soon"}, {"Duration": "soon", "Access": "full"})
+        again = await BatchShare(trial.settings()).run(kept)  # as a command does it
+        assert (again.sent, again.summary.corrected) == (0, {"page": 2})
+
+
+async def test_cells_are_corrected_in_the_results_and_what_was_sent_stays(trial: Trial) -> None:
+    nobody = "ffffffff-0000-4000-8000-000000000000"
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(6, {"User Id": nobody}, {"Duration": "soon"}))
+        await visitor.approve()
+        await visitor.results()
+        assert "4 of 6 rows are shared." in visitor.text
+        assert [*fields(visitor)] == ["Row 2, User Id", "Row 3, Duration"]
+        await correct(visitor, Row_2__User_Id=sheet_rows(1)[0][OWNER], Row_3__Duration="7d")
+        assert "2 leads will be shared" in visitor.text
+        assert "Sent before: 4 rows" in visitor.text
+        page = visitor.text
+        await visitor.get(f"{visitor.sheet}/results")
+        assert "4 of 6 rows are shared." in visitor.text
+        assert "Look at the plan" in visitor.text
+        await visitor.get(f"{visitor.sheet}/columns")
+        assert visitor.path.endswith("/plan"), "its columns are no question any more"
+        visitor.text = page
+        await visitor.approve()
+        await visitor.results()
+        assert "All 6 rows are shared." in visitor.text
+        assert fields(visitor) == {}
+        assert trial.sandbox.report()["activities"] == trial.live() == 6
+        assert trial.sandbox.report()["duplicates"] == 0
+
+
+async def test_a_plan_of_corrections_that_was_lost_with_the_server_is_made_anew(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(3, {"Duration": "soon"}))
+        await visitor.approve()
+        await visitor.results()
+        await correct(visitor, Row_2__Duration="7d")
+        address = visitor.sheet
+    async with visiting(trial) as visitor:
+        await visitor.get(address)
+        assert "Plan with 1 corrected row" in visitor.text
+        await visitor.post(f"{address}/plan", visitor.form(f"{address}/plan"))
+        await visitor.ended("/plan", "Looking up leads")
+        assert "1 lead will be shared" in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        assert "All 3 rows are shared." in visitor.text
+        assert "corrected row" not in visitor.text
+
+
+async def test_a_correction_is_taken_back(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(3, {"Duration": "soon"}))
+        await correct(visitor, Row_2__Duration="70d")
+        action = f"{visitor.sheet}/take-back"
+        await visitor.post(action, visitor.form(action) | {"only": "0"})
+        await visitor.ended("/plan", "Looking up leads")
+        assert "2 leads will be shared" in visitor.text
+        assert [*fields(visitor)] == ["Row 2, Duration"]
+
+
+async def test_what_can_not_be_corrected_is_said_and_nothing_is_kept_twice(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(6, {"Duration": "soon"}))
+        action = f"{visitor.sheet}/correct"
+        await visitor.post(action, visitor.form(action))
+        assert (visitor.status, "every cell says what it said" in visitor.text) == (400, True)
+        form = visitor.form(action)
+        await visitor.post(action, form | {"cell-0": "7d"})
+        await visitor.ended("/plan", "Looking up leads")
+        await visitor.post(action, form | {"cell-0": "9d"})  # a second tab, or Back and again: it is the same form
+        assert "6 leads will be shared" in await visitor.ended("/plan", "Looking up leads")
+        await visitor.post(action, form | {"cell-0": "9d", "once": "another"})
+        assert "Row 2 says something else by now" in visitor.text
+        await visitor.get(f"{visitor.sheet}/plan")
+        await visitor.approve()
+        await visitor.results()
+        await visitor.post(action, form | {"saw-0": "7d", "cell-0": "9d", "once": "late"})
+        assert "Row 2 was sent, or begun" in visitor.text
+        for form_key in ("", "0" * 64):
+            await visitor.post(action, form | {"form_key": form_key, "once": form_key})
+            assert visitor.status == 403
+        assert trial.sandbox.report()["activities"] == 6
+
+
+async def test_cells_with_markup_and_lines_come_back_as_they_were(trial: Trial) -> None:
+    evil = '"><script>x</script>\nand a line'
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(3, {"Duration": evil}))
+        assert "<script>x" not in visitor.text
+        action = f"{visitor.sheet}/correct"
+        await visitor.post(action, visitor.form(action) | {"cell-0": evil.replace("\n", "")})
+        assert "every cell says what it said" in visitor.text, "a field has one line"
+        await correct(visitor, Row_2__Duration="7d")
+        assert "3 leads will be shared" in visitor.text
+        assert "<script>x" not in visitor.text
+
+
+async def test_who_corrects_a_sheet_does_not_approve_it_where_that_takes_two(trial: Trial) -> None:
+    proxy: Any = {"origin": "http://share.example", "user_header": "X-User"}
+    async with visiting(trial, two_people=True, **proxy) as visitor:
+        visitor.sends = {"Origin": "http://share.example"}
+        visitor.http.headers["X-User"] = "asha@example.com"
+        await visitor.plan(sheet(3, {"Duration": "soon"}))
+        visitor.http.headers["X-User"] = "ravi@example.com"
+        await visitor.get(f"{visitor.sheet}/plan")
+        assert 'action="' + f"{visitor.sheet}/approve" in visitor.text
+        await correct(visitor, Row_2__Duration="7d")
+        assert "Somebody else approves it" in visitor.text
+        visitor.http.headers["X-User"] = "vera@example.com"
+        await visitor.get(f"{visitor.sheet}/plan")
+        await visitor.approve()
+        assert "All 3 rows are shared." in await visitor.results()
+
+
+# ------------------------------------------------------------------------------------------------ undo
+
+
+async def shared(visitor: Visitor, content: bytes) -> None:
+    """Share a sheet, and be at its results."""
+    await visitor.plan(content)
+    await visitor.approve()
+    await visitor.results()
+
+
+async def test_the_shares_of_one_user_are_revoked_and_no_others(trial: Trial) -> None:
+    content = sheet(9, users=3)
+    theirs = sheet_rows(3)[1][OWNER]
+    async with visiting(trial) as visitor:
+        await shared(visitor, content)
+        action = f"{visitor.sheet}/undo"
+        assert "9 shares of 3 people can be revoked." in await visitor.get(action)
+        calls = visitor.sandbox_calls()
+        await visitor.get(f"{action}?which=user&of={theirs}")
+        assert "3 shares will be revoked from 1 person." in visitor.text
+        assert visitor.sandbox_calls() == calls
+        form = post_form(visitor, action)
+        for missing in ({"sure": "yes"}, {"typed": "3"}, {"sure": "yes", "typed": "9"}):
+            await visitor.post(action, form | missing)
+            assert (visitor.status, "Nothing was revoked" in visitor.text) == (400, True)
+        await visitor.post(action, form | {"sure": "yes", "typed": "3", "which": ""})
+        assert "choose first whose shares are meant" in visitor.text
+        assert trial.live() == 9
+        form = form | {"sure": "yes", "typed": "3"}
+        await visitor.post(action, form)
+        await visitor.results()
+        await visitor.post(action, form)  # a double click, or Back and again
+        await visitor.results()
+        assert "6 of 9 rows are shared." in visitor.text
+        assert "3 revoked" in visitor.text
+        assert trial.live() == 6
+        stands = trial.sandbox.report()["live_shares"]["shares"]
+        assert {each["user"] for each in stands} == {sheet_rows(3)[0][OWNER], sheet_rows(3)[2][OWNER]}
+
+
+def post_form(visitor: Visitor, action: str) -> dict[str, str]:
+    """The form that changes something, where another of the same address only asks."""
+    (inner,) = re.findall(
+        rf'<form method="post" action="{re.escape(action)}">(.*?)</form>', visitor.text, re.DOTALL
+    )
+    return dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', inner))
+
+
+async def test_the_shares_of_rows_and_then_all_are_revoked(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await shared(visitor, sheet(9, users=3))
+        action = f"{visitor.sheet}/undo"
+        await visitor.get(f"{action}?which=rows&rows=nothing")
+        assert visitor.status == 400
+        await visitor.get(f"{action}?which=rows&rows=90-99")
+        assert visitor.status == 400
+        await visitor.get(f"{action}?which=rows&rows=")
+        assert visitor.status == 400, "that is no choice, and never all of them"
+        await visitor.get(f"{action}?which=rows&rows=2-3,10")
+        assert "3 shares will be revoked from 3 people." in visitor.text or "from 2 people." in visitor.text
+        await visitor.post(action, post_form(visitor, action) | {"sure": "yes", "typed": "3"})
+        await visitor.results()
+        assert trial.live() == 6
+        await visitor.get(f"{action}?which=all")
+        assert "6 shares will be revoked" in visitor.text
+        stale = post_form(visitor, action) | {"shares": "5", "typed": "5", "sure": "yes"}
+        await visitor.post(action, stale)
+        await visitor.results()
+        assert "by now it would be 6, so nothing was revoked" in visitor.text
+        assert trial.live() == 6
+        await visitor.get(f"{action}?which=all")
+        await visitor.post(action, post_form(visitor, action) | {"sure": "yes", "typed": "6"})
+        await visitor.results()
+        assert trial.live() == 0
+        assert "There is nothing to revoke" in await visitor.get(action)
+
+
+async def test_no_get_revokes_anything_and_only_our_own_form_does(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await shared(visitor, sheet(3))
+        action = f"{visitor.sheet}/undo"
+        await visitor.get(f"{action}?which=all")
+        form = post_form(visitor, action) | {"sure": "yes", "typed": "3"}
+        await visitor.get(action, params=form)
+        await visitor.post(action, form, {"Origin": "http://evil.example"})
+        assert visitor.status == 403
+        await visitor.post(action, form | {"form_key": "0" * 64})
+        assert visitor.status == 403
+        assert trial.live() == 3
+
+
+# ------------------------------------------------------------------------------------------------ renew, access
+
+
+async def test_what_ends_soon_is_renewed_by_a_plan_that_somebody_approves(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await shared(visitor, sheet(3))
+        (ledger,) = (trial.folder / "page").glob("*/leads.csv.ledger.db")
+        with closing(sqlite3.connect(ledger)) as connection:  # as if most of its time were over
+            connection.execute("UPDATE rows SET ends_at = datetime('now', '+1 hour') || '.000000'")
+            connection.commit()
+        await visitor.get(visitor.sheet)
+        assert "Plan to renew 3 shares" in visitor.text
+        action = f"{visitor.sheet}/plan"
+        await visitor.post(action, visitor.form(action) | {"deed": "renew"})
+        await visitor.ended("/plan", "Looking up leads")
+        assert "3 leads will be shared" in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        assert "All 3 rows are shared." in visitor.text
+        assert "Plan to renew" not in visitor.text
+        assert trial.sandbox.report()["activities"] == 6
+
+
+async def test_access_now_by_user_and_by_lead(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batch_share.page.changes.ROWS_ON_PAGE", 2)
+    async with visiting(trial) as visitor:
+        assert "Nobody has access" in await visitor.get("/access")
+        await shared(visitor, sheet(9, {"Duration": "30d"}, users=3))
+        calls = visitor.sandbox_calls()
+        await visitor.get("/access")
+        assert "9 shares of 9 leads, with 3 people" in visitor.text
+        assert "1 to 2 of 3" in visitor.text
+        await visitor.get(f"/access?user={sheet_rows(1)[0][OWNER]}")
+        assert "3 shares of 3 leads, with 1 person" in visitor.text
+        assert "leads.csv, row 5" in re.sub("</?bdi>", "", visitor.text)
+        assert f"/access?from=2&amp;user={sheet_rows(1)[0][OWNER]}" in visitor.text
+        await visitor.get("/access?soon=yes")
+        assert "8 shares of 8 leads" in visitor.text
+        (number,) = re.findall(r"/access\?lead=(\d+)", visitor.text)[:1]
+        await visitor.get(f"/access?lead={number}")
+        assert "1 share of 1 lead, with 1 person" in visitor.text
+        await visitor.get("/access?lead=nothing")
+        assert "No such share is known here." in visitor.text
+        assert visitor.sandbox_calls() == calls
+        assert str(trial.folder) not in visitor.text
+    assert server.ROWS_ON_PAGE == 100
