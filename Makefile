@@ -16,7 +16,7 @@ PYTEST := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest \
 COVERED := batch_share/leadsquared/protocol.py,batch_share/leadsquared/pacing.py,batch_share/ledger/*,batch_share/sending/*,batch_share/planning/*,batch_share/jobs/*
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser coverage crash faults soak fuzz mutants bench figures lint format samples pictures reference lock clean
+.PHONY: help demo test browser coverage crash cluster faults soak fuzz mutants bench figures lint format samples pictures reference lock clean
 
 help:  ## Show what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -71,6 +71,12 @@ browser: $(VENV)/.browsed $(AXE)/axe.min.js  ## Use the page in a real browser, 
 crash: export KILLS ?= 2000
 crash: $(VENV)/.tested  ## Kill runs at every point and at random, KILLS of them (2000)
 	@$(PYTEST) tests/crash
+
+cluster: export CLUSTER_KILLS ?= 100
+cluster: export CLUSTER_FREEZES ?= 20
+cluster: export CLUSTER_RESTARTS ?= 3
+cluster: $(VENV)/.tested  ## Kill and freeze workers on several hosts, CLUSTER_KILLS times (100) and CLUSTER_FREEZES times (20)
+	@KILLS=1 env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -s tests/crash/test_workers.py
 
 faults: export EVERY ?= 1
 faults: $(VENV)/.tested  ## Let every call go wrong in every way, or in every EVERYth (1)

@@ -6,6 +6,7 @@
     ├── LedgerError              the ledger can't be opened, written or trusted
     │   ├── LedgerLocked         another process is using it
     │   ├── NoLedger             the file holds none, or one that was cut off before it held anything
+    │   ├── StoreTrouble         the store of ledgers can't be reached, read or written just now
     │   ├── LedgerTooNew         it was written by a later version
     │   ├── OfAnotherSheet       it is of another sheet than the one that is to be run into it
     │   └── IllegalTransition    a row was told to go where the table of states has no way
@@ -142,6 +143,12 @@ class NoLedger(LedgerError):
     """The file holds no ledger, or one that was cut off before it held anything: then it `is_empty`."""
 
     is_empty = False
+
+
+class StoreTrouble(LedgerError):
+    """The store that the ledger is in can't be reached, read or written just now, or was not heard in time."""
+
+    hint = "Make sure that the store can be reached, and try again: nothing is sent twice."
 
 
 class LedgerTooNew(LedgerError):
@@ -481,7 +488,15 @@ class OwnerNotVerified(BatchShareError):
         self.is_anothers = is_anothers
 
 
-PASSING: Final = (Unreachable, NotAnswered, StillThrottled, AccountClosed, DailyLimitReached, LedgerLocked)
+PASSING: Final = (
+    Unreachable,
+    NotAnswered,
+    StillThrottled,
+    AccountClosed,
+    DailyLimitReached,
+    LedgerLocked,
+    StoreTrouble,
+)
 """What is not the sheet's fault, and may be over when it is tried again."""
 
 NEEDS_A_YES: Final = (NotConfirmed, TooManyRows, TooManyForUser, TooManyRevokes)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import shlex
 from dataclasses import asdict
 from functools import cached_property, partial
 from inspect import signature
@@ -19,7 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypedDict, TypeVar
 
 from batch_share.common import parse_duration
-from batch_share.errors import BatchShareError, LedgerLocked, NotConfirmed, SettingsError, check_not_empty, is_blank
+from batch_share.errors import (
+    BatchShareError,
+    LedgerError,
+    LedgerLocked,
+    NotConfirmed,
+    SettingsError,
+    check_not_empty,
+    is_blank,
+)
 from batch_share.jobs import outputs
 from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import Ending, do
@@ -46,7 +55,7 @@ from batch_share.results.notify import check_target
 from batch_share.results.report import ROWS_REPORTED, reported, troubled
 from batch_share.sending.onlookers import Watcher, log_error
 from batch_share.sending.session import Course, Stop
-from batch_share.settings import load_settings
+from batch_share.settings import load_settings, store_in_force
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -62,6 +71,8 @@ if TYPE_CHECKING:
     from os import PathLike
     from types import TracebackType
     from typing import Unpack
+
+    from pydantic import SecretStr
 
     from batch_share.common import Correction
     from batch_share.jobs.check_up import Finding
@@ -198,6 +209,7 @@ class BatchShare:
 
     `start` begins a job and returns; `run` and the others are that, and wait for its Ending. They raise
     BatchShareError for what stops it before its first call; what stops it later is in the Ending, with the totals.
+    With `writes_beside` off, no results are written beside the sheet: `results` writes them anywhere, at any time.
     Several jobs may go on at once; of one account, one at a time makes calls. Leaving `async with BatchShare()`
     stops those that go on, and waits for them. An argument that is None was not given; one that is empty is an
     error.
@@ -211,8 +223,9 @@ class BatchShare:
         on_progress: Callable[[Progress], None] | None = None,
         every: float = 1.0,
         watcher: Watcher | None = None,
+        writes_beside: bool = True,
     ) -> None:
-        self._settings = settings
+        self._settings, self._writes = settings, writes_beside
         self._watcher = watcher or _Asks(agree)
         self._on_progress, self._every = None if watcher else on_progress, every
         self._jobs: list[Job[Any]] = []
@@ -222,6 +235,11 @@ class BatchShare:
     def settings(self) -> Settings:
         """Those given, else those in force; only looked for when a job needs them. Raises SettingsError."""
         return self._settings or load_settings()
+
+    @property
+    def store(self) -> SecretStr | None:
+        """The store in force; of settings that are not given nothing else is looked at. Raises SettingsError."""
+        return self._settings.store if self._settings is not None else store_in_force()
 
     async def __aenter__(self) -> BatchShare:
         return self
@@ -317,6 +335,7 @@ class BatchShare:
         if strange:  # never passed over: what was meant for a few rows would be done to all
             raise TypeError(f"{kind} is not told {', '.join(strange)}")
         made = kinds[kind](file, **given)
+        made.writes = self._writes
 
         async def work(course: Course) -> Ending:
             try:
@@ -407,7 +426,8 @@ class BatchShare:
 
         Raises BatchShareError for what would stop every sheet, such as keys that are refused.
         """
-        settings, stop = self.settings, Stop()
+        # Its ledgers stay beside their sheets in a store too: they are moved about with them.
+        settings, stop = self.settings.model_copy(update={"store": None}), Stop()
         settings.credentials()
         check_options(settings)
         inbox = Inbox(_file("folder", folder), settle)
@@ -537,7 +557,7 @@ class BatchShare:
         Ledgers that are to be `add`ed were made elsewhere, and are known from now on. Raises HistoryError,
         LedgerError.
         """
-        return await known_runs(self.settings, most, [_ledger(each, "add") for each in add])
+        return await known_runs(self.settings, most, [_ledger(each, self.store, "add") for each in add])
 
     async def forget(self, run: str) -> KnownRun:
         """Give up the job of the run with this Id, or of the `last` one: its rows hold no others any more.
@@ -581,14 +601,23 @@ class BatchShare:
         except LedgerLocked:
             return True
 
+    def ledger_for(self, sheet: Name, named: LedgerLike | None = None) -> LedgerName:
+        """The ledger that a run of the sheet works on: the one that is named, else the sheet's own.
+
+        Raises SettingsError, LedgerError if the sheet's own is in a file still, and a store is set.
+        """
+        return _ledger_for(_file("sheet", sheet), named, self.store)
+
     def ledger_of(self, named: LedgerLike) -> LedgerName:
         """The ledger that is meant by its own name, by its sheet's, by the Id of a run, or by `last`.
 
-        A file that is there is meant before a run. Raises LedgerError, SheetError, HistoryError.
+        A ledger or file that is there is meant before a run. Raises LedgerError, SheetError, HistoryError,
+        SettingsError.
         """
         if isinstance(named, LedgerName):
             return named
-        return ledger_meant(_file("ledger", named), lambda: self.settings)
+        _file("ledger", named)
+        return ledger_meant(named, self.store, lambda: self.settings)
 
     def verify_intent(self, lead: str, user: str) -> str:
         """What `verify` will do, in a sentence. Raises SettingsError."""
@@ -664,7 +693,7 @@ class BatchShare:
         Returns a sentence that says why it could not be told; None if it was, or if nobody is named.
         """
         path = _file("file", file)
-        its_ledger = _ledger(ledger) if ledger is not None else LedgerName.of(path)
+        its_ledger = _ledger(ledger, self.store) if ledger is not None else LedgerName.of(path)
         release = ""
         if isinstance(ended, SheetOutcome):
             its_ledger, release, ended = ended.ledger, ended.release, ended.ended
@@ -705,14 +734,32 @@ def _sheet_job(
     settings: Settings,
 ) -> SheetJob:
     path = _file("sheet", sheet)
-    its_ledger = _ledger(ledger) if ledger is not None else LedgerName.of_sheet(path)
+    its_ledger = _ledger_for(path, ledger, settings.store)
     plan = approved if approved is None or isinstance(approved, Approval) else _file("approved", approved)
     return SheetJob(path, its_ledger, options or SheetOptions.of(settings), plan)
 
 
-def _ledger(named: LedgerLike, argument: str = "ledger") -> LedgerName:
-    """Raises SettingsError for a name that is empty."""
-    return named if isinstance(named, LedgerName) else LedgerName.of(_file(argument, named))
+def _ledger_for(sheet: Path, named: LedgerLike | None, store: SecretStr | None) -> LedgerName:
+    if named is not None:
+        return _ledger(named, store)
+    its_own, beside = LedgerName.of_sheet(sheet, store), LedgerName.of_sheet(sheet)
+    # What the one in the file has sent, or has under way, the store may not know of, unless it came from there.
+    if its_own.in_store and beside.exists() and not its_own.exists():
+        raise LedgerError(
+            beside,
+            f"it is the ledger of {sheet.name}, and a store is set: `batch-share move {shlex.quote(str(beside))}` "
+            "takes it in there, --store none goes on with it here",
+            problem="The sheet has a ledger in a file already, and a store is set.",
+            hint="Move the ledger into the store.",
+        )
+    return its_own
+
+
+def _ledger(named: LedgerLike, store: SecretStr | None, argument: str = "ledger") -> LedgerName:
+    """Raises SettingsError for a name that is empty, or a URL that is none."""
+    if not isinstance(named, LedgerName):
+        _file(argument, named)
+    return LedgerName.of(named, store)
 
 
 def _file(argument: str, name: Name) -> Path:

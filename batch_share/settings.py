@@ -8,7 +8,8 @@ BATCH_SHARE_CONFIG names; the user's own is in their config folder. The keyring 
 `.env` and `batch-share.toml` lie beside sheets, in folders that others may share. Whoever can write them could say
 where keys go, and what is sent with them. So a file that others can write, or that is another's, is refused with
 the line that fixes it, as soon as it sets anything; and a host for keys besides LeadSquared's own can't be allowed
-there at all. Windows tells of other users in no mode: there files count as they are.
+there at all, nor a store be named, whose owner reads all leads and could say who gets them. Windows tells of other
+users in no mode: there files count as they are.
 
 Who has several accounts names them, `[accounts.NAME]`. One of them is in force: that of the setting `account`, else
 the default. Host and keys are its own then, never one of them from elsewhere; what else it sets wins over all but
@@ -28,7 +29,7 @@ import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 import dotenv
@@ -65,6 +66,11 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+STORES: Final = ("postgresql://", "postgres://")
+"""How the URL of a store begins."""
+
+_PASSWORDS: Final = {"password", "sslpassword"}
+
 DEFAULT_FILE: Final = "batch-share.toml"
 ENV_FILE: Final = ".env"
 
@@ -91,13 +97,13 @@ def _sources(settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> dict
     text, fault = _read(Path(ENV_FILE))
     in_env_file = {name.lower(): value for name, value in dotenv.dotenv_values(stream=io.StringIO(text)).items()}
     env_file = _from_variables(settings_cls, in_env_file)
-    _check_counts(ENV_FILE, env_file.keys(), fault, may_allow_host=False)
+    _check_counts(ENV_FILE, env_file.keys(), fault, is_own=False)
     is_own = bool(named) or here.resolve() == users.resolve()
     found = {
         "environment": _from_variables(settings_cls, None),
         ENV_FILE: env_file,
-        str(here): _from_toml(settings_cls, here, may_allow_host=is_own),
-        str(users): _from_toml(settings_cls, users, may_allow_host=True),
+        str(here): _from_toml(settings_cls, here, is_own=is_own),
+        str(users): _from_toml(settings_cls, users, is_own=True),
     }
     profiles = _profiles((*reversed(found.values()), given))
     is_plain, name = _account_meant(found, profiles, given)
@@ -218,18 +224,18 @@ def filled(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def refuse_allow_host(place: str) -> None:
-    """Raises SettingsError: nobody but the keys' owner says where else they may go."""
-    instead = f"set BATCH_SHARE_ALLOW_HOST in the environment, or allow_host in {user_file()}"
+def refuse_here(setting: str, place: str) -> None:
+    """Raises SettingsError: nobody but the keys' owner says where they, or the leads, may go."""
+    instead = f"set BATCH_SHARE_{setting.upper()} in the environment, or {setting} in {user_file()}"
     raise SettingsError(
-        "allow_host",
+        setting,
         f"does not count {place}: {instead}",
-        problem="The setting allow_host does not count in a file that lies beside sheets.",
+        problem=f"The setting {setting} does not count in a file that lies beside sheets.",
         hint="Set it in the environment, or in your own settings file.",
     )
 
 
-def _from_toml(settings_cls: type[BaseSettings], file: Path, *, may_allow_host: bool) -> dict[str, Any]:
+def _from_toml(settings_cls: type[BaseSettings], file: Path, *, is_own: bool) -> dict[str, Any]:
     text, fault = _read(file)
     try:
         values = tomllib.loads(text)
@@ -239,7 +245,7 @@ def _from_toml(settings_cls: type[BaseSettings], file: Path, *, may_allow_host: 
             str(file), f"is not valid TOML ({words})", problem=f"The settings file is not valid TOML ({words})."
         ) from None
     found = filled(values)
-    _check_counts(str(file), found.keys() & settings_cls.model_fields.keys(), fault, may_allow_host=may_allow_host)
+    _check_counts(str(file), found.keys() & settings_cls.model_fields.keys(), fault, is_own=is_own)
     unknown = sorted(values.keys() - settings_cls.model_fields.keys())
     if unknown:
         raise SettingsError(
@@ -250,16 +256,16 @@ def _from_toml(settings_cls: type[BaseSettings], file: Path, *, may_allow_host: 
     return found
 
 
-def _check_counts(file: str, names: AbstractSet[str], fault: str, *, may_allow_host: bool) -> None:
-    """Whether a file may set what it sets. Raises SettingsError."""
+def _check_counts(file: str, names: AbstractSet[str], fault: str, *, is_own: bool) -> None:
+    """Whether a file, which `is_own` if it lies beside no sheets, may set what it sets. Raises SettingsError."""
     if names and fault:
         raise SettingsError(
             file,
             f"it sets {first_of(sorted(names))}, but {fault}",
             problem=f"A settings file sets {first_of(sorted(names))}, and may not.",
         )
-    if "allow_host" in names and not may_allow_host:
-        refuse_allow_host(f"in {file}, which lies beside sheets")
+    for setting in () if is_own else sorted(_OWNERS & names):
+        refuse_here(setting, f"in {file}, which lies beside sheets")
 
 
 def _read(file: Path) -> tuple[str, str]:
@@ -322,6 +328,7 @@ PRIVATE: Final = {
     "accounts",
     "notify",
     "proxy",
+    "store",
     "state_folder",
     "data_folder",
     "log_folder",
@@ -338,6 +345,7 @@ AUTO: Final = "auto"
 
 
 _KEYS: Final = frozenset({"access_key", "secret_key"})
+_OWNERS: Final = frozenset({"allow_host", "store"})  # of which a file beside sheets says nothing
 _ACCOUNT_NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*")
 _TRUE: Final = {"true", "1", "yes", "on"}
 
@@ -444,6 +452,19 @@ def parse_proxy(value: object) -> object:
     return text.rstrip("/")
 
 
+def parse_store(value: object) -> object:
+    """A store's URL, None for `none`. Raises ValueError; it quotes no value, which may hold a password."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.lower() in {"", "none"}:
+        return None
+    parts = split_url(text)
+    if parts is None or f"{parts.scheme}://" not in STORES or parts.fragment or not parts.path.strip("/"):
+        raise ValueError("is no URL like postgresql://user@host/database")
+    return text
+
+
 def split_url(text: str) -> SplitResult | None:
     """The parts of an address; None if it is none, or has blanks or unseen characters in it."""
     try:
@@ -458,6 +479,14 @@ def without_user(url: str) -> str:
     """The URL of a proxy as it may be shown."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def without_password(url: str) -> str:
+    """The URL of a store as it may be shown, and be called."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    query = "&".join(each for each in parts.query.split("&") if each.partition("=")[0] not in _PASSWORDS)
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query=query))
 
 
 # NoDecode: in the environment a rate is text, not JSON; and so is whatever BATCH_SHARE_SHEET may hold.
@@ -492,6 +521,11 @@ ProxyUrl = Annotated[
     SecretStr | None,
     BeforeValidator(parse_proxy),
     PlainSerializer(lambda url: without_user(url.get_secret_value()), when_used="json-unless-none"),
+]
+StoreUrl = Annotated[
+    SecretStr | None,
+    BeforeValidator(parse_store),
+    PlainSerializer(lambda url: without_password(url.get_secret_value()), when_used="json-unless-none"),
 ]
 # In TOML, 201 and 90 are written as the numbers they are.
 Text = Annotated[str, Field(coerce_numbers_to_str=True)]
@@ -614,6 +648,7 @@ class Settings(BaseSettings):
     two_people: bool = False
     notify: Notify | None = Field(None, examples=["told.jsonl"])
     proxy: ProxyUrl = Field(None, examples=["http://proxy.example.com:3128"])
+    store: StoreUrl = Field(None, examples=["postgresql://batch_share@db.example.com/leads"])
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Field(Path(platformdirs.user_state_dir("batch-share", appauthor=False)))
     data_folder: Path = Field(Path(platformdirs.user_data_dir("batch-share", appauthor=False)))
@@ -664,7 +699,7 @@ class Settings(BaseSettings):
         for name, value in given.items():
             check_not_empty(name, value)
         if given.get("allow_host") is not None:
-            refuse_allow_host("as an option or argument")
+            refuse_here("allow_host", "as an option or argument")
         found = _sources(settings_cls, given).values()
         return (
             init_settings,
@@ -749,6 +784,20 @@ _WORDS: Final = {
     "a valid boolean": "true or false",
 }
 """How people say what pydantic says."""
+
+
+def store_in_force() -> SecretStr | None:
+    """The store that is set, without whatever else is: to look at a ledger takes no keys. Raises SettingsError."""
+    named, found = os.environ.get("BATCH_SHARE_CONFIG", "").strip(), _from_variables(Settings, None)
+    for file in [Path(named), user_file()] if named else [user_file()]:
+        found = _from_toml(Settings, file, is_own=True) | found
+    try:
+        url = parse_store(found.get("store"))
+    except ValueError as error:
+        wrong = str(error)
+    else:
+        return SecretStr(url) if isinstance(url, str) else None
+    raise SettingsError("store", wrong)
 
 
 def origins(account: str | None = None) -> dict[str, str]:

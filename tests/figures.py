@@ -33,7 +33,7 @@ TESTS: Final = Path(__file__).parent
 FLOORS: Final = (
     {"__main__"},
     {"cli"},
-    {"page"},
+    {"page", "cluster"},
     {"library", "__init__"},
     {"jobs"},
     {"planning"},

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
+from batch_share.cli.cluster import cancel, jobs, schedule, submit, worker
 from batch_share.cli.entry import CommandLine, standing_streams
 from batch_share.cli.ledgers import access, purge, report, results, runs, status
 from batch_share.cli.manual import manual
@@ -20,9 +21,11 @@ from batch_share.cli.verifying import verify
 from batch_share.errors import BatchShareError
 
 _SET_UP: Final = "Set up"
+_HANDED_OVER: Final = "On several hosts"
 _COMMANDS: Final = {
     "Every day": (plan, run, serve, watch, status, access, results, report),
     "When something went wrong": (resume, retry, revoke, follow_up),
+    _HANDED_OVER: (submit, jobs, cancel, worker),
     _SET_UP: (doctor, verify, login, logout),
     "Learn": (manual, demo, sandbox),
     "Housekeeping": (runs, purge),
@@ -59,6 +62,7 @@ for _group, _commands in _COMMANDS.items():
     for _command in _commands:
         app.command(rich_help_panel=_group)(_command)
 app.add_typer(config, name="config", rich_help_panel=_SET_UP)
+app.add_typer(schedule, name="schedule", rich_help_panel=_HANDED_OVER)
 
 
 @app.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

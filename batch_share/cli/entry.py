@@ -30,6 +30,8 @@ from batch_share.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from batch_share.ledger.files import LedgerName
+
 
 @contextmanager
 def standing_streams() -> Iterator[None]:
@@ -94,13 +96,13 @@ class Asked:
     """What was asked for: a `command`, and the `file` it was to work on, if it was to work on one."""
 
     command: str
-    file: Path | None
+    file: Path | LedgerName | None
 
     @classmethod
     def of(cls, command_path: str, typed: Mapping[str, Any]) -> Asked:
         """By the command's own arguments, as they were typed."""
         file = next((typed[name] for name in ("sheet", "ledger", "folder") if typed.get(name)), None)
-        return cls(command_path.partition(" ")[2], Path(file) if file else None)
+        return cls(command_path.partition(" ")[2], Path(file) if isinstance(file, str) else file)
 
     def stopped(self, error: BatchShareError, code: int, sent: int) -> dict[str, Any]:
         """What JSON has of a command that an error ended."""
@@ -130,7 +132,9 @@ class Asked:
     @property
     def name(self) -> str:
         """What a line is about."""
-        return self.file.name if self.file is not None else self.command
+        if self.file is None:
+            return self.command
+        return self.file.name if isinstance(self.file, Path) else self.file.short
 
 
 def in_short(error: BatchShareError, sent: int) -> str:
@@ -230,6 +234,8 @@ class _Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         with _answering(ctx, ctx.params):
+            if ctx.params.get("ledger") is not None and "sheet" not in ctx.params:
+                ctx.params["ledger"] = Given(ctx.params).ledger()
             code = super().invoke(ctx)
         ctx.exit(int(code or 0))
 

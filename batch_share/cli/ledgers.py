@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Optional
 
 import typer
 
-from batch_share.cli.options import Given, LedgerFile, named_output, takes, tell_place
+from batch_share.cli.options import Given, LedgerNamed, named_output, takes, tell_place
 from batch_share.errors import BatchShareError
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from batch_share.ledger.known import KnownRun
 
 
-@takes("json")
+@takes("account", "store", "json")
 def status(
-    ledger: LedgerFile,
+    ledger: LedgerNamed,
     given: Given,
     audit: Annotated[
         bool, typer.Option("--audit", help="Ask LeadSquared whether each activity is there once, and no other.")
@@ -44,12 +44,14 @@ def status(
     if audit:
         return Work("status --audit", ledger, given).do(lambda library: library.audit(ledger))
     summary = asyncio.run(BatchShare().status(ledger))
-    Display(json=given["json"]).totals(summary)
+    Display(json=given["json"], typed=given.typed("account")).totals(summary)
     return summary.exit_code
 
 
+@takes("store")
 def results(
-    ledger: LedgerFile,
+    ledger: LedgerNamed,
+    given: Given,  # noqa: ARG001 - which ledger is meant was found out by it
     output: Annotated[
         Optional[Path], typer.Option("--output", "-o", help="A .csv or .xlsx file. Default: beside the sheet.")
     ] = None,
@@ -65,8 +67,10 @@ def results(
     tell_place(asyncio.run(BatchShare().results(ledger, named_output(output))))
 
 
+@takes("store")
 def report(
-    ledger: LedgerFile,
+    ledger: LedgerNamed,
+    given: Given,  # noqa: ARG001
     output: Annotated[
         Optional[Path], typer.Option("--output", "-o", help="An .html file. Default: beside the sheet.")
     ] = None,

@@ -19,6 +19,7 @@ import typer
 from batch_share.errors import SettingsError
 
 if TYPE_CHECKING:
+    from batch_share.ledger.files import LedgerName
     from batch_share.outputs import Named
     from batch_share.planning.plan import SheetOptions
     from batch_share.results.writing import Placed
@@ -73,6 +74,7 @@ SETTING_TEXTS: Final = {
     "two_people": "On the page, who prepares a sheet can't approve it.",
     "notify": "Where to report how a run ended: the URL of a webhook, which is a secret, or a file.",
     "proxy": "The proxy that calls go through, or none. If not set: that of HTTPS_PROXY, if any.",
+    "store": "URL of the PostgreSQL database that ledgers are in, or none. Not allowed in a file beside sheets.",
     "sheet": "Limits on sheets: megabytes, seconds and counts.",
     "state_folder": "Where it remembers when the account was last called, and its limit.",
     "data_folder": "Where the index of runs is, and what columns were said to hold.",
@@ -143,22 +145,14 @@ Sheet = Annotated[
 ]
 
 
-def _ledger_file(named: Path | None) -> Path | None:
-    """The ledger that is meant by a file, its own or its sheet's, a run Id, or `last`. Raises BatchShareError."""
-    if named is None:
-        return None
-    from batch_share.library import BatchShare
-
-    return Path(str(BatchShare().ledger_of(named)))
-
-
+# As typed, until the command line is read: what it means depends on the store. A command gets a LedgerName.
 _LEDGER: Final[dict[str, Any]] = {
     "help": "A sheet that was run, its ledger, a run Id, or last.",
-    "callback": _ledger_file,
+    "parser": str,
     "autocompletion": complete_ledger,
 }
-LedgerFile = Annotated[Path, typer.Argument(metavar="LEDGER", **_LEDGER)]
-LedgerFileIfAny = Annotated[Optional[Path], typer.Argument(metavar="[LEDGER]", **_LEDGER)]
+LedgerNamed = Annotated[Any, typer.Argument(metavar="LEDGER", **_LEDGER)]
+LedgerNamedIfAny = Annotated[Any, typer.Argument(metavar="[LEDGER]", **_LEDGER)]
 WHAT, WHICH, HOW, SAFETY, OUTPUT = "What to send", "Which rows", "How", "Safety", "Output"
 GROUPS: Final = (WHAT, WHICH, HOW, SAFETY, OUTPUT)
 """What options are for, in the order that `--help` has."""
@@ -194,7 +188,10 @@ OPTIONS: Final = {
     "reason": _value(WHICH, "TEXT", "Only rows whose reason contains this text."),
     "all": _switch(WHICH, "Also rows unlikely to succeed, such as a lead that does not exist.", "--all"),
     "only_unknown": _switch(WHICH, "Settle the unknown rows, and send nothing else.", "--only-unknown"),
-    "ledger": _value(HOW, "FILE", "Where the ledger is. Default: SHEET.ledger.db beside it.", Path),
+    "ledger": _value(
+        HOW, "FILE", "The ledger: a file, or a name in the store. Default: SHEET.ledger.db beside it."
+    ),
+    "store": _value(HOW, "URL", SETTING_TEXTS["store"]),
     "plan": _value(HOW, "FILE", "A plan from plan --save: run exactly that, or nothing.", Path),
     "online": _switch(HOW, "Look up leads and users; nothing is changed.", "--online"),
     "once": _switch(HOW, "Run what is there and exit, for cron.", "--once"),
@@ -232,6 +229,8 @@ class Given(dict[str, Any]):
 
         values: dict[str, Any] = {}
         typed: dict[str, str] = {}
+        if self.get("store") is not None:
+            check_typed(self["store"])
         for said in self.get("set") or ():
             typed_name, equals, value = said.partition("=")
             if not equals:  # not quoted: it may be anything
@@ -239,6 +238,8 @@ class Given(dict[str, Any]):
                     "--set", "write NAME=VALUE, as in --set max_rows=100", problem="A setting was given no value."
                 )
             name, as_typed = _setting_named(typed_name)
+            if name == "store":
+                check_typed(value)
             typed[name] = as_typed
             table, dot, part = name.partition(".")
             values[table] = {**values.get(table, {}), part: value} if dot else value
@@ -249,6 +250,14 @@ class Given(dict[str, Any]):
             return load_settings(**values)
         except SettingsError as error:
             raise SettingsError(typed.get(error.setting, error.setting), error.wrong) from None
+
+    def ledger(self) -> LedgerName:
+        """The ledger that is meant by its name, its sheet's, a run Id, or `last`. Raises BatchShareError."""
+        from batch_share.library import BatchShare
+
+        check_typed(self["ledger"])
+        says_store = self.get("store") is not None or any("store" in said for said in self.get("set") or ())
+        return BatchShare(self.settings() if says_store else None).ledger_of(self["ledger"])
 
     def typed(self, *names: str) -> list[str]:
         """What was typed for these options, as it is typed once more."""
@@ -263,6 +272,21 @@ class Given(dict[str, Any]):
                     # What is typed as an option of its own comes here as a setting.
                     words += [text] if name == "set" and text.startswith("--") else [option_of(name), text]
         return words
+
+
+def check_typed(store: str) -> None:
+    """Raises SettingsError if the URL of a store, or of a ledger there, has a password where everybody reads it."""
+    from batch_share.settings import STORES, without_password
+
+    url = store.partition("#")[0]
+    if store.startswith(STORES) and without_password(url) != url:
+        raise SettingsError(
+            "store",
+            "never type a password in a command, where others can read it: set BATCH_SHARE_STORE in the "
+            "environment, or leave the password to PGPASSFILE or PGPASSWORD",
+            problem="A password was typed in a command, where others can read it.",
+            hint="Set the store in the environment.",
+        )
 
 
 def option_of(name: str) -> str:

@@ -275,7 +275,7 @@ async def _demo(sheets: Sequence[Path], folder: Path, rate: Rate, *, keep: bool)
         if not keep:
             say("Next, to try commands on an imitation LeadSquared that stays up:", f"  {_called()} demo --keep")
             return ExitCode.DONE
-        ledger, failed = _here(str(named_in_commands(summary.ledger))), summary.failed_sheet
+        ledger, failed = _here(named_in_commands(summary.ledger)), summary.failed_sheet
         say(
             "The imitation LeadSquared stays up until Ctrl-C. Try, here in a second shell:",
             f"  . ./{_here(folder / SETTINGS)}",

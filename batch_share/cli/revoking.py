@@ -75,7 +75,7 @@ async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> Ex
             codes.append(code)
             if not asking.json:
                 say(console(), line)
-            if problem := await library.notify("revoke", Path(str(ledger)), ended, ledger=ledger):
+            if problem := await library.notify("revoke", Path(ledger.short), ended, ledger=ledger):
                 say(asking.console, f"batch-share: {problem}")
             if not isinstance(ended, BatchShareError) and ended.interrupted:
                 stop.set()
@@ -108,7 +108,7 @@ def _outcome(
     ledger: LedgerName, ended: Ending | BatchShareError, *, is_short: bool
 ) -> tuple[str, dict[str, Any], ExitCode]:
     """How the work on a ledger ended: in one line, as JSON has it, and its exit code."""
-    asked = Asked("revoke", Path(str(ledger)))
+    asked = Asked("revoke", ledger)
     if isinstance(ended, BatchShareError):
         code = ExitCode.of(ended)
         return asked.line(ended, code, 0), asked.stopped(ended, code, 0), code

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 
-from batch_share.cli.options import Given, LedgerFile, LedgerFileIfAny, Sheet, sheet_options, takes
+from batch_share.cli.options import Given, LedgerNamed, LedgerNamedIfAny, Sheet, sheet_options, takes
 from batch_share.errors import SettingsError
 
 _SHEET = ("account", "event", "access", "duration", "worksheet", "map", "rate", "bulk", "set")
-_PART = ("rows", "limit", "only", "renew", "force", "ledger")
+_PART = ("rows", "limit", "only", "renew", "force", "ledger", "store")
 _SHOWN = ("json", "verbose")
 
 
@@ -55,18 +55,17 @@ def run(sheet: Sheet, given: Given) -> int:
     Example: batch-share run leads.csv --event 201 --duration 7d
     """
     from batch_share.cli.work import Work
-    from batch_share.ledger.files import LedgerName
 
-    ledger = LedgerName.of(given["ledger"] or LedgerName.of_sheet(sheet))
-    work = Work("run", sheet, given, ledger=ledger)
+    work = Work("run", sheet, given)
+    ledger = work.ledger
     options = sheet_options(given, work.settings)
     if given["if_changed"] and work.is_at_rest(work.library.unchanged(sheet, options, ledger=ledger)):
         return 0
     return work.do(lambda library: library.run(sheet, options, ledger=ledger, approved=given["plan"]))
 
 
-@takes(*_SHOWN, "account", "only_unknown", "due", "rate", "bulk", "renew", "force", "set", "canary", "yes")
-def resume(ledger: LedgerFile, given: Given) -> int:
+@takes(*_SHOWN, "account", "store", "only_unknown", "due", "rate", "bulk", "renew", "force", "set", "canary", "yes")
+def resume(ledger: LedgerNamed, given: Given) -> int:
     """Resume LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
 
     Rows that wait for their start are sent once it has come. --only-unknown looks up the activities of unknown
@@ -82,8 +81,8 @@ def resume(ledger: LedgerFile, given: Given) -> int:
     return work.do(lambda library: library.resume(ledger, only_unknown=given["only_unknown"]))
 
 
-@takes(*_SHOWN, "account", "reason", "all", "rate", "bulk", "set", "yes")
-def retry(ledger: LedgerFile, given: Given) -> int:
+@takes(*_SHOWN, "account", "store", "reason", "all", "rate", "bulk", "set", "yes")
+def retry(ledger: LedgerNamed, given: Given) -> int:
     """Try the failed rows of LEDGER again.
 
     Each resumes at the step that failed: a row whose activity exists is only shared. Rows that failed for a reason
@@ -97,8 +96,8 @@ def retry(ledger: LedgerFile, given: Given) -> int:
     return work.do(lambda library: library.retry(ledger, reason=given["reason"], everything=given["all"]))
 
 
-@takes(*_SHOWN, "account", "rows", "user", "all_jobs", "rate", "set", "yes")
-def revoke(given: Given, ledger: LedgerFileIfAny = None) -> int:
+@takes(*_SHOWN, "account", "store", "rows", "user", "all_jobs", "rate", "set", "yes")
+def revoke(given: Given, ledger: LedgerNamedIfAny = None) -> int:
     """Revoke what LEDGER shared, and check that it is gone. It always asks first.
 
     Shares that have ended by themselves are left alone. Run the same command again to resume where it stopped.
@@ -132,8 +131,8 @@ def revoke(given: Given, ledger: LedgerFileIfAny = None) -> int:
     return work.do(lambda library: library.revoke(ledger, rows=given["rows"], user=given["user"]))
 
 
-@takes(*_SHOWN, "account", "rate", "wait", "set")
-def follow_up(ledger: LedgerFile, given: Given) -> int:
+@takes(*_SHOWN, "account", "store", "rate", "wait", "set")
+def follow_up(ledger: LedgerNamed, given: Given) -> int:
     """Check what became of the accepted shares of LEDGER. It writes the results again.
 
     Example: batch-share follow-up leads.csv.ledger.db --wait 30s

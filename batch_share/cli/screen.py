@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from batch_share.cli.entry import Asked
     from batch_share.common import Holder
     from batch_share.jobs.job import Ending
+    from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Alike, ToShare
     from batch_share.results.wording import Step, Summary
     from batch_share.sending.onlookers import Cost, Doubt, Outlook, Preview, Progress
@@ -294,7 +295,7 @@ class Display:
     """A console for people. `yes` agrees to every plan; without a terminal it is needed above `ask_above` rows.
 
     `json` leaves standard output to its object; `one_line` shows nothing but errors, and the totals in one line.
-    Without `asks` nobody is asked, even on a terminal.
+    Without `asks` nobody is asked, even on a terminal. What was `typed` is to be typed with the next command, too.
     """
 
     yes: bool = False
@@ -302,6 +303,7 @@ class Display:
     ask_above: int = ASK_ABOVE
     one_line: bool = False
     asks: bool = True
+    typed: Sequence[str] = ()
     console: Console = field(default_factory=lambda: console(stderr=True))
 
     # ------------------------------------------------------------------------------------------ the plan
@@ -507,12 +509,12 @@ class Display:
                 say(out, f"{spell_unchecked(each)}.", head="Not checked:", most=LINES)
         step = next((each for each in audit if each.command), step)
         if step is not None and ending.error is None:
-            say_step(out, step)
+            say_step(out, step.with_typed(self.typed))
         if summary.results:
             results = f"Results, with {plural(more, 'more reason')}:" if more > 0 else "Results:"
             say(out, near(summary.results), head=results)
         else:
-            say(out, near(Path(str(summary.ledger))), head="Ledger:")
+            say(out, _where(summary.ledger), head="Ledger:")
 
     def cut(self, asked: Asked | None = None) -> None:
         """Say that a second Ctrl-C cut it off."""
@@ -571,8 +573,8 @@ class Display:
         for found in audit:
             say(out, found.words)
         for step in [*next_steps(summary, near), *(each for each in audit if each.command)][:1]:
-            say_step(out, step)
-        say(out, near(Path(str(summary.ledger))), head="Ledger:")
+            say_step(out, step.with_typed(self.typed))
+        say(out, _where(summary.ledger), head="Ledger:")
         if summary.run:
             say(out, summary.run, head="Run Id:")
         if summary.results:
@@ -597,8 +599,13 @@ def one_line(summary: Summary, code: int, first: str = "") -> str:
     reported += [spell_earlier(troubled)] if troubled else []
     return (
         f"{summary.sheet or 'no sheet'}: {first}{', '.join(reported) or 'no row'} (exit {code:d}); "
-        f"ledger {near(Path(str(summary.ledger)))}"
+        f"ledger {_where(summary.ledger)}"
     )
+
+
+def _where(ledger: LedgerName) -> str:
+    """Where a ledger is: a file as from here, one in a store with the store."""
+    return str(ledger) if ledger.in_store else near(Path(str(ledger)))
 
 
 def near(file: Path) -> str:

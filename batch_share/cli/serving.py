@@ -87,7 +87,7 @@ async def _serve(door: Door, folder: Path, port: int, settings: Any, *, opens: b
     from batch_share.page.server import listening
 
     in_force = settings()
-    server = WholePage(folder, door, settings, two_people=in_force.two_people)
+    server = WholePage(folder, door, settings, two_people=in_force.two_people, store=in_force.store)
     level = logging.getLevelNamesMapping()[in_force.log_level.upper()]
 
     def show(line: str) -> None:

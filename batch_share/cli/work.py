@@ -6,22 +6,22 @@ import asyncio
 import contextlib
 import logging
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batch_share.cli.entry import Asked
 from batch_share.cli.screen import ASK_ABOVE, Display, say
 from batch_share.errors import BatchShareError
-from batch_share.ledger.files import LedgerName
 from batch_share.library import BatchShare
 from batch_share.logs import LineHandler, attached, open_log
 from batch_share.results.wording import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-    from pathlib import Path
 
     from batch_share import Ending
     from batch_share.cli.options import Given
+    from batch_share.ledger.files import LedgerName
     from batch_share.results.wording import Summary
     from batch_share.sending.onlookers import Progress
     from batch_share.settings import Settings
@@ -91,27 +91,27 @@ def logged(
 class Work:
     """A command's work on its `subject`, a sheet or a ledger: as it was asked for, shown, logged, told to others.
 
-    Raises SettingsError.
+    Raises SettingsError, LedgerError.
     """
 
     def __init__(
-        self,
-        command: str,
-        subject: Path,
-        given: Given,
-        *,
-        ledger: LedgerName | None = None,
-        ask_above: int = ASK_ABOVE,
+        self, command: str, subject: Path | LedgerName, given: Given, *, ask_above: int = ASK_ABOVE
     ) -> None:
         self.settings = given.settings()
         self._asked = Asked(command, subject)
-        self._subject = subject
-        self._ledger = ledger or LedgerName.of(subject)
         self._display = TerminalWatcher(
-            yes=given.get("yes", False), json=given["json"], one_line=self.settings.one_line, ask_above=ask_above
+            yes=given.get("yes", False),
+            json=given["json"],
+            one_line=self.settings.one_line,
+            ask_above=ask_above,
+            typed=given.typed("account"),
         )
         self._verbose = given.get("verbose", False)
         self.library = BatchShare(self.settings, watcher=self._display)
+        if isinstance(subject, Path):
+            self.ledger, self._file = self.library.ledger_for(subject, given["ledger"]), subject
+        else:
+            self.ledger, self._file = subject, Path(subject.short)
 
     def is_at_rest(self, look: Coroutine[Any, Any, Summary | None]) -> bool:
         """Whether there is nothing to do now, which is told in one line. Raises BatchShareError."""
@@ -141,9 +141,7 @@ class Work:
     def _tell(self, ended: Ending | BatchShareError | None) -> None:
         """Tell whoever the setting `notify` names how it ended; whatever comes of that is one line, and no more."""
         try:
-            problem = asyncio.run(
-                self.library.notify(self._asked.command, self._subject, ended, ledger=self._ledger)
-            )
+            problem = asyncio.run(self.library.notify(self._asked.command, self._file, ended, ledger=self.ledger))
         except (KeyboardInterrupt, asyncio.CancelledError):
             problem = "Reporting how it ended was interrupted. The run itself is not affected."
         if problem:

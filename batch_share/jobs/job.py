@@ -131,7 +131,7 @@ class Kind:
     Only for a `host` is a ledger made that is not there.
     `guarded`: failures may stop it; else it must see every row to its end, however many fail. `posts`: it may post
     activities and share. `only_looked_up`: it sends no other rows than those that it looks up or puts back.
-    `renews`: it sends what has ended once more, if it is told to.
+    `renews`: it sends what has ended once more, if it is told to. `writes`: its results go beside the sheet.
     """
 
     command: ClassVar[str]
@@ -139,6 +139,7 @@ class Kind:
     posts: ClassVar[bool] = True
     only_looked_up: ClassVar[bool] = False
     renews: ClassVar[bool] = False
+    writes = True
 
     def __init__(self, ledger: LedgerName) -> None:
         self.ledger = ledger
@@ -396,7 +397,8 @@ async def _end(session: Session, job: Kind) -> Ending:
     written = None
     await ledger.end_run(_ended(session))  # the results tell of it
     try:
-        written = await write_beside(ledger, session.tally.remark)
+        if job.writes:
+            written = await write_beside(ledger, session.tally.remark)
         ledger.check_place()
     except BatchShareError as problem:
         log_error(problem)

@@ -365,7 +365,7 @@ async def _revoke_in(
         for each in tally.remarks:
             session.tally.remark(each)
     if any(row.state is State.REVOKED for row in rows.values()):
-        session.tally.remark(STALE_RESULTS.format(ledger=shlex.quote(str(named_in_commands(name)))))
+        session.tally.remark(STALE_RESULTS.format(ledger=shlex.quote(named_in_commands(name))))
     return rows
 
 

@@ -105,7 +105,7 @@ def _check_canary(rows: Sequence[Row], bad: Sequence[Row], ledger: LedgerName) -
     """Raises CanaryFailed, with the first of these, if some of the rows are bad."""
     if bad:
         counts, why = Counter(str(row.state) for row in rows), spell_row(bad[0]) or f"it is {bad[0].state}"
-        raise CanaryFailed(len(rows), dict(counts), bad[0].sheet_row, why, str(named_in_commands(ledger)))
+        raise CanaryFailed(len(rows), dict(counts), bad[0].sheet_row, why, named_in_commands(ledger))
 
 
 class Resume(Kind):

@@ -453,35 +453,33 @@ class AccountTurn:
         return self.file in self._locks
 
     async def take(self) -> None:
-        """Wait until nobody else has it. Raises BatchShareError: there is no telling."""
+        """Wait until nobody else has it. Raises BatchShareError if the folder can't be written."""
         try:
-            while not (self.is_held or await self._take_free()):
+            while not self.is_held:
+                try:
+                    self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    for file in chain([self.file], self._besides()):
+                        if file in self._locks:
+                            continue
+                        lock, process = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False), 0
+                        with suppress(OSError):
+                            process = Account.read(file).process  # as whoever holds it has left it there
+                        self.holder = Holder(process if process not in {0, os.getpid()} else None)
+                        lock.acquire(timeout=0)
+                        self._locks[file] = lock
+                except Timeout:
+                    self.give_back()
+                except OSError as error:
+                    self.give_back()
+                    raise unwritable(self.file.parent, error) from None
+                else:
+                    return
                 if not self.is_awaited:
                     self.is_awaited = True
                     self._on_wait(self.holder)
                 await asyncio.sleep(ASK_AGAIN)  # a lock tells nobody that it is free
         finally:
             self.is_awaited = False
-
-    async def _take_free(self) -> bool:
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for file in chain([self.file], self._besides()):
-                if file in self._locks:
-                    continue
-                lock, process = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False), 0
-                with suppress(OSError):
-                    process = Account.read(file).process  # as whoever holds it has left it there
-                self.holder = Holder(process if process not in {0, os.getpid()} else None)
-                lock.acquire(timeout=0)
-                self._locks[file] = lock
-        except Timeout:
-            self.give_back()
-            return False
-        except OSError as error:
-            self.give_back()
-            raise unwritable(self.file.parent, error) from None
-        return True
 
     def only(self, file: Path) -> AccountTurn:
         """The turn of this file alone: taken from this one, which is to be given back, or yet to be taken."""

@@ -8,6 +8,9 @@ it ends with its process, however that ends: a killed run leaves nothing to clea
 
 from __future__ import annotations
 
+import getpass
+import os
+import platform
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,7 @@ from batch_share.ledger.database import Database, connect, create_private
 from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.store import Ledger
 from batch_share.outputs import check_apart, is_database, is_spelled
+from batch_share.settings import STORES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,10 +33,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from os import PathLike
 
-    from batch_share.outputs import Named
+    from pydantic import SecretStr
 
-IN_STORE: Final = ("postgresql://", "postgres://")
-"""How the name of a ledger in a store begins, which is the store's URL."""
+    from batch_share.outputs import Named
 
 IN_USE: Final = "another batch_share process is working on it."
 WAIT: Final = "Wait for it to end, or stop it; `batch-share status` shows how far it is."
@@ -49,26 +52,40 @@ class LedgerName:
     in_store: ClassVar[bool] = False
 
     @classmethod
-    def of(cls, named: str | PathLike[str] | LedgerName) -> LedgerName:
-        """The ledger that is called so: a file, by its path, or one in a store, by its URL and `#` and its name.
+    def of(cls, named: str | PathLike[str] | LedgerName, store: SecretStr | None = None) -> LedgerName:
+        """The ledger that is called so: a file, by its path; or in the `store` in force, by its name there.
 
-        Raises SettingsError for a URL that is none.
+        One in whichever store is called by the store's URL, then `#` and its name. Raises SettingsError for a URL
+        that is none.
         """
         if isinstance(named, LedgerName):
             return named
-        if isinstance(named, str) and named.startswith(IN_STORE):
-            from batch_share.ledger.postgres import Store, StoredName  # noqa: PLC0415 - for few, and it takes time
+        name, url = os.fspath(named), store and store.get_secret_value()
+        if url is None and not name.startswith(STORES):
+            return LedgerName(Path(named))
+        from batch_share.ledger.postgres import Store, StoredName  # noqa: PLC0415 - for few, and it takes time
 
-            url, _, name = named.partition("#")
-            if not name:
-                raise SettingsError("ledger", "a ledger in a store is named by its URL, then # and its name")
-            return StoredName(Store.of(url), name)
-        return LedgerName(Path(named))
+        there = Store.of(url) if url else None  # first: it may have the password of a store that is named without
+        if name.startswith(STORES):
+            url, _, name = name.partition("#")
+            there = Store.of(url)
+        if there is None or not name:
+            raise SettingsError("ledger", "a ledger in a store is named by its URL, then # and its name")
+        return StoredName(there, name)
 
     @classmethod
-    def of_sheet(cls, sheet: Path) -> LedgerName:
-        """The ledger of a sheet when nobody names one: beside it."""
-        return LedgerName(sheet.with_name(f"{sheet.name}.ledger.db"))
+    def of_sheet(cls, sheet: Path, store: SecretStr | None = None) -> LedgerName:
+        """The ledger of a sheet when nobody names one: beside it, or in the `store` in force.
+
+        There it is this user's, of this machine: no two people's sheets are in one ledger.
+        """
+        if store is None:
+            return LedgerName(sheet.with_name(f"{sheet.name}.ledger.db"))
+        try:
+            user = getpass.getuser()
+        except (KeyError, OSError):  # a container's may have no name
+            user = str(os.getuid())
+        return cls.of(f"{user}@{platform.node()}:{spelled(os.path.abspath(sheet))}", store)  # noqa: PTH100 - no ..
 
     def __str__(self) -> str:
         return str(self._file)

@@ -11,6 +11,7 @@ anew, and no call leaves unless the server has just been heard.
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
 import threading
@@ -22,15 +23,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sqlalchemy import (
+    JSON,
     URL,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
+    ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
+    Sequence,
     String,
     Table,
     Text,
@@ -45,11 +51,12 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from batch_share.common import boot_time
-from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError
+from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError, StoreTrouble
 from batch_share.ledger import schema
 from batch_share.ledger.database import GIVEN_UP, Database
-from batch_share.ledger.files import IN_STORE, IN_USE, WAIT, LedgerName
+from batch_share.ledger.files import IN_USE, WAIT, LedgerName
 from batch_share.outputs import check_apart
+from batch_share.settings import STORES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +81,7 @@ _BEAT: Final = LEASE / 4
 _CONNECT_SECONDS: Final = 10
 _PATIENCE: Final = 30  # seconds that a statement may take: 100,000 rows are taken in by many
 _LOCKS: Final = 0x62_73_68  # "bsh": of ledgers, beside whatever else the database has locks of
+WORKERS: Final = _LOCKS + 2
 _SCHEMA, _VIEWS = "batch_share", "batch_share_ledger"
 _LIVES: Final = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 4000}
 
@@ -139,7 +147,67 @@ def _tables() -> MetaData:
                 parts.append(UniqueConstraint("ledger", column.name))
         indexes = (Index(each.name, "ledger", *(one.name for one in each.columns)) for each in table.indexes)
         Table(table.name, made, *parts, *indexes)
+    _add_queue(made)
     return made
+
+
+def _add_queue(made: MetaData) -> None:
+    """The tables of what workers are to do, and when: none of a ledger's own, and no key is in any of them.
+
+    A job is `queued`, `running`, `ended` or `cancelled`. A `worker` has it as long as the lock of that number is
+    held. Whoever sees trouble that may pass lets it rest.
+    """
+    moment, now_ = DateTime(timezone=True), text("now()")
+    Sequence("workers", metadata=made)  # each that begins takes the next number
+    Table(
+        "stored_sheets",
+        made,
+        Column("id", Integer, Identity(), primary_key=True),
+        Column("ledger", Text(collation="C"), nullable=False, index=True),
+        Column("name", Text, nullable=False),
+        Column("bytes", LargeBinary, nullable=False),
+        Column("stored", moment, nullable=False, server_default=now_),
+    )
+    jobs = Table(
+        "jobs",
+        made,
+        Column("id", Integer, Identity(), primary_key=True),
+        Column("ledger", Text(collation="C"), nullable=False, index=True),
+        Column("account", Text(collation="C"), nullable=False),
+        Column("kind", Text, nullable=False),
+        Column("options", JSON, nullable=False),
+        Column("approved", JSON(none_as_null=True)),
+        Column("sheet", Integer, ForeignKey(f"{_SCHEMA}.stored_sheets.id", ondelete="SET NULL")),
+        Column("schedule", Text),
+        Column("submitted_by", Text, nullable=False),
+        Column("submitted", moment, nullable=False, server_default=now_),
+        Column("due", moment, nullable=False, server_default=now_),
+        Column("state", Text, nullable=False, server_default="queued"),
+        Column("stop", Boolean, nullable=False, server_default="false"),
+        Column("worker", Integer),
+        Column("host", Text),
+        Column("began", moment),
+        Column("ended", moment),
+        Column("exit_code", Integer),
+        Column("error", Text),
+        Column("rested", Integer, nullable=False, server_default="0"),  # seconds, the last time
+        Column("rests_until", moment),
+        Column("progress", JSON(none_as_null=True)),
+    )
+    Index("jobs_open", jobs.c.account, postgresql_where=text("state IN ('queued', 'running')"))
+    Table(
+        "schedules",
+        made,
+        Column("name", Text(collation="C"), primary_key=True),
+        Column("account", Text(collation="C"), nullable=False),
+        Column("options", JSON, nullable=False),
+        Column("cron", Text, nullable=False),
+        Column("zone", Text, nullable=False),
+        Column("next", moment, nullable=False),
+        Column("last", moment),
+        Column("dropped", Integer, nullable=False, server_default="0"),
+        Column("paused", Boolean, nullable=False, server_default="false"),
+    )
 
 
 _METADATA: Final = _tables()
@@ -170,8 +238,10 @@ class Store:
             parsed = make_url(url)
         except (ArgumentError, ValueError):
             parsed = None
-        if parsed is None or not url.startswith(IN_STORE) or not parsed.database:
-            raise SettingsError("store", "is no URL like postgresql://user@host/database")
+        if parsed is None or not url.startswith(STORES) or not parsed.database:
+            raise SettingsError(
+                "store", "is no URL like postgresql://user@host/database", problem="The store's URL is none."
+            )
         shown = parsed._replace(drivername="postgresql", password=None).difference_update_query(_SECRET)
         name = shown.render_as_string()
         if parsed.password is not None or not parsed.query.keys().isdisjoint(_SECRET):
@@ -248,13 +318,20 @@ class Store:
             later = f"its tables are of a later version of batch_share ({version}, this one knows {schema.VERSION})"
             raise LedgerTooNew(self, f"{later}. Update batch_share and try again.")
         if version < schema.VERSION:
-            raise LedgerError(self, "its tables are of an earlier version: `batch-share store upgrade`")
+            raise LedgerError(
+                self,
+                "its tables are of an earlier version: `batch-share store upgrade`",
+                problem="The store's tables are of an earlier version.",
+                hint="Whoever looks after the store is to upgrade it.",
+            )
 
 
 @cache
 def shared(store: Store) -> Engine:
     """The one engine of this process by which it looks at a store: opening one takes longer than what it is for."""
-    return store.connect(pool_size=3, pool_pre_ping=True)
+    engine = store.connect(pool_size=3, pool_pre_ping=True)
+    atexit.register(engine.dispose)  # else each of its connections would warn at the end
+    return engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,21 +483,9 @@ class Held:
         """Try to have the lock. Raises LedgerError where nobody could be sure of it."""
         try:
             with self._whole.connect() as connection:
-                silence = "extract(epoch FROM current_setting('idle_session_timeout')::interval)"
-                mine = connection.execute(text(f"SELECT pg_backend_pid(), {silence}")).one()
-                asked = text("SELECT CAST(:number AS integer) IS NULL OR pg_try_advisory_lock(:locks, :number)")
-                got = connection.scalar(asked, {"locks": _LOCKS, "number": self._number})
-                connection.commit()
-                other = connection.scalar(text("SELECT pg_backend_pid()"))
+                return try_lock(self._name, connection, _LOCKS, self._number)
         except SQLAlchemyError as error:
             raise explain(self._name, error) from None
-        if other != mine[0] or float(mine[1]) != LEASE:
-            raise LedgerError(
-                self._name,
-                "something between here and the store, such as PgBouncer, gives each transaction another "
-                "connection: connect to PostgreSQL itself, or have it keep a connection for the session",
-            )
-        return bool(got)
 
     def beat(self, thread: Executor) -> None:
         """From now on have the server hear of us, in the thread that works on the ledger."""
@@ -447,6 +512,23 @@ class Held:
         self.engine.dispose()
 
 
+def try_lock(named: object, connection: Connection, kind: int, number: int | None) -> bool:
+    """Try to have a lock, if any, while the connection lasts. Raises LedgerError where nobody could be sure."""
+    silence = "extract(epoch FROM current_setting('idle_session_timeout')::interval)"
+    mine = connection.execute(text(f"SELECT pg_backend_pid(), {silence}")).one()
+    lock = text(f"SELECT pg_try_advisory_lock({kind}, {number})")
+    got = number is None or connection.scalar(lock)
+    connection.commit()
+    if connection.scalar(text("SELECT pg_backend_pid()")) != mine[0] or float(mine[1]) != LEASE:
+        raise LedgerError(
+            named,
+            "something between here and the store, such as PgBouncer, gives each transaction another "
+            "connection: connect to PostgreSQL itself, or have it keep a connection for the session",
+        )
+    connection.rollback()
+    return bool(got)
+
+
 def explain(ledger: object, error: SQLAlchemyError) -> LedgerError:
     """What PostgreSQL, or the way there, refused, in one sentence; never with a password."""
     original = getattr(error, "orig", None)
@@ -454,10 +536,10 @@ def explain(ledger: object, error: SQLAlchemyError) -> LedgerError:
     problem = (str(original or error).strip().splitlines() or ["no reason given"])[0]
     is_lost = state in _LOST or (isinstance(error, DBAPIError) and error.connection_invalidated)
     if GIVEN_UP in problem or (is_lost and not isinstance(ledger, Store)):
-        return LedgerError(ledger, GIVEN_UP)
+        return StoreTrouble(ledger, GIVEN_UP)
     if state is None or is_lost:
-        return LedgerError(ledger, f"the store can't be reached ({problem})")
-    return LedgerError(
+        return StoreTrouble(ledger, f"the store can't be reached ({problem})")
+    return StoreTrouble(
         ledger,
         f"it can't be read or written ({_MEANINGS.get(state, problem)}). Every call that had left is noted in it "
         "as an intent; fix this and run the same command again.",

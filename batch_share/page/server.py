@@ -36,6 +36,8 @@ from batch_share.results.wording import at_rest, headline, others, spell_correct
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+    from pydantic import SecretStr
+
     from batch_share import KnownRun, Settings
     from batch_share.page.shelf import Kept
 
@@ -89,14 +91,21 @@ _OF_THE_MACHINE: Final = frozenset({".env", "folder", "free space", "proxy", "st
 class Server:
     """The page of a `folder`, behind a `door`. `settings` makes those in force, with what is said for a sheet.
 
-    With `two_people`, who approves a plan must be another one than who prepared it.
+    With `two_people`, who approves a plan must be another one than who prepared it. Ledgers of what is dropped
+    here are in the `store`, if there is one.
     """
 
     def __init__(
-        self, folder: Path, door: Door, settings: Callable[..., Settings], *, two_people: bool = False
+        self,
+        folder: Path,
+        door: Door,
+        settings: Callable[..., Settings],
+        *,
+        two_people: bool = False,
+        store: SecretStr | None = None,
     ) -> None:
         self.door, self._settings, self._two_people = door, settings, two_people
-        self.folder, self._shelf, self._desks = folder, Shelf(folder), dict[str, Desk]()
+        self.folder, self._shelf, self._desks = folder, Shelf(folder, store), dict[str, Desk]()
         self._once, self._uploading = dict[str, str](), asyncio.Lock()
         self._is_closing = False
         self._static = _static_files()

@@ -1,6 +1,7 @@
 """The sheets that were dropped on the page: each in a folder of its own, with what was said of it.
 
-The folder is one as every command knows it: the sheet, its ledger and its results lie beside each other.
+The folder is one as every command knows it: the sheet, its ledger and its results lie beside each other; where a
+store is in force the ledger is in that.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from batch_share.outputs import temporary_for, write_private
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pydantic import SecretStr
+
 _NOTE: Final = "page.json"
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_ELSEWHERE: Final = {"folder", "store"}  # what is not written down
 _LONGEST: Final = 100  # characters of a name that are kept: enough to know a sheet by
 
 
@@ -51,6 +55,7 @@ class Kept:
     approved_by: str = ""
     approved: int | None = None
     folder: Path = Path()
+    store: SecretStr | None = None
 
     @property
     def sheet(self) -> Path:
@@ -60,22 +65,26 @@ class Kept:
     @property
     def ledger(self) -> LedgerName:
         """What its ledger is called, be it there or not."""
-        return LedgerName.of_sheet(self.sheet)
+        beside = LedgerName.of_sheet(self.sheet)  # it may have been begun before there was a store
+        return beside if beside.exists() else LedgerName.of_sheet(self.sheet, self.store)
 
     def note(self) -> None:
         """Write down what is said of it. Raises OSError."""
         target = self.folder / _NOTE
         with temporary_for(target) as temporary:
-            said = {name: value for name, value in asdict(self).items() if name != "folder"}
+            said = {name: value for name, value in asdict(self).items() if name not in _ELSEWHERE}
             write_private(temporary, json.dumps(said, indent=2))
             temporary.replace(target)
 
 
 class Shelf:
-    """All sheets of a `folder`, which only its owner can read. Raises SettingsError if others can write it."""
+    """All sheets of a `folder`, which only its owner can read; their ledgers are beside them, or in the `store`.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Raises SettingsError if others can write the folder.
+    """
+
+    def __init__(self, folder: Path, store: SecretStr | None = None) -> None:
+        self.folder, self._store = folder, store
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         there = folder.stat()
         if os.name == "posix" and (there.st_uid != os.geteuid() or there.st_mode & _OTHERS_WRITE):
@@ -98,7 +107,7 @@ class Shelf:
         stem = stem or "sheet"
         made = utc_now()
         kept = Kept(secrets.token_hex(16), name, f"{stem}{suffix}", made.isoformat(timespec="seconds"))
-        kept.prepared_by = by
+        kept.prepared_by, kept.store = by, self._store
         kept.folder = self.folder / f"{made:%Y%m%d-%H%M%S}_{stem}_{kept.id[:6]}"
         kept.folder.mkdir(mode=0o700)
         return kept
@@ -116,8 +125,7 @@ class Shelf:
         for note in self.folder.glob(f"{named}/{_NOTE}"):
             try:
                 said = json.loads(note.read_text(encoding="utf-8"))
-                yield Kept(
-                    **{name: value for name, value in said.items() if name in known} | {"folder": note.parent}
-                )
+                ours = {"folder": note.parent, "store": self._store}
+                yield Kept(**{name: value for name, value in said.items() if name in known} | ours)
             except (OSError, ValueError, TypeError):
                 continue  # somebody changed it: no sheet of the page any more

@@ -6,12 +6,14 @@ The index of runs is of help, not of need: what goes wrong with it is remarked o
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 import shlex
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share.common import Action, Cause, chunks, spell_time, utc_now
@@ -34,11 +36,14 @@ from batch_share.outputs import is_database
 from batch_share.results.wording import BEGUN_ANEW, LOST_JOB, WITHOUT_INDEX, named_in_commands
 from batch_share.sending.session import Missing
 from batch_share.sending.steps import activity_marker, asked
+from batch_share.settings import STORES
 from batch_share.sheet.reader import SHEET_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
+    from os import PathLike
+
+    from pydantic import SecretStr
 
     from batch_share.ledger.known import History, KnownRun, LiveShare
     from batch_share.ledger.reading import LedgerReader
@@ -302,7 +307,7 @@ def _are_gone(name: LedgerName, lost: Sequence[KnownRun]) -> LedgerError:
 
 
 def _is_older(name: LedgerName, calls: int) -> LedgerError:
-    named = shlex.quote(str(named_in_commands(name)))
+    named = shlex.quote(named_in_commands(name))
     return LedgerError(
         name,
         f"it is older than its job: call {calls:,} was made for that, and it does not know of it. It was restored "
@@ -470,12 +475,18 @@ def _run_named(history: History, named: str) -> KnownRun:
 _RUN: Final = re.compile(r"last|[a-z2-7]{8}")
 
 
-def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
+def ledger_meant(
+    named: str | PathLike[str], store: SecretStr | None, settings: Callable[[], Settings]
+) -> LedgerName:
     """The ledger that is meant by its own name, its sheet's, its sheet of failed rows', a run's Id, or by `last`.
 
-    A file that is there is meant before a run. A sheet's ledger is beside it, or where it was named. Raises
-    LedgerError, SheetError, HistoryError.
+    One that is there, in the `store` in force if there is one, else as a file, is meant before a run. A sheet's
+    ledger is beside it, or in the store, or where it was named. Raises LedgerError, SheetError, HistoryError,
+    SettingsError.
     """
+    itself, file = LedgerName.of(named, store), Path(named)
+    if itself.in_store and (store is None or os.fspath(named).startswith(STORES) or itself.exists()):
+        return itself
     try:
         if not file.exists() and _RUN.fullmatch(str(file)):
             with open_history(settings().data_folder) as history:
@@ -484,16 +495,19 @@ def ledger_meant(file: Path, settings: Callable[[], Settings]) -> LedgerName:
                 purged = f"run {found.id} was purged on {found.purged_at:%Y-%m-%d}"
                 raise LedgerError(found.ledger, f"{purged}: only its counts are kept")
             return found.ledger
-        beside = LedgerName.of_sheet(file)
+        if file.suffix.lower() not in SHEET_SUFFIXES:
+            return itself
+        beside = LedgerName.of_sheet(file, store)
         has_ledger, is_there = beside.exists(), file.is_file()
-        if file.suffix.lower() not in SHEET_SUFFIXES or not (has_ledger or is_there) or is_database(file):
-            return LedgerName.of(file)
+        if not (has_ledger or is_there) or is_database(file):
+            return itself
     except OSError:  # whoever opens it says why it can't be looked at
-        return LedgerName.of(file)
+        return itself
     if has_ledger:
         return beside
     stem, is_failed, _ = file.stem.partition(".failed")
-    of_whole = [LedgerName.of_sheet(file.with_name(f"{stem}{suffix}")) for suffix in SHEET_SUFFIXES if is_failed]
+    wholes = [file.with_name(f"{stem}{suffix}") for suffix in SHEET_SUFFIXES if is_failed]
+    of_whole = [LedgerName.of_sheet(each, store) for each in wholes]
     there = [each for each in of_whole if each.exists()]
     if len(there) == 1:
         return there[0]

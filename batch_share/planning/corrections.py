@@ -72,7 +72,8 @@ async def ledger_of_job(job: str, sheet: Path, settings: Settings) -> LedgerName
     Raises SheetError if there is none, LedgerError, HistoryError.
     """
     stem = sheet.stem.partition(".failed")[0]
-    beside = [LedgerName.of_sheet(sheet.with_name(stem + suffix)) for suffix in sorted(SHEET_SUFFIXES)]
+    names = [sheet.with_name(stem + suffix) for suffix in sorted(SHEET_SUFFIXES)]
+    beside = [LedgerName.of_sheet(each, settings.store) for each in names]
     others = sorted(sheet.absolute().parent.glob("*.ledger.db"))  # noqa: ASYNC240 - as every look at a file here
     for name in dict.fromkeys([*beside, *map(LedgerName.of, others)]):
         if name.size():

@@ -143,7 +143,7 @@ async def plan_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Setti
             if lacking is not None:
                 raise lacking
             return job, settings, await plan_job(job, settings, opened)
-    is_named = job.ledger != LedgerName.of_sheet(job.sheet)
+    is_named = job.ledger != LedgerName.of_sheet(job.sheet, settings.store)
     ledger = job.ledger if is_named else await ledger_of_job(of_job, job.sheet, settings)
     settings = await settings_of_job(settings, ledger, of_job, job.sheet)
     job = replace(job, ledger=ledger, corrects=True)
@@ -364,7 +364,7 @@ async def show_sheet(
     Raises BatchShareError.
     """
     check_canary(settings)
-    named = SheetJob(sheet, ledger or LedgerName.of_sheet(sheet), options)
+    named = SheetJob(sheet, ledger or LedgerName.of_sheet(sheet, settings.store), options)
     job, settings, plan = await plan_meant(named, settings)
     directory = Unasked() if watcher is None else Directory()
     before, kept = await before_of(job.ledger, settings, directory, plan), kept_answers(settings)

@@ -27,6 +27,7 @@ from batch_share.ledger.records import Settled, Why
 from batch_share.ledger.states import AT_REST, TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output, digest_of, is_in_the_way
 from batch_share.results.wording import (
+    BY_NAME,
     MEANING,
     NO_USER,
     Advice,
@@ -475,7 +476,7 @@ async def add_failures(
 ) -> None:
     """Write the worksheet; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
     page = book.page(ANSWERED[1])
-    advice = Advice(named_in_commands(ledger.name).name, failed_sheet.name if failed_sheet else None)
+    advice = Advice(named_in_commands(ledger.name, BY_NAME), failed_sheet.name if failed_sheet else None)
     ours = range(len(FAILURES_COLUMNS))
     together = [*[Column()] * len(ours), *kept]
     layout = Layout(FAILURES_COLUMNS.index("Result"), ours, together, widest=_WIDEST, on_paper=ON_PAPER)

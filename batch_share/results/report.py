@@ -16,7 +16,7 @@ from batch_share.ledger.states import TROUBLED, State, rows_in
 from batch_share.outputs import Named, Output
 from batch_share.results import wording
 from batch_share.results.answers import ENDS_SHOWN, clock_of, is_unsent, spell_standing, standing, summarize
-from batch_share.results.wording import NO_USER, Advice, how_it_ended, named_in_commands, reason_of
+from batch_share.results.wording import BY_NAME, NO_USER, Advice, how_it_ended, named_in_commands, reason_of
 from batch_share.results.writing import write_output
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ async def reported(ledger: LedgerReader, most: int) -> dict[str, Any]:
     if summary.earlier:
         history.append(f"Apart from these, {wording.spell_earlier(summary.earlier)}.")
     failed_sheet = summary.failed_sheet.name if summary.failed_sheet else None
-    advice = Advice(named_in_commands(ledger.name).name, failed_sheet)
+    advice = Advice(named_in_commands(ledger.name, BY_NAME), failed_sheet)
     clock = await clock_of(ledger)
     users = await ledger.known_users()
     stands, by_user, by_day = await standing(ledger)

@@ -9,7 +9,7 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from operator import attrgetter
@@ -381,6 +381,10 @@ class Step:
     words: str
     command: str = ""
 
+    def with_typed(self, words: Sequence[str]) -> Step:
+        """The same with these options to its command, as they were typed to the one before."""
+        return replace(self, command=f"{self.command} {shlex.join(words)}") if words and self.command else self
+
     def __str__(self) -> str:
         return f"{self.words}: {self.command}" if self.command else self.words
 
@@ -392,13 +396,18 @@ BY_NAME: Final[Naming] = attrgetter("name")
 """As those may know it who are elsewhere."""
 
 
-def named_in_commands(ledger: LedgerName) -> Path:
-    """The sheet of a ledger that is called after it, which commands take in its place; else the ledger itself."""
+def named_in_commands(ledger: LedgerName, naming: Naming = str) -> str:
+    """The sheet of a ledger that is called after it, which commands take in its place; else the ledger itself.
+
+    One in a store with its store, which a command need not be told then; but for those who may know it by its name.
+    """
     from batch_share.sheet.reader import SHEET_SUFFIXES  # noqa: PLC0415 - `status` reads no sheet
 
+    if ledger.in_store:
+        return ledger.short if naming is BY_NAME else str(ledger)
     file = Path(str(ledger))
     sheet = file.with_name(file.name.removesuffix(".ledger.db"))
-    return sheet if sheet.suffix.lower() in SHEET_SUFFIXES else file
+    return naming(sheet if sheet.suffix.lower() in SHEET_SUFFIXES else file)
 
 
 def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
@@ -427,7 +436,7 @@ def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     if unread and not audit["again"]:
         said.append(Step(f"Not checked: whether each activity is at LeadSquared once{because}."))
     if audit["again"]:
-        ledger = shlex.quote(naming(named_in_commands(summary.ledger)))
+        ledger = shlex.quote(named_in_commands(summary.ledger, naming))
         after = spell_time(datetime.fromisoformat(audit["again"]).replace(tzinfo=None))
         words = f"Not proved yet: LeadSquared showed {seen:,} of {activities}{because}. To look again after {after}"
         said.append(Step(words, f"batch-share status {ledger} --audit"))
@@ -461,7 +470,7 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True, place_free: bool = Fa
 
 def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     """What to do next, the most urgent first; nothing where all is well."""
-    ledger = shlex.quote(naming(named_in_commands(summary.ledger)))
+    ledger = shlex.quote(named_in_commands(summary.ledger, naming))
     states = Counter(summary.states) + Counter(summary.earlier)
     until = summary.waiting_until
     when = f", from {until.astimezone():%Y-%m-%d %H:%M:%S %Z} on" if until is not None else ""
@@ -530,7 +539,7 @@ def next_step(command: str, summary: Summary, became: Mapping[State, int], namin
     """The one thing to do next after a command; None where all is well."""
     if command != "revoke":
         return next(iter(next_steps(summary, naming)), None)
-    ledger = shlex.quote(naming(named_in_commands(summary.ledger)))
+    ledger = shlex.quote(named_in_commands(summary.ledger, naming))
     if stand := sum(rows for state, rows in became.items() if state not in {State.REVOKED, State.ENDING}):
         stands = "share stands" if stand == 1 else "shares stand"
         return Step(f"{stand:,} {stands}, or may; to revoke again", f"batch-share revoke {ledger}")

@@ -422,11 +422,12 @@ async def write_output(
 def beside(ledger: LedgerName, sheet: SheetRecord) -> Path:
     """Where the sheet of a ledger is, or would be in the ledger's folder if its own is gone.
 
-    Of two sheets the one beside the ledger is meant: they were moved together.
+    Of two sheets the one beside the ledger is meant: they were moved together. Of a ledger in a store, whose sheet
+    is on another machine, in the current folder.
     """
     path = Path(sheet.path)
     there = ledger.beside(path.name)
-    return path if path.parent.is_dir() and not there.is_file() else there
+    return path if path.parent.is_dir() and (ledger.in_store or not there.is_file()) else there
 
 
 async def written_last(ledger: LedgerReader, kind: Output) -> Path | None:

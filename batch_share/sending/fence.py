@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
 from batch_share.common import boot_time
-from batch_share.leadsquared.account import Account, AccountMemory, AccountTurn, account_name
+from batch_share.leadsquared.account import ASK_AGAIN, Account, AccountMemory, AccountTurn, account_name
 from batch_share.leadsquared.guesses import DAY_ZONE
 
 if TYPE_CHECKING:
@@ -35,15 +36,23 @@ class StoredTurn(AccountTurn):
         """Whether it is ours now."""
         return self.file.name in self._names
 
-    async def _take_free(self) -> bool:
+    async def take(self) -> None:
+        """Wait until nobody else has it. Raises LedgerError if the store is lost."""
         all_of_host = None if self._is_known else f"{account_name(self._host)}.host"
-        before = set(self._table.kept)
-        holder = await self._table.take(self.file.name, self._host, all_of_host)
-        if holder is not None:
-            self.holder = holder
-            return False
-        self._names = set(self._table.kept) - before
-        return True
+        try:
+            while not self.is_held:
+                before = set(self._table.kept)
+                holder = await self._table.take(self.file.name, self._host, all_of_host)
+                if holder is None:
+                    self._names = set(self._table.kept) - before
+                    return
+                self.holder = holder
+                if not self.is_awaited:
+                    self.is_awaited = True
+                    self._on_wait(holder)
+                await asyncio.sleep(ASK_AGAIN)
+        finally:
+            self.is_awaited = False
 
     def only(self, file: Path) -> AccountTurn:
         """The turn of this file alone: taken from this one, which is to be given back, or yet to be taken."""

@@ -54,8 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
-    from pydantic import SecretStr
-
     from batch_share.common import Rate
     from batch_share.leadsquared.client import Client
     from batch_share.leadsquared.people import FoundUser
@@ -414,11 +412,10 @@ async def open_connection(
     proxy = proxy_for(host, settings.proxy)
     course = course or Course()
     async with AsyncExitStack() as turns:
-        url: SecretStr | None = getattr(settings, "store", None)
-        if accounts is None and url is not None:
+        if accounts is None and settings.store is not None:
             from batch_share.ledger.postgres import Store  # noqa: PLC0415 - for few, and it takes time
 
-            store = Store.of(url.get_secret_value())
+            store = Store.of(settings.store.get_secret_value())
             accounts = await turns.enter_async_context(open_accounts(store, command))
         turn: AccountTurn | None = None
         while turn is None or turn.file != _account_file(settings):

@@ -28,8 +28,10 @@ ALLOWED = {
     "jobs": {"planning", "results", "sending", *_FLOOR, *_GROUND},
     "library": {"jobs", "planning", "sending", "results", "ledger", *_GROUND},
     "page": {"library", "results", *_GROUND},
+    "cluster": {"library", "planning", "results", "ledger", *_GROUND},
     "cli": {
         "library",
+        "cluster",
         "page",
         "jobs",
         "planning",

@@ -34,6 +34,7 @@ from batch_share.errors import (
     SettingsError,
     SheetError,
     StillThrottled,
+    StoreTrouble,
     TooManyFailures,
     TooManyForUser,
     TooManyRevokes,
@@ -49,7 +50,7 @@ TYPED: Final = re.compile(r"`|(?<![\w-])--[a-z]|(?<!\w)[~.]*/\w")
 
 IN_WORDS: Final = {
     "BatchShareError", "HistoryError", "KeychainError", "LedgerError", "LedgerLocked", "LedgerTooNew",
-    "NoLedger", "SettingsError", "SheetError",
+    "NoLedger", "SettingsError", "SheetError", "StoreTrouble",
 }  # fmt: skip
 """The errors whose words are given where they are raised."""
 
@@ -64,6 +65,7 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     (LedgerError(LEDGER, "is odd"), "Ledger leads.ledger.db: is odd", {"ledger": LEDGER, "wrong": "is odd"}),
     (LedgerLocked(LEDGER, "is in use"), "Ledger leads.ledger.db: is in use", {"ledger": LEDGER}),
     (NoLedger(LEDGER, "is none"), "Ledger leads.ledger.db: is none", {"ledger": LEDGER}),
+    (StoreTrouble(LEDGER, "is off"), "Ledger leads.ledger.db: is off", {"wrong": "is off"}),
     (LedgerTooNew(LEDGER, "is too new"), "Ledger leads.ledger.db: is too new", {"ledger": LEDGER}),
     (
         OfAnotherSheet(LEDGER, "old.csv", "new.csv"),

@@ -27,8 +27,8 @@ def test_the_public_names_are_these() -> None:
         "OfAnotherSheet", "Outage", "Outlook",
         "Overview", "OwnerNotVerified", "Page", "Placed", "PlanChanged", "PlanFiles", "Preview", "Problem",
         "Progress", "ReadOptions", "Revocation", "Selection", "Settings", "SettingsError", "SheetError",
-        "SheetMapping",
-        "SheetOptions", "SheetOutcome", "State", "StillThrottled", "Summary", "Sweep", "ToShare", "TooManyFailures",
+        "SheetMapping", "SheetOptions", "SheetOutcome", "State", "StillThrottled", "StoreTrouble", "Summary",
+        "Sweep", "ToShare", "TooManyFailures",
         "TooManyForUser", "TooManyRevokes", "TooManyRows", "Unreachable", "Verified", "Waiting", "Watcher",
         "__version__", "check_sheet_file", "load_settings",
     ]  # fmt: skip

@@ -38,6 +38,7 @@ def test_commands_are_reported_by_what_they_are_for() -> None:
     assert headings == [
         "Every day:",
         "When something went wrong:",
+        "On several hosts:",
         "Set up:",
         "Learn:",
         "Housekeeping:",

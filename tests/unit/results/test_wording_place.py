@@ -52,7 +52,7 @@ _WORD: Final = re.compile(r"(?:^|\s)[\"'“(`]?[A-Za-z][a-z']*\b")
 _NO_SENTENCE: Final = re.compile(r"\b(SELECT|INSERT|CREATE|UPDATE|ALTER|PRAGMA|coalesce)\b|yyyy|\\b")
 """What a database, and what a spreadsheet is told."""
 
-_MAKES_ERRORS: Final = re.compile(r"(Error|Locked|NoLedger|NewerSchema)$|^(log\.\w+|text)$")
+_MAKES_ERRORS: Final = re.compile(r"(Error|Locked|NoLedger|NewerSchema|Trouble)$|^(log\.\w+|text)$")
 """Who may be called with a sentence of its own: an error, which says it itself, and the log."""
 
 

@@ -1,0 +1,120 @@
+"""Handed over on one host, done on another without a shared disk, its results written on a third."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from processes import SAMPLES, Pause, SandboxProcess, Shell, shell_for
+from queues import emptied
+
+from batch_share.jobs.outputs import results_of
+from batch_share.ledger.files import LedgerName
+from batch_share.outputs import Named
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_share.ledger.postgres import Store
+
+GIVEN = ("leads.csv", "--yes", "--event", "201")
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, sandbox: SandboxProcess, store: Store) -> list[Shell]:
+    """Three shells, each in a folder with settings of its own, that have the store in common."""
+    emptied(store)
+    shells = []
+    for name in ("one", "two", "three"):
+        (folder := tmp_path / name).mkdir()
+        shell = shell_for(sandbox, folder)
+        shells.append(Shell(shell.folder, {**shell.env, "BATCH_SHARE_STORE": str(store)}))
+    shutil.copy(SAMPLES / "leads.csv", shells[0].folder)
+    return shells
+
+
+def test_a_sheet_is_done_where_it_is_not_and_ends_as_a_run_of_it(
+    hosts: list[Shell], store: Store, sandbox: SandboxProcess
+) -> None:
+    submits, works, writes = hosts
+    handed = json.loads(submits.run("submit", *GIVEN, "--json").stdout)
+    assert handed["state"] == "queued"
+    done = works.run("worker", "--once")
+    assert (done.returncode, done.stdout) == (0, "")
+    ((job),) = json.loads(writes.run("jobs", "--json").stdout)
+    assert (job["id"], job["state"], job["exit_code"], job["error"]) == (handed["id"], "ended", 3, None)
+    target = Named("output", writes.folder / "answers.csv", writes.folder)
+    asyncio.run(results_of(LedgerName.of(f"{store}#{job['ledger']}"), target))
+    assert len((writes.folder / "answers.csv").read_text().splitlines()) == 111
+    report = sandbox.report()
+    assert (report["duplicates"], report["refusals"], report["live_shares"]["count"]) == (0, 0, 104)
+    assert not [*works.folder.glob("*.csv")]
+
+
+def test_who_waits_ends_as_a_run_does(hosts: list[Shell]) -> None:
+    submits, works, _ = hosts
+    with works.start("worker") as worker:
+        done = submits.run("submit", *GIVEN, "--wait", "--json")
+        assert done.returncode == 3, done.stderr
+        told = json.loads(done.stdout)
+        assert told["totals"]["states"]["shared"] == 104
+        worker.send_signal(signal.SIGTERM)
+        out, err = worker.communicate(timeout=60)
+    assert (worker.returncode, out) == (0, "")
+    assert "Traceback" not in err
+
+
+def test_a_job_is_cancelled_before_and_while_it_is_done(hosts: list[Shell], pause: Pause) -> None:
+    submits, works, _ = hosts
+    later = json.loads(submits.run("submit", *GIVEN, "--at", "2999-01-01 07:00", "--json").stdout)
+    assert later["due"].startswith(("2998-12-31", "2999-01-01"))
+    assert json.loads(submits.run("cancel", str(later["id"]), "--json").stdout)["state"] == "cancelled"
+    pause.after = 5
+    job = json.loads(submits.run("submit", *GIVEN, "--json").stdout)
+    with works.start("worker", "--once") as worker:
+        pause.catch(worker)
+        said = submits.run("cancel", str(job["id"])).stdout
+        pause.go_on()
+        worker.communicate(timeout=60)
+    assert "is being ended" in said
+    first, second = json.loads(submits.run("jobs", "--json").stdout)
+    assert (first["state"], first["exit_code"], second["state"]) == ("cancelled", 130, "cancelled")
+
+
+def test_a_schedule_is_kept_listed_paused_and_removed(hosts: list[Shell]) -> None:
+    shell = hosts[0]
+    made = shell.run(
+        "schedule", "add", "nightly", *GIVEN, "--cron", "0 7 * * 1-5", "--set", "timezone=Asia/Kolkata"
+    )
+    assert (made.returncode, made.stderr) == (0, "")
+    assert "nightly runs next at" in made.stdout
+    ((listed),) = json.loads(shell.run("schedule", "list", "--json").stdout)
+    assert (listed["name"], listed["zone"], listed["paused"]) == ("nightly", "Asia/Kolkata", False)
+    assert listed["next"][11:16] == "01:30"
+    assert shell.run("schedule", "pause", "nightly").stdout == "nightly is paused.\n"
+    assert "paused" in shell.run("schedule", "list").stdout
+    assert shell.run("schedule", "pause", "nightly", "--end").stdout == "nightly goes on.\n"
+    assert shell.run("schedule", "remove", "nightly").stdout == "nightly is removed.\n"
+    assert shell.run("schedule", "remove", "nightly").returncode == 2
+
+
+def test_what_can_not_be_handed_over_is_told_in_a_sentence(hosts: list[Shell], store: Store) -> None:
+    shell = hosts[0]
+    none = shell.run("submit", *GIVEN, BATCH_SHARE_STORE="")
+    assert (none.returncode, none.stderr.count("\n")) == (2, 1)
+    assert "BATCH_SHARE_STORE" in none.stderr
+    many = shell.run("submit", "leads.csv", "--event", "201")
+    assert (many.returncode, "Add --yes" in many.stderr) == (1, True)
+    gone = shell.run("submit", "none.csv", "--yes")
+    assert (gone.returncode, "can't be read" in gone.stderr) == (2, True)
+    assert shell.run("cancel", "1").returncode == 1
+    assert shell.run("submit", *GIVEN, "--at", "soon").returncode == 2
+    plan = shell.run("plan", *GIVEN[:1], "--event", "201", "--save", "plan.json")
+    assert plan.returncode in {0, 3}
+    other = shell.run("submit", *GIVEN, "--plan", "plan.json", "--duration", "9d")
+    assert (other.returncode, "duration" in other.stderr) == (1, True)
+    assert json.loads(shell.run("jobs", "--json").stdout) == []
