@@ -414,6 +414,17 @@ def names_of_account(settings: Settings) -> frozenset[str]:
     return frozenset(here | {key for key, account in told.items() if account in here})
 
 
+def names_of_others(settings: Settings) -> set[str]:
+    """By what accounts are known that are not the one in force, without doubt: it was told of both.
+
+    Raises SettingsError if none is set.
+    """
+    host, access_key, _ = settings.credentials()
+    told = accounts_of_keys(settings.state_folder)
+    mine = told.get(account_name(host, access_key))
+    return {name for each in told.items() if mine not in {None, each[1]} for name in each}
+
+
 KNOWN_FOR_DAYS: Final = 30
 """How long what was found out is taken to hold: plans and settings of accounts change, seldom within a month."""
 
