@@ -375,7 +375,8 @@ async def noted(session: Session, job: Kind | type[Kind]) -> AsyncIterator[Sessi
             raise
         finally:
             await ledger.end_run(ended)
-        if await note_end(session) and session.missing is None:  # else the index may not know what it is behind
+        # Else the index may not know what it is behind. No index has what is in a store, which may be restored.
+        if await note_end(session) and session.missing is None and not ledger.name.in_store:
             count.forget()
 
 

@@ -172,7 +172,7 @@ async def _told(
     settings: Settings, connection: Connection | None, user: str | None, lead: str | None, ending: int | None
 ) -> Access:
     remarks: list[str] = []
-    with open_history(settings.data_folder) as history:
+    with open_history(settings.data_folder, store=settings.store) as history:
         try:
             check_whole(history)
         except HistoryError as error:
@@ -318,6 +318,12 @@ async def _look(history: History, host: str | None, others: AbstractSet[str]) ->
             raise
         except BatchShareError:
             seen.unseen.append(known)
+    if history.store is not None:  # of all its ledgers at once
+        told = history.store.seen(host, utc_now())
+        seen.here |= told.here
+        seen.numbers |= told.numbers
+        seen.events |= told.events
+        seen.users = told.users | seen.users
     return seen
 
 
