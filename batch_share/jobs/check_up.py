@@ -242,7 +242,7 @@ def of_rate(rate: Rate | None, learned: Rate | None) -> Finding:
 
 
 def of_day(calls: int, limit: int | None, *, in_store: bool = False) -> Finding:
-    """The calls made today from this machine, or all whose calls are counted in the store, beside the daily limit."""
+    """The calls made today, from this machine or from all that use the store, beside the daily limit."""
     where = "from all that use the store" if in_store else "from this machine"
     if limit is None:
         return Finding("calls today", Level.OK, f"{calls:,} {where}; no daily limit is set.")
