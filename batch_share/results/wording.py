@@ -934,7 +934,7 @@ NUMBER_UNKNOWN: Final = (
     "Which lead has the number {number} LeadSquared did not say: other machines' shares are left out"
 )
 AS_LAST_KNOWN: Final = "Could not be looked at: {ledgers}; {shares} told as last known"
-OTHER_HOST: Final = "Left out: {shares} at another host than the one that is set"
+OTHER_HOST: Final = "Left out: {shares} at another host, or of another account, than the one that is set"
 
 USERS_TOLD: Final = 3
 ROWS_TOLD: Final = 10
