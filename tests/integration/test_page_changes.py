@@ -103,7 +103,9 @@ async def test_cells_are_corrected_in_the_results_and_what_was_sent_stays(trial:
         await visitor.get(f"{visitor.sheet}/results")
         assert "4 of 6 rows are shared." in visitor.text
         assert "Look at the plan" in visitor.text
-        await visitor.get(f"{visitor.sheet}/columns")
+        own = visitor.sheet
+        assert "waiting for your approval" in await visitor.get("/")
+        await visitor.get(f"{own}/columns")
         assert visitor.path.endswith("/plan"), "its columns are no question any more"
         visitor.text = page
         await visitor.approve()
