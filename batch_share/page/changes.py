@@ -48,6 +48,7 @@ class WholePage(Server):
             if _typed(after) != _typed(before):
                 cells.append(Correction(int(number), form.get(f"column-{at}", ""), before, after))
         if once not in self._once:
+            self._once[once] = f"/r/{desk.id}"  # before anything is waited for: the second click comes at once
             try:
                 if not cells:
                     raise NotConfirmed("Nothing was corrected: every cell says what it said.")
@@ -57,9 +58,11 @@ class WholePage(Server):
                 else:
                     await desk.correct(cells, self.door.user(request))
             except BatchShareError as error:
+                del self._once[once]
                 is_plan = await desk.state() == "plan"
                 return await (self._plan if is_plan else self._results)(request, desk, error)
-        return self._lead(f"/r/{desk.id}/plan", once)
+            self._once[once] = f"/r/{desk.id}/plan"
+        return self._lead(self._once[once])
 
     async def _failed_rows(self, desk: Desk, cells: list[Correction], user: str) -> Desk:
         """The failed rows of a run that a command began, so corrected, as if somebody had dropped them here.
