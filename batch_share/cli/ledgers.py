@@ -314,7 +314,10 @@ def purge(
         say(out, f"and {len(kept) - _FILES:,} more", head="Kept:")
     files = [str(file) for old in sweep.old for file in old.files]
     if sweep.old:
-        say(out, f"To be deleted, of {plural(len(sweep.old), 'ledger')}: {plural(len(files), 'file')}")
+        of = plural(len(sweep.old), "ledger")
+        if stored := sum(old.known.ledger.in_store for old in sweep.old):
+            of += f", {stored:,} of them in the store"
+        say(out, f"To be deleted, of {of}: {plural(len(files), 'file')}")
     for file in files[:_FILES]:
         out.print(f"  {file}", soft_wrap=True, markup=False)
     if len(files) > _FILES:
@@ -328,6 +331,7 @@ def purge(
         for late in sweep.kept_at_last[:_FILES]:
             say(out, f"{late.ledger}: {late.why}", head="Kept after all:")
         deleted = [
+            *([plural(len(sweep.purged), "ledger")] if sweep.purged else []),
             plural(len(sweep.deleted), "file"),
             *([plural(sweep.forgotten, look_up)] if sweep.forgotten else []),
         ]

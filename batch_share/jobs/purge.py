@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from batch_share.common import spell_time, utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
 from batch_share.ledger.files import locked, read_ledger
-from batch_share.ledger.known import catch_up, open_history
+from batch_share.ledger.known import CallCount, catch_up, open_history
 from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, OPEN
 from batch_share.outputs import digest_of
 from batch_share.planning.intake import KeptAnswers
@@ -43,7 +43,7 @@ class Old:
 
     @property
     def files(self) -> Sequence[Path]:
-        """Every file that goes."""
+        """Every file that goes: none of a ledger in a store but what was written of it."""
         return [*self.own, *self.written]
 
 
@@ -59,6 +59,8 @@ class Kept:
 class Sweep:
     """What is `old`, to be deleted, and what is `kept`; afterwards what was `deleted`, and what was `kept_at_last`.
 
+    Of ledgers in a store, `purged`, no file is deleted but what was written of them.
+
     With `force`, whatever is still needed may go. Of what is kept of look-ups all that is older than `minutes` goes
     too, and afterwards so many were `forgotten`: it is no more than a saving of calls.
     """
@@ -66,6 +68,7 @@ class Sweep:
     old: Sequence[Old]
     kept: Sequence[Kept]
     deleted: Sequence[Path] = ()
+    purged: Sequence[LedgerName] = ()
     kept_at_last: Sequence[Kept] = field(default=())
     force: bool = False
     minutes: int = 0
@@ -75,22 +78,22 @@ class Sweep:
         """The object that `purge --json` prints."""
         kept = [{"ledger": str(each.ledger), "why": each.why} for each in (*self.kept, *self.kept_at_last)]
         changed = [str(file) for old in self.old for file in old.changed]
-        deleted = [str(file) for file in self.deleted]
+        deleted = [str(each) for each in (*self.deleted, *self.purged)]
         return {"deleted": deleted, "kept": kept, "changed": changed, "look_ups": self.forgotten}
 
 
 async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
     """What may be deleted of runs that ended more than so many minutes ago. Raises HistoryError."""
     now = utc_now()
-    with open_history(settings.data_folder) as history:
+    with open_history(settings.data_folder, store=settings.store) as history:
         await catch_up(history)
-        everything = history.ledgers()
+        everything = history.all_ledgers()
         old, kept = [], []
         for known in everything:
             ended = history.last_end(known)
             if ended is None or ended > now - dt.timedelta(minutes=minutes):
                 continue
-            if why := await _why_kept(known, now, force=force):
+            if why := await _why_kept(history, known, now, force=force):
                 kept.append(Kept(known.ledger, why))
             else:
                 old.append(known)
@@ -98,10 +101,10 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
         return Sweep([await _with_files(known, sheets) for known in old], kept, force=force, minutes=minutes)
 
 
-async def _why_kept(known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
+async def _why_kept(history: History, known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
     """Why a ledger must stay; None if it may go."""
-    if known.ledger.in_store:
-        return "it is in a store, from which nothing is deleted yet"
+    if history.store is not None and known.ledger.in_store and (why := history.store.needed_for(known)):
+        return why
     if not known.ledger.exists():
         return "it no longer exists; what was written beside its sheet is left to you"
     try:
@@ -142,11 +145,13 @@ async def _with_files(known: KnownLedger, sheets: Set[Path]) -> Old:
 async def delete(settings: Settings, sweep: Sweep) -> Sweep:
     """Delete what was found, each ledger only if nothing has changed meanwhile. Raises HistoryError."""
     deleted: list[Path] = []
+    purged: list[LedgerName] = []
     kept: list[Kept] = []
-    with open_history(settings.data_folder) as history:
+    with open_history(settings.data_folder, store=settings.store) as history:
         for old in sweep.old:
             try:
-                deleted += await _delete(history, old, force=sweep.force)
+                deleted += await _delete(history, old, settings.data_folder, force=sweep.force)
+                purged += [old.known.ledger] if old.known.ledger.in_store else []
             except HistoryError:
                 raise
             except BatchShareError as error:
@@ -154,13 +159,20 @@ async def delete(settings: Settings, sweep: Sweep) -> Sweep:
             except OSError as error:
                 kept.append(Kept(old.known.ledger, f"it can't be deleted ({error.strerror})"))
     forgotten = KeptAnswers(settings.data_folder, "", settings.keep_answers).forget(sweep.minutes)
-    return replace(sweep, deleted=deleted, kept_at_last=kept, forgotten=forgotten)
+    return replace(sweep, deleted=deleted, purged=purged, kept_at_last=kept, forgotten=forgotten)
 
 
-async def _delete(history: History, old: Old, *, force: bool) -> list[Path]:
+async def _delete(history: History, old: Old, folder: Path, *, force: bool) -> list[Path]:
     """Under the ledger's lock, which is the last file to go; the ledger itself is the last but one."""
-    if why := await _why_kept(old.known, utc_now(), force=force):
+    if why := await _why_kept(history, old.known, utc_now(), force=force):
         raise BatchShareError(why)
+    if history.store is not None and old.known.ledger.in_store:
+        history.store.purge(old.known, utc_now())
+        CallCount(folder, old.known.job).forget()
+        files = [file for file in old.written if digest_of(file) in old.digests]
+        for file in files:
+            file.unlink(missing_ok=True)
+        return files
     lock_file = old.known.ledger.lock_file
     with locked(old.known.ledger):
         written = [file for file in old.written if digest_of(file) in old.digests]

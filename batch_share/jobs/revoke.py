@@ -280,7 +280,8 @@ async def find_due(session: Session, claims: Sequence[Row]) -> tuple[Sequence[Du
     Every ledger of the host that is known is looked at first. Raises HistoryError, LedgerError.
     """
     ledger, host = session.ledger, session.client.base_url
-    with open_history(session.settings.data_folder) as history:
+    settings = session.settings
+    with open_history(settings.data_folder, ledger.name, settings.store) as history:
         check_whole(history)
         for unseen in await catch_up(history, ledger.name, host):
             session.tally.remark(NOT_LOOKED_AT.format(ledger=unseen))

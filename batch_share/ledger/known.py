@@ -1,5 +1,7 @@
 """The list of this machine's ledgers, and what is to be known of each also when it is gone.
 
+Those in a store tell that themselves, and nothing of them is in the list.
+
 Ledgers are the truth, and who has what is asked of them: `catch_up` looks at each that was written since it was
 last looked at. What it told is kept, its runs and the shares that had not ended, since a ledger may be deleted, or
 an older copy may take its place. Times are UTC, without a zone.
@@ -32,6 +34,9 @@ from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, State
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+    from pydantic import SecretStr
+
+    from batch_share.ledger.known_in_store import StoreHistory
     from batch_share.ledger.reading import LedgerReader
 
 
@@ -179,6 +184,8 @@ _RUN: Final = """
 SELECT runs.id, number, command, sheet, started_at, ended_at, ended, counts, purged_at, path, host
 FROM runs JOIN ledgers ON ledgers.id = ledger_id WHERE """
 _NEWEST_FIRST: Final = " ORDER BY started_at DESC, number DESC LIMIT :most"
+_OF_ACCOUNT: Final = """
+ends_at > :after AND account IN (SELECT value FROM json_each(:accounts)) AND job != :not_in"""
 _LIVE: Final = """
 SELECT row_id, sheet_row, lead_id, user_id, access, ends_at, request_id, run_id, held, path, job, sheet
 FROM live JOIN ledgers ON ledgers.id = live.ledger_id LEFT JOIN runs ON runs.id = run_id WHERE """
@@ -205,12 +212,20 @@ class NotedShare(NamedTuple):
 class History:
     """The list, open. Make one with `open_history`. Every method raises HistoryError.
 
-    `begun_anew` is where the one before was put, if it could not be used.
+    `begun_anew` is where the one before was put, if it could not be used. What the ledgers of a `store` tell is
+    told with what is listed.
     """
 
-    def __init__(self, file: Path, connection: sqlite3.Connection, begun_anew: Path | None = None) -> None:
+    def __init__(
+        self,
+        file: Path,
+        connection: sqlite3.Connection,
+        begun_anew: Path | None = None,
+        store: StoreHistory | None = None,
+    ) -> None:
         self.file = file
         self.begun_anew = begun_anew
+        self.store = store
         self._connection = connection
 
     def _read(self, query: str, as_they_are: bool = False, /, **values: object) -> list[Any]:
@@ -279,10 +294,14 @@ class History:
             self._write(moved, id=known.id, new=str(new), sheet=there)
 
     def ledgers(self, *, unended: bool = False) -> list[KnownLedger]:
-        """Every ledger that was not purged; with `unended`, those with a run of which no end is known."""
+        """Every listed ledger that was not purged; with `unended`, those with a run of which no end is known."""
         runs = "SELECT 1 FROM runs WHERE ledger_id = ledgers.id AND purged_at IS NULL"
         which = f"{runs} AND ended_at IS NULL" if unended else runs
         return self._ledgers(f"EXISTS ({which}) ORDER BY id")
+
+    def all_ledgers(self) -> list[KnownLedger]:
+        """Every ledger that was not purged, those of the store with them."""
+        return [*self.ledgers(), *(self.store.ledgers() if self.store else ())]
 
     def _ledgers(self, which: str, **values: object) -> list[KnownLedger]:
         found = []
@@ -300,7 +319,8 @@ class History:
     def ledger_of_job(self, beginning: str) -> LedgerName | None:
         """Where the ledger of the job is whose Id begins so, of those that are there."""
         found = self._ledgers("substr(job, 1, length(:it)) = :it ORDER BY id DESC", it=beginning)
-        return next((known.ledger for known in found if known.ledger.exists()), None)
+        listed = next((known.ledger for known in found if known.ledger.exists()), None)
+        return listed or (self.store.ledger_of_job(beginning) if self.store else None)
 
     def last_call(self, job: str) -> int:
         """The number of the last call of a job that anybody has noted, in whichever of its ledgers."""
@@ -339,26 +359,30 @@ class History:
         unended = "ledger_id = :id AND ended_at IS NULL"
         self._write(f"UPDATE runs SET ended_at = started_at, ended = :how WHERE {unended}", id=ledger.id, how=GONE)
 
-    def forget(self, run_id: str, at: datetime) -> None:
+    def forget(self, run: KnownRun, at: datetime) -> None:
         """Nobody will finish the job of this run: its rows that are under way are held no longer."""
+        if run.ledger.in_store and self.store:
+            return self.store.give_up(run, at)
         of_run = "job = (SELECT job FROM ledgers JOIN runs ON ledger_id = ledgers.id WHERE runs.id = :run)"
         theirs = f"ledger_id IN (SELECT id FROM ledgers WHERE {of_run})"
-        self._write(
+        return self._write(
             f"UPDATE ledgers SET forgotten_at = :at WHERE {of_run}",
             f"DELETE FROM live WHERE {theirs} AND ends_at = :never",
             f"UPDATE live SET held = 0 WHERE {theirs}",
-            run=run_id,
+            run=run.id,
             at=at,
             never=NEVER,
         )
 
     def go_on(self, job: str) -> None:
         """A job that nobody was to finish goes on."""
+        if self.store:
+            self.store.go_on(job)
         which = "job = :job AND forgotten_at IS NOT NULL"
         self._write(f"UPDATE ledgers SET forgotten_at = NULL, mark = NULL, seen = NULL WHERE {which}", job=job)
 
     def purged(self, ledger: KnownLedger, at: datetime) -> None:
-        """Note that nothing of a ledger is left but the counts of its runs."""
+        """Note that nothing of a listed ledger is left but the counts of its runs."""
         self._write(
             "DELETE FROM live WHERE ledger_id = :id",
             "UPDATE runs SET purged_at = :at WHERE ledger_id = :id",
@@ -385,7 +409,11 @@ class History:
     def runs(self, limit: int | None = None, job: str | None = None, run_id: str | None = None) -> list[KnownRun]:
         """The runs of this machine, or of all ledgers of a job, or the one of this Id, newest first."""
         which = "job = coalesce(:job, job) AND runs.id = coalesce(:run, runs.id)" + _NEWEST_FIRST
-        return self._runs(which, job=job, run=run_id, most=-1 if limit is None else limit)
+        found = self._runs(which, job=job, run=run_id, most=-1 if limit is None else limit)
+        if self.store is None:
+            return found
+        found += self.store.runs(limit, job, run_id)
+        return sorted(found, key=lambda run: (run.started_at, run.number), reverse=True)[:limit]
 
     def _runs(self, which: str, **values: object) -> list[KnownRun]:
         found = self._read(_RUN + which, **values)
@@ -393,6 +421,8 @@ class History:
 
     def last_end(self, ledger: KnownLedger) -> datetime | None:
         """When the last run of a ledger ended; None if one may go on."""
+        if ledger.ledger.in_store and self.store:
+            return self.store.last_end(ledger)
         ends = [run.ended_at for run in self._runs("ledger_id = :id", id=ledger.id)]
         return None if None in ends else max(filter(None, ends), default=None)
 
@@ -454,6 +484,12 @@ class History:
             job=job,
         )
 
+    def knows_any(self, accounts: Collection[str], host: str, after: datetime, not_in: str) -> bool:
+        """Whether there is, or may be, any share that `live_among` would tell of."""
+        return bool(
+            self._live(f"{_OF_ACCOUNT} LIMIT 1", after=after, accounts=json.dumps([*accounts]), not_in=not_in)
+        ) or (self.store is not None and self.store.knows_any(host, after, not_in))
+
     def live_among(
         self,
         accounts: Collection[str],
@@ -461,15 +497,15 @@ class History:
         after: datetime,
         *,
         not_in: str = "",
-        most: int = -1,
+        host: str | None = None,
     ) -> list[LiveShare]:
-        """The shares of these leads (None: all) of the account, by any of its names, that end after a time.
+        """The shares of these leads (None: all) that end after a time, but for those of the job `not_in`.
 
-        Without those of the job `not_in`, and at most so many.
+        Listed ones are of the account by any of its names; those of the store, where no other host can say what the
+        account was called, of whichever account of the `host`: no two have a lead in common.
         """
-        of_account = "account IN (SELECT value FROM json_each(:accounts)) AND job != :not_in"
-        which = f"ends_at > :after AND {of_account} LIMIT :most"
-        return self._live(which, leads, after=after, accounts=json.dumps([*accounts]), not_in=not_in, most=most)
+        found = self._live(_OF_ACCOUNT, leads, after=after, accounts=json.dumps([*accounts]), not_in=not_in)
+        return found + self.store.live(host, leads, after, not_in) if self.store else found
 
     def live_after(
         self, after: datetime, leads: Iterable[str] | None = None, host: str | None = None
@@ -480,7 +516,12 @@ class History:
         are yet to be made are not among them.
         """
         of_host = "ends_at > :after AND host = coalesce(:host, host) AND ends_at != :never"
-        return self._live(f"{of_host} ORDER BY ends_at, path, row_id", leads, after=after, host=host, never=NEVER)
+        order = " ORDER BY ends_at, path, row_id"
+        found = self._live(of_host + order, leads, after=after, host=host, never=NEVER)
+        if self.store is None:
+            return found
+        found += [share for share in self.store.live(host, leads, after) if share.ends_at != NEVER]
+        return sorted(found, key=lambda share: (share.ends_at, str(share.ledger), share.row_id))
 
     def live_of(self, job: str, *, aside: bool = False) -> list[LiveShare]:
         """Every share of a job that was noted, but for those that were yet to be made.
@@ -532,8 +573,12 @@ class _Unusable(Exception):
 
 
 @contextmanager
-def open_history(folder: Path) -> Iterator[History]:
+def open_history(
+    folder: Path, ledger: LedgerName | None = None, store: SecretStr | None = None
+) -> Iterator[History]:
     """Open the list in `folder`, also beside other processes. Raises HistoryError.
+
+    It tells too of what is in the store of the `ledger`, if it is in one, else in the `store` that is set.
 
     One that is damaged is put aside, since it may hold what somebody wants, and a new one begun:
     `History.begun_anew` says so.
@@ -559,8 +604,13 @@ def open_history(folder: Path) -> Iterator[History]:
         raise HistoryError(file, str(error)) from None
     except OSError as error:  # a timeout of the lock too
         raise HistoryError(file, f"it can't be used ({error.strerror or 'another process holds it'})") from None
+    told: StoreHistory | None = None
+    if store is not None or (ledger is not None and ledger.in_store):
+        from batch_share.ledger.known_in_store import StoreHistory  # noqa: PLC0415 - for few, and it takes time
+
+        told = StoreHistory.of(ledger, store)
     with closing(connection):
-        yield History(file, connection, begun_anew=aside)
+        yield History(file, connection, aside, told)
 
 
 def _open(file: Path) -> sqlite3.Connection:
@@ -669,8 +719,10 @@ async def note_runs(
 ) -> KnownLedger | None:
     """Take in every run of an open ledger; with `goes_on` the last has not ended.
 
-    None if it holds none, or is an older copy: what that does not know is known.
+    None if it holds none, or is an older copy: what that does not know is known. Of one in a store none is.
     """
+    if ledger.name.in_store:
+        return None
     facts, sheet = await ledger.facts(), await ledger.sheet()
     job, recorded, calls = facts.job, await ledger.runs(), await ledger.last_number()
     if not recorded or calls < history.last_call(job):
@@ -684,7 +736,12 @@ async def note_runs(
             ended_at = ended = None
         elif ended_at is None:  # it could not say so itself
             ended_at, ended = await ledger.last_call(run.id) or run.started_at, CUT_OFF
-        entry = {"id": run_id(job, run), "number": run.id, "command": run.command, "started_at": run.started_at}
+        entry = {
+            "id": run_id(job, run.id, run.started_at),
+            "number": run.id,
+            "command": run.command,
+            "started_at": run.started_at,
+        }
         entry |= {"sheet": sheet.name if sheet else None, "ended_at": ended_at, "ended": ended}
         entries.append(entry | {"counts": {str(state): n for state, n in counts.items()} if is_last else None})
     history.note_runs(known, entries)
@@ -694,8 +751,14 @@ async def note_runs(
 async def refresh(history: History, ledger: LedgerReader, account: str | None, *, goes_on: bool = False) -> None:
     """Take in the runs of an open ledger, and its live shares if they are others than last time.
 
-    Nothing of an older copy is taken in. Raises HistoryError, LedgerError.
+    Nothing of an older copy is taken in; of one in a store, what is in it now that its run has ended. Raises
+    HistoryError, LedgerError.
     """
+    if history.store is not None and ledger.name.in_store:
+        if not goes_on:
+            sheet = await ledger.sheet()
+            history.store.note_end(ledger.name, sheet.name if sheet else None, await ledger.counts())
+        return
     stamp = ledger.name.stamp()  # before it is read: what is written meanwhile is looked at next time
     known = await note_runs(history, ledger, account, goes_on=goes_on)
     if known is None:
@@ -708,7 +771,7 @@ async def refresh(history: History, ledger: LedgerReader, account: str | None, *
 async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger) -> None:
     """In parts, so that others need not wait: what was live stays until all was seen."""
     now, recorded = utc_now(), await ledger.runs()
-    ids = {run.id: run_id(known.job, run) for run in recorded}
+    ids = {run.id: run_id(known.job, run.id, run.started_at) for run in recorded}
     ids[0] = ids[recorded[-1].id]  # of what is yet to be shared
     gone, last = list[int](), -1
     async for page in ledger.share_pages(held=known.forgotten_at is None):
@@ -739,12 +802,13 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger)
 
 
 async def catch_up(
-    history: History, besides: LedgerName | None = None, host: str | None = None
+    history: History, besides: LedgerName | None = None, host: str | None = None, *, runs_only: bool = False
 ) -> list[LedgerName]:
     """Look at every ledger that was written since it was last looked at, or has a run of which no end is known.
 
-    But at the one `besides`; with `host`, only at those of that. Returns those that can't be looked at: of them is
-    known what they told before. Raises HistoryError.
+    But at the one `besides`; with `host`, only at those of that. With `runs_only`, the shares of a run that goes on
+    are left to whoever asks for them. Returns those that can't be looked at: of them is known what they told
+    before. Raises HistoryError.
     """
     unseen = []
     unended, own = {known.id for known in history.ledgers(unended=True)}, besides and besides.resolved()
@@ -759,7 +823,10 @@ async def catch_up(
                     # Not of each: whoever wants to work on it just then would be refused.
                     unended_there = [run for run in (await ledger.runs())[-1:] if run.ended_at is None]
                     goes_on = bool(unended_there) and is_in_use(known.ledger)
-                    await refresh(history, ledger, known.account, goes_on=goes_on)
+                    if goes_on and runs_only:  # of many rows it would take a second each time
+                        await note_runs(history, ledger, known.account, goes_on=True)
+                    else:
+                        await refresh(history, ledger, known.account, goes_on=goes_on)
                     continue
         except HistoryError:
             raise

@@ -18,7 +18,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -50,6 +50,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from batch_share.common import boot_time
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError, StoreTrouble
 from batch_share.ledger import schema
 from batch_share.ledger.database import GIVEN_UP, Database
@@ -58,10 +59,12 @@ from batch_share.outputs import check_apart
 from batch_share.settings import STORES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from concurrent.futures import Executor
+    from datetime import datetime
 
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import ExceptionContext
 
     from batch_share.outputs import Named
 
@@ -75,13 +78,14 @@ machine under load is held up by."""
 HEARD_WITHIN: Final = 0.75 * LEASE
 """A call may leave if the server was heard so many seconds ago: what is left of the lease is for the way there."""
 
+LOCKS: Final = 0x62_73_68
+"""Of ledgers, each with its number: "bsh", beside whatever else the database has locks of."""
+
 _BEAT: Final = LEASE / 4
 _CONNECT_SECONDS: Final = 10
 _PATIENCE: Final = 30  # seconds that a statement may take: 100,000 rows are taken in by many
-_LOCKS: Final = 0x62_73_68  # "bsh": of ledgers, beside whatever else the database has locks of
-_ACCOUNTS: Final = _LOCKS + 1
-WORKERS: Final = _LOCKS + 2
-_SCHEMA, _VIEWS = "batch_share", "batch_share_ledger"
+WORKERS: Final = LOCKS + 2  # between them are those of accounts
+_SCHEMA, _VIEWS, ENGINE = "batch_share", "batch_share_ledger", "batch_share_engine"
 _LIVES: Final = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 4000}
 
 _LOST: Final = {"57P01", "57P02", "57P03", "57P05", "25P03", "08003", "08006"}
@@ -96,6 +100,9 @@ _MEANINGS: Final = {
 }
 _INIT: Final = "it has no tables of batch_share: make them with `batch-share store init`"
 
+WAS_SENT: Final = "state NOT IN ('pending', 'invalid', 'skipped')"
+"""Rows that are in the index of leads. Who asks for them says it in these words: else it would not be used."""
+
 _SET: Final = text("current_setting('bs.ledger')::integer")
 
 
@@ -107,8 +114,22 @@ def _tables() -> MetaData:
         "ledgers",
         made,
         Column("id", Integer, Identity(), primary_key=True),
-        Column("name", Text(collation="C"), nullable=False, unique=True),
+        Column("name", Text(collation="C"), nullable=False),
         Column("written", BigInteger, nullable=False, server_default="0"),  # how many times anything was
+        Column("forgotten_at", DateTime),  # somebody said that nobody will finish it
+        Column("purged_at", DateTime, index=True),  # only its runs are left, and its name is free
+        Index("ledgers_by_name", "name", unique=True, postgresql_where=text("purged_at IS NULL")),
+    )
+    moment = DateTime(timezone=True)
+    Table(
+        "accounts",
+        made,
+        Column("id", Integer, Identity(), primary_key=True),
+        Column("name", Text(collation="C"), nullable=False, unique=True),
+        Column("host", Text),
+        *(Column(name, Text) for name in ("known", "holder", "command")),
+        Column("process", Integer),
+        *(Column(name, moment) for name in ("called", "since")),
     )
     for table in schema.metadata.sorted_tables:
         its = Column("ledger", Integer, primary_key=True, autoincrement=False, server_default=_SET)
@@ -133,8 +154,12 @@ def _tables() -> MetaData:
                 parts.append(ForeignKeyConstraint(["ledger", column.name], theirs))
             if column.unique:
                 parts.append(UniqueConstraint("ledger", column.name))
-        indexes = (Index(each.name, "ledger", *(one.name for one in each.columns)) for each in table.indexes)
-        Table(table.name, made, *parts, *indexes)
+        parts += (Index(each.name, "ledger", *(one.name for one in each.columns)) for each in table.indexes)
+        if table is schema.runs:  # what is told of it when its rows are others, or are purged
+            parts += Column("counts", JSON(none_as_null=True)), Column("sheet", Text)
+        elif table is schema.rows:  # who has what is asked of all ledgers
+            parts.append(Index("rows_by_lead", "lead_id", postgresql_where=text(WAS_SENT)))
+        Table(table.name, made, *parts)
     _add_queue(made)
     return made
 
@@ -202,13 +227,22 @@ _METADATA: Final = _tables()
 _LEDGERS, _STORE = _METADATA.tables[f"{_SCHEMA}.ledgers"], _METADATA.tables[f"{_SCHEMA}.store"]
 _FOUND: Final = text(
     "SELECT id, written, EXISTS (SELECT FROM batch_share.about WHERE ledger = id) AS begun "
-    "FROM batch_share.ledgers WHERE name = :name"
+    "FROM batch_share.ledgers WHERE name = :name AND purged_at IS NULL"
 )
 
+now = boot_time
 
-_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", None)
-now: Callable[[], float] = time.monotonic if _BOOT is None else partial(time.clock_gettime, _BOOT)
-"""Seconds by a clock that goes on while the machine sleeps, as the server's does."""
+_PURGED_AT_ONCE: Final = 10_000
+"""Rows that are deleted by one statement: the server is heard in between, long before the lease is over."""
+
+_PURGED: Final = (
+    f"UPDATE {_SCHEMA}.runs SET settings = '{{}}' WHERE ledger = :id",  # noqa: S608
+    f"DELETE FROM {_SCHEMA}.stored_sheets WHERE ledger = (SELECT name FROM {_SCHEMA}.ledgers WHERE id = :id)",  # noqa: S608
+    f"UPDATE {_SCHEMA}.ledgers SET purged_at = :at WHERE id = :id",  # noqa: S608
+)
+_LEFT: Final = f"""
+SELECT id FROM {_SCHEMA}.ledgers WHERE purged_at IS NOT NULL AND EXISTS (
+SELECT FROM {_SCHEMA}.about WHERE ledger = id AND name NOT IN ('job', 'host'))"""  # noqa: S608
 
 
 _SECRET: Final = ("password", "sslpassword")
@@ -241,6 +275,10 @@ class Store:
 
     def __str__(self) -> str:
         return self._name
+
+    def conninfo(self) -> str:
+        """What libpq connects by, with the password."""
+        return _URLS.get(self._name, make_url(self._name)).render_as_string(hide_password=False)
 
     def connect(self, *, lease: bool = False, **pool: Any) -> Engine:
         """An engine on it; with a `lease` its connections are ended that are silent for longer."""
@@ -285,7 +323,7 @@ class Store:
     def init(self) -> bool:
         """Make the tables where there are none; whether there were none. Raises LedgerError."""
         with self.looking() as connection:
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCKS})"))  # of two that do it at once
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCKS})"))  # of two that do it at once
             if connection.scalar(text(f"SELECT to_regclass('{_SCHEMA}.store')")) is not None:
                 return False
             for name in (_SCHEMA, _VIEWS):
@@ -297,6 +335,12 @@ class Store:
                 shown = f"SELECT {columns} FROM {_SCHEMA}.{table.name} {here}"  # noqa: S608
                 connection.execute(text(f"CREATE VIEW {_VIEWS}.{table.name} AS {shown}"))
             connection.execute(insert(_STORE).values(version=schema.VERSION))
+            with suppress(ModuleNotFoundError):  # without it there are no workers here
+                from procrastinate.schema import SchemaManager  # noqa: PLC0415 - it takes long
+
+                connection.exec_driver_sql(f"CREATE SCHEMA {ENGINE}; SET LOCAL search_path = {ENGINE}")
+                # As it is: through SQLAlchemy each % in it would stand for a value.
+                connection.connection.cursor().execute(SchemaManager.get_schema())
             return True
 
     def check_version(self, connection: Connection) -> None:
@@ -355,7 +399,7 @@ class StoredName(LedgerName):
             if make:
                 made = text("INSERT INTO batch_share.ledgers (name) VALUES (:name) ON CONFLICT DO NOTHING")
                 connection.execute(made, {"name": self.name})
-            found = select(_LEDGERS.c.id).where(_LEDGERS.c.name == self.name)
+            found = select(_LEDGERS.c.id).where(_LEDGERS.c.name == self.name, _LEDGERS.c.purged_at.is_(None))
             number: int | None = connection.scalar(found)
         if number is None:
             raise LedgerError(
@@ -411,7 +455,7 @@ class StoredName(LedgerName):
     @contextmanager
     def _held(self, patience: float, *, make: bool) -> Iterator[Held]:
         """Its lock, by the one connection that works on it."""
-        held = Held(self, self.number(make=make))
+        held = Held(self.store, self, self.number(make=make))
         try:
             until = time.monotonic() + patience
             while not held.lock():
@@ -429,20 +473,31 @@ class StoredName(LedgerName):
         with self._held(0.2, make=make) as held:
             yield Database(held.engine, self, held)
 
+    def purge(self, at: datetime) -> None:
+        """Delete all of it but its runs, with their counts; its name is free then. Raises as `locked`."""
+        with self._held(0.2, make=False) as held:
+            try:
+                held.purge(at)
+            except SQLAlchemyError as error:
+                raise explain(self, error) from None
+
     def database(self) -> Database:
         """What is looked at, whoever works on it. Raises LedgerError."""
         return Database(shared(self.store).execution_options(ledger=self.number()), self, is_shared=True)
 
 
 class Held:
-    """The one connection that works on a ledger and holds its lock, as long as it is heard."""
+    """The one connection that works on a ledger and holds its lock, as long as it is heard.
 
-    def __init__(self, name: StoredName, number: int) -> None:
+    Without the ledger's `number` it is of none, and for locks of accounts alone.
+    """
+
+    def __init__(self, store: Store, name: StoredName | Store, number: int | None = None) -> None:
         self._name, self._number = name, number
         self._opened = self._is_lost = False
         self._heard = self._asked = now()
         self._done = threading.Event()
-        engine = name.store.connect(lease=True, pool_size=1, max_overflow=0)
+        engine = store.connect(lease=True, pool_size=1, max_overflow=0)
         self._whole = engine
         self.engine = engine.execution_options(ledger=number)
 
@@ -462,11 +517,16 @@ class Held:
         def _hear(*_given: Any) -> None:
             self._heard = self._asked  # the server was silent since no earlier than it was asked
 
+        @event.listens_for(engine, "handle_error")
+        def _fail(context: ExceptionContext) -> None:
+            # The server gave the lock to others when it ended the connection, not a lease later.
+            self._is_lost = self._is_lost or context.is_disconnect
+
     def lock(self) -> bool:
         """Try to have the lock. Raises LedgerError where nobody could be sure of it."""
         try:
             with self._whole.connect() as connection:
-                return try_lock(self._name, connection, _LOCKS, self._number)
+                return try_lock(self._name, connection, LOCKS, self._number)
         except SQLAlchemyError as error:
             raise explain(self._name, error) from None
 
@@ -485,10 +545,26 @@ class Held:
 
         threading.Thread(target=beat, name="lease", daemon=True).start()
 
-    def takes_account(self, connection: Connection, account: str) -> bool:
-        """Try to have the lock of an account as well."""
-        lock = text(f"SELECT pg_try_advisory_lock({_ACCOUNTS}, hashtext(:account))")
-        return bool(connection.scalar(lock, {"account": account}))
+    def purge(self, at: datetime) -> None:
+        """Delete all of the ledger but its runs, and what was left of others when their purge was cut off.
+
+        First it has no name any more, so that nobody takes what is left of it for all there is.
+        """
+        with self._whole.connect() as connection:
+            for statement in _PURGED:
+                connection.execute(text(statement), {"id": self._number, "at": at})
+            connection.commit()
+            left = [each.id for each in connection.execute(text(_LEFT))]
+            for table in reversed(schema.metadata.sorted_tables):  # a row comes after those that name it
+                which = f"{_SCHEMA}.{table.name} WHERE ledger = :id"
+                if table is schema.about:
+                    which += " AND name NOT IN ('job', 'host')"  # by these a run is known
+                page = f"SELECT ctid FROM {which} LIMIT {_PURGED_AT_ONCE}"  # noqa: S608
+                delete = text(f"DELETE FROM {_SCHEMA}.{table.name} WHERE ctid = ANY(ARRAY({page}))")  # noqa: S608
+                for number in left if table is not schema.runs else ():
+                    while connection.execute(delete, {"id": number}).rowcount == _PURGED_AT_ONCE:
+                        connection.commit()
+            connection.commit()
 
     def is_sure(self) -> bool:
         """Whether the lock is held without doubt: a call may leave."""
@@ -500,11 +576,12 @@ class Held:
         self.engine.dispose()
 
 
-def try_lock(named: object, connection: Connection, kind: int, number: int) -> bool:
-    """Try to have a lock while the connection lasts. Raises LedgerError where nobody could be sure of it."""
+def try_lock(named: object, connection: Connection, kind: int, number: int | None) -> bool:
+    """Try to have a lock, or none, while the connection lasts. Raises LedgerError where it could not be sure."""
     silence = "extract(epoch FROM current_setting('idle_session_timeout')::interval)"
     mine = connection.execute(text(f"SELECT pg_backend_pid(), {silence}")).one()
-    got = connection.scalar(text(f"SELECT pg_try_advisory_lock({kind}, {number})"))
+    asked = text("SELECT CAST(:number AS integer) IS NULL OR pg_try_advisory_lock(:kind, :number)")
+    got = connection.scalar(asked, {"kind": kind, "number": number})
     connection.commit()
     if connection.scalar(text("SELECT pg_backend_pid()")) != mine[0] or float(mine[1]) != LEASE:
         raise LedgerError(

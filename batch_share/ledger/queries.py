@@ -171,13 +171,13 @@ SHARE_MAY_STAND: Final = _in(MAY_STAND)
 SHARE_NOT_ENDED: Final = _in(UNTIL_ENDED)
 """The same, and rows whose share is being revoked."""
 
-_UNDER_WAY: Final = MEANT & (
+UNDER_WAY: Final = MEANT & (
     rows.c.state.in_((State.POSTING, State.POSTED, State.SHARING))
     | ((rows.c.state == State.UNKNOWN) & rows.c.stage.in_((Stage.ACTIVITY, Stage.SHARE)))
 )
 """Rows of which something was sent, or may have been, and a share is still to come of it."""
 
-SHARE_MAY_COME: Final = SHARE_NOT_ENDED | _UNDER_WAY
+SHARE_MAY_COME: Final = SHARE_NOT_ENDED | UNDER_WAY
 """Rows whose share may not have ended, or is still to be made."""
 
 NEVER: Final = datetime(9999, 1, 1)  # noqa: DTZ001 - as all times of a ledger
@@ -214,15 +214,15 @@ INSTRUCTION: Final = tuple(Instruction.__slots__)
 STATES: Final = {str(state): state for state in State}
 """By name: asked so, one of a million is known in a fifth of the time."""
 
-_STANDS: Final = rows.c.state.in_(ARE_SHARED) | ((rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE))
+STANDS: Final = rows.c.state.in_(ARE_SHARED) | ((rows.c.state == State.FAILED) & (rows.c.stage == Stage.REVOKE))
 _NOW = rows.alias()
 SHARES: Final = select(
     *(rows.c[name] for name in ("id", "state", "stage", "doubtful", "lead_id", "user_id")),
-    case((_UNDER_WAY, true()), else_=false()).label("held"),
+    case((UNDER_WAY, true()), else_=false()).label("held"),
     func.coalesce(_NOW.c.sheet_row, rows.c.sheet_row).label("sheet_row"),
     func.coalesce(_NOW.c.position, rows.c.position).label("position"),
     *(rows.c[name] for name in ("request_id", "duration", "until", "changed_at", "ends_at")),
-    case((_STANDS, rows.c.access), else_=0).label("access"),
+    case((STANDS, rows.c.access), else_=0).label("access"),
     attempts.c.run_id,
 ).select_from(WITH_SHARE.outerjoin(_NOW, _NOW.c.id == rows.c.renewed_as))
 """What rows shared, each with the call that did, if there was one; a renewed one stands where its row is now."""

@@ -245,7 +245,7 @@ class LedgerReader:
     async def last_run_id(self) -> str | None:
         """The Id of the last process that worked on the ledger, None before the first."""
         last = await self._all(select(runs).order_by(runs.c.id.desc()).limit(1))
-        return run_id((await self.facts()).job, RunRecord(**last[0])) if last else None
+        return run_id((await self.facts()).job, last[0]["id"], last[0]["started_at"]) if last else None
 
     async def counts(self, *, shares: bool = False) -> dict[State, int]:
         """How many rows are in each state; the sum is the number of rows.

@@ -310,9 +310,9 @@ class RunRecord:
     ended: str | None
 
 
-def run_id(job: str, run: RunRecord) -> str:
+def run_id(job: str, number: int, started_at: datetime) -> str:
     """The Id by which people know a run: the same wherever its ledger is, whoever asks."""
-    named = f"{job}\n{run.id}\n{run.started_at.isoformat()}".encode()
+    named = f"{job}\n{number}\n{started_at.isoformat()}".encode()
     return base64.b32encode(hashlib.blake2b(named, digest_size=5).digest()).decode().lower()
 
 

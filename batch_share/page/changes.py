@@ -17,10 +17,11 @@ from batch_share import BatchShare, Correction, NotConfirmed
 from batch_share.errors import BatchShareError, SettingsError
 from batch_share.page import words
 from batch_share.page.desk import Desk
-from batch_share.page.server import ROWS_ON_PAGE, Server, paged
+from batch_share.page.server import ROWS_ON_PAGE, paged
+from batch_share.page.upkeep import Upkeep
 
 
-class WholePage(Server):
+class WholePage(Upkeep):
     """The server with all of its pages."""
 
     def __init__(self, *given: Any, **named: Any) -> None:

@@ -38,7 +38,8 @@ class Kept:
 
     `columns` say by header what each holds, `worksheet` which one is meant, `said` what holds for rows that don't
     say: settings by name. It is for the `account` of this name in the settings; "" where none is named there.
-    Of failed rows, `of` is the ledger of the job that they are of, once they were run.
+    Of failed rows, `of` is the ledger of the job that they are of, once they were run. `remark` is what somebody
+    noted of its runs.
     `prepared_by`, `changed_by` (who said any of these) and `approved_by` are whom a proxy named. It was `approved`
     for so many rows to be sent; None: not yet.
     """
@@ -56,6 +57,7 @@ class Kept:
     approved_by: str = ""
     approved: int | None = None
     of: str = ""
+    remark: str = ""
     folder: Path = Path()
     store: SecretStr | None = None
 

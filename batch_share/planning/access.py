@@ -157,7 +157,7 @@ async def who_has_access(
     except ValueError as error:
         raise SettingsError("event", str(error)) from None
     # Before the ledgers are looked at: a run that goes on changes them, and what they lack is another machine's.
-    async with open_connection(settings, watcher, course) as connection:
+    async with open_connection(settings, watcher, course, "access") as connection:
         connection.tally.phase = "looking for what was shared"
         async with watcher.watch(connection.progress, connection.stop.ask):
             found = await _told(settings, connection, user, lead, ending)
@@ -170,7 +170,7 @@ async def _told(
     settings: Settings, connection: Connection | None, user: str | None, lead: str | None, ending: int | None
 ) -> Access:
     remarks: list[str] = []
-    with open_history(settings.data_folder) as history:
+    with open_history(settings.data_folder, store=settings.store) as history:
         try:
             check_whole(history)
         except HistoryError as error:
@@ -310,6 +310,12 @@ async def _look(history: History, host: str | None) -> _Seen:
             raise
         except BatchShareError:
             seen.unseen.append(known)
+    if history.store is not None:  # of all its ledgers at once
+        told = history.store.seen(host, utc_now())
+        seen.here |= told.here
+        seen.numbers |= told.numbers
+        seen.events |= told.events
+        seen.users = told.users | seen.users
     return seen
 
 

@@ -64,7 +64,8 @@ class AlreadyShared:
     that are under way are held all the same. `remarks` are what went wrong.
     """
 
-    folder: Path | None = None
+    settings: Settings | None = None
+    ledger: LedgerName | None = None
     accounts: frozenset[str] = frozenset()
     host: str = ""
     job: str = ""
@@ -79,7 +80,7 @@ class AlreadyShared:
         """
         found: dict[tuple[str, str], list[LiveShare]] = {}
         leads = {each.lead_id for each in asked}
-        for share in history.live_among(self.accounts, leads, self.after, not_in=self.job):
+        for share in history.live_among(self.accounts, leads, self.after, not_in=self.job, host=self.host):
             found.setdefault((share.lead_id, share.user_id), []).append(share)
         whys: list[Why | None] = []
         for each in asked:
@@ -95,21 +96,19 @@ class AlreadyShared:
 
     def knows_any(self) -> bool:
         """Whether there is any share of another ledger."""
-        if self.folder is None:
+        if self.settings is None:
             return False
-        with _index(self.folder, self.remarks.append) as history, _remarking(self.remarks.append):
-            return history is not None and bool(
-                history.live_among(self.accounts, None, self.after, not_in=self.job, most=1)
-            )
+        with _index(self.settings, self.ledger, self.remarks.append) as history, _remarking(self.remarks.append):
+            return history is not None and history.knows_any(self.accounts, self.host, self.after, self.job)
         return False  # it could not be asked, which is among the remarks
 
     def decide(self, rows: Iterable[NewRow]) -> Iterator[NewRow]:
         """The rows of a plan, those skipped that earlier runs have shared; those failed whose activity stands."""
-        if self.folder is None or not self.knows_any():
+        if self.settings is None or not self.knows_any():
             yield from rows
             return
         left = iter(rows)
-        with _index(self.folder, self.remarks.append) as history:
+        with _index(self.settings, self.ledger, self.remarks.append) as history:
             if history is None:
                 yield from left
                 return
@@ -131,8 +130,8 @@ class AlreadyShared:
     def earlier(self, claims: Sequence[Instruction]) -> int:
         """How many shares are to be revoked, by all ledgers, this one with them."""
         shares: set[LiveShare] = set()
-        if self.host and self.folder is not None and claims:
-            with _index(self.folder, self.remarks.append) as history:
+        if self.host and self.settings is not None and claims:
+            with _index(self.settings, self.ledger, self.remarks.append) as history:
                 if history is not None:
                     check_whole(history)
                     shares.update(*shares_meant(history, self.host, claims))
@@ -150,13 +149,13 @@ def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> 
             yield [each for each in by_lead.get(claim.lead_id, ()) if (each.user_id == claim.user_id) is own]
 
 
-def live_for(settings: Settings, job: str) -> AlreadyShared:
-    """For a plan: what other ledgers of the account have shared than that of `job`."""
+def live_for(settings: Settings, ledger: LedgerName, job: str) -> AlreadyShared:
+    """For a plan: what other ledgers of the account have shared than the one of `job`."""
     try:
         accounts, host = names_of_account(settings), settings.credentials()[0]
     except SettingsError:
         return AlreadyShared()
-    return AlreadyShared(settings.data_folder, accounts, host, job, _after(settings), forced=settings.force)
+    return AlreadyShared(settings, ledger, accounts, host, job, _after(settings), forced=settings.force)
 
 
 async def choose_renewals(ledger: LedgerReader, settings: Settings) -> None:
@@ -182,7 +181,7 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
     """
     ledger, settings = session.ledger, session.settings
     may_recover = settings.recover and recovers
-    with _index(settings.data_folder, session.tally.remark) as history:
+    with _index(settings, session.ledger.name, session.tally.remark) as history:
         facts, began = await ledger.facts(), [run.started_at for run in await ledger.runs()][:1]
         # Whoever asks for it may know of another copy that no index does.
         is_asked = may_recover and bool(began)
@@ -221,7 +220,7 @@ async def lost_jobs(session: Session) -> list[str]:
     """
     if session.missing is not None or len(await session.ledger.runs()) > 1:
         return []
-    with _index(session.settings.data_folder, session.tally.remark) as history:
+    with _index(session.settings, session.ledger.name, session.tally.remark) as history:
         lost = history.lost(session.client.base_url) if history else []
     told = lost[:MOST_LOST_TOLD]
     return [LOST_JOB.format(sheet=last.sheet or last.ledger, run=last.id) for _, last in told]
@@ -235,7 +234,7 @@ async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings
     if settings.recover:
         return None
     remarks: list[str] = []
-    with _index(settings.data_folder, remarks.append) as history, suppress(SettingsError):
+    with _index(settings, name, remarks.append) as history, suppress(SettingsError):
         if history is not None:
             await catch_up(history, besides=name)
         if history is not None and ledger is None:
@@ -249,7 +248,7 @@ async def what_is_behind(name: LedgerName, ledger: LedgerReader | None, settings
 
 async def check_newest(session: Session) -> None:
     """Raises LedgerError if another copy of the ledger has made calls since this one was opened."""
-    with _index(session.settings.data_folder, session.tally.remark) as history:
+    with _index(session.settings, session.ledger.name, session.tally.remark) as history:
         calls = history.last_call((await session.ledger.facts()).job) if history else 0
         if await session.ledger.last_number() < calls:
             raise _is_older(session.ledger.name, calls)
@@ -270,10 +269,10 @@ async def known_elsewhere(session: Session) -> Elsewhere:
     ledger, facts = session.ledger, await session.ledger.facts()
     if facts.recovered is None:
         return Elsewhere({}, revoked=False)
-    with _index(session.settings.data_folder, session.tally.remark) as history:
+    with _index(session.settings, session.ledger.name, session.tally.remark) as history:
         if history is not None:
             job = facts.job
-            own = {run_id(job, run) for run in await ledger.runs()}
+            own = {run_id(job, run.id, run.started_at) for run in await ledger.runs()}
             others = [run.counts or {} for run in history.runs(job=job) if run.id not in own]
             states = (*BEING_REVOKED, State.ENDING, State.REVOKED)
             revoked = any(counts.get(state) for counts in others for state in states)
@@ -334,7 +333,7 @@ async def note_begin(session: Session, *, goes_on: bool = True) -> None:
 
     If it `goes_on` with its job, nobody has given that up any more.
     """
-    with _index(session.settings.data_folder, session.tally.remark) as history:
+    with _index(session.settings, session.ledger.name, session.tally.remark) as history:
         if history is not None:
             await catch_up(history, besides=session.ledger.name)
             if goes_on:
@@ -344,7 +343,7 @@ async def note_begin(session: Session, *, goes_on: bool = True) -> None:
 
 async def note_end(session: Session) -> bool:
     """Note in the index how this run ended, and what is shared by it: whether that could be done."""
-    with _index(session.settings.data_folder, session.tally.remark) as history:
+    with _index(session.settings, session.ledger.name, session.tally.remark) as history:
         if history is not None:
             await refresh(history, session.ledger, name_of_account(session.settings))
             return True
@@ -359,10 +358,8 @@ async def skip_shared(session: Session, *, only_more: bool = False) -> None:
     """
     ledger, settings = session.ledger, session.settings
     job = (await ledger.facts()).job
-    live = AlreadyShared(
-        settings.data_folder, names_of_account(settings), "", job, _after(settings), forced=settings.force
-    )
-    with _index(settings.data_folder, session.tally.remark) as history:
+    live = live_for(settings, ledger.name, job)
+    with _index(settings, session.ledger.name, session.tally.remark) as history:
         if history is None:
             return
         for action, judge in ((Action.SHARE, live), (Action.REASSIGN, replace(live, job=""))):
@@ -370,17 +367,15 @@ async def skip_shared(session: Session, *, only_more: bool = False) -> None:
                 break
             skipped = ledger.wishes(State.SKIPPED, action)
             await _decide(session, skipped, partial(judge.reasons, history))
-        if history.live_among(live.accounts, None, live.after, not_in=job, most=1):
+        if history.knows_any(live.accounts, live.host, live.after, job):
             for state in (State.PENDING, State.POSTED):
                 await _decide(session, ledger.wishes(state, Action.SHARE), partial(live.reasons, history))
 
 
 async def skip_reassigned(session: Session) -> None:
     """Skip the rows whose lead was taken from all others, and is shared with their user already, by any ledger."""
-    settings = session.settings
-    accounts, after = names_of_account(settings), _after(settings)
-    live = AlreadyShared(settings.data_folder, accounts, after=after, forced=settings.force)
-    with _index(settings.data_folder, session.tally.remark) as history:
+    settings, live = session.settings, live_for(session.settings, session.ledger.name, "")
+    with _index(settings, session.ledger.name, session.tally.remark) as history:
         if history is not None:
             await refresh(history, session.ledger, name_of_account(settings), goes_on=True)
             pending = session.ledger.wishes(State.PENDING, Action.REASSIGN)
@@ -397,10 +392,15 @@ async def _decide(
 
 
 @contextmanager
-def _index(folder: Path, remark: Callable[[str], None]) -> Iterator[History | None]:
+def _index(
+    settings: Settings, ledger: LedgerName | None, remark: Callable[[str], None]
+) -> Iterator[History | None]:
     """The index of runs, None if it can't be used. What goes wrong with it then ends the body, and no more."""
     is_open = False
-    with _remarking(remark), open_history(folder) as history:
+    with (
+        _remarking(remark),
+        open_history(settings.data_folder, ledger, settings.store) as history,
+    ):
         is_open = True
         if history.begun_anew is not None:
             remark(BEGUN_ANEW.format(before=history.begun_anew))
@@ -420,7 +420,7 @@ def _remarking(remark: Callable[[str], None]) -> Iterator[None]:
 
 def note_move(settings: Settings, old: LedgerName, new: LedgerName, remark: Callable[[str], None]) -> None:
     """Note in the index that a ledger is at another place now."""
-    with _index(settings.data_folder, remark) as history:
+    with _index(settings, new, remark) as history:
         if history is not None:
             history.moved(old.resolved(), new.resolved())
 
@@ -435,7 +435,7 @@ class KnownRuns(NamedTuple):
 async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]) -> KnownRuns:
     """The newest runs of this machine; ledgers that are `added` come in first. Raises HistoryError, LedgerError."""
     remarks: list[str] = []
-    with open_history(settings.data_folder) as history:
+    with open_history(settings.data_folder, store=settings.store) as history:
         if history.begun_anew is not None:
             remarks.append(BEGUN_ANEW.format(before=history.begun_anew))
         accounts: dict[str, str] = {}
@@ -443,7 +443,7 @@ async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]
             accounts[settings.credentials()[0]] = name_of_account(settings)
         older = await add_ledgers(history, added, accounts)
         remarks += [f"{each} was not taken in: a newer copy of it is known already" for each in older]
-        await catch_up(history)
+        await catch_up(history, runs_only=True)
         return KnownRuns(history.runs(limit), remarks)
 
 
@@ -452,12 +452,12 @@ async def forget_job(settings: Settings, named: str) -> KnownRun:
 
     Raises LedgerError, LedgerLocked while it goes on, HistoryError.
     """
-    with open_history(settings.data_folder) as history:
+    with open_history(settings.data_folder, store=settings.store) as history:
         await catch_up(history)
         found = _run_named(history, named)
         if found.ledger.exists() and is_in_use(found.ledger):
             raise LedgerLocked(found.ledger, "its run is still going on: stop it first")
-        history.forget(found.id, utc_now())
+        history.forget(found, utc_now())
         return found
 
 
@@ -489,7 +489,7 @@ def ledger_meant(
         return itself
     try:
         if not file.exists() and _RUN.fullmatch(str(file)):
-            with open_history(settings().data_folder) as history:
+            with open_history(settings().data_folder, store=store) as history:
                 found = _run_named(history, str(file))
             if found.purged_at is not None:
                 purged = f"run {found.id} was purged on {found.purged_at:%Y-%m-%d}"

@@ -83,7 +83,7 @@ async def ledger_of_job(job: str, sheet: Path, settings: Settings) -> LedgerName
                         return name
             except LedgerError:
                 continue
-    with open_history(settings.data_folder) as history:
+    with open_history(settings.data_folder, store=settings.store) as history:
         elsewhere = history.ledger_of_job(job)
     if elsewhere is None:
         why = "the job that its rows failed in is not known on this machine"

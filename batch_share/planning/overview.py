@@ -721,7 +721,7 @@ def overview(
     seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end
     # Where names are in place of Ids, nobody knows what is shared with whom; nor where there is no account.
     known = [asked for asked in seen.claims if " " not in asked.lead_id and "@" not in asked.user_id]
-    known = known if seen.live.folder is not None else []
+    known = known if seen.live.settings is not None else []
     seen.unasked, seen.earlier = len(seen.claims) - len(known), seen.live.earlier(known)
     seen.refusal, of = seen.before.refusal, seen.before.sheet.name if seen.before.sheet else ""
     if seen.before.any_sent and not seen.before.any_met and of != plan.record.name:

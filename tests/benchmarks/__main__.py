@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 
-from benchmarks import again, bad_rows, growth, overhead, pace, reading, start_up, throughput
+from benchmarks import again, bad_rows, growth, overhead, pace, reading, start_up, stored, throughput
 from benchmarks.report import save, show, write_page
 from benchmarks.sizes import SIZES
 
@@ -27,6 +27,7 @@ BENCHMARKS: Final[dict[str, Callable[[ShareBatch], Part]]] = {
     "f": growth.measure,
     "g": bad_rows.measure,
     "h": again.measure,
+    "i": stored.measure,
 }
 
 

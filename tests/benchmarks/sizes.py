@@ -36,6 +36,10 @@ class ShareBatch:
     bad_rows: int
     bad_shares: tuple[float, ...]
     processing: tuple[float, ...]
+    ledgers: int
+    ledger_rows: int
+    stored_rows: int
+    commits: int
 
 
 SIZES: Final = {
@@ -63,6 +67,10 @@ SIZES: Final = {
             bad_rows=1000,
             bad_shares=(0.0, 0.001, 0.01, 0.05, 0.2),
             processing=(1.0, 10.0, 60.0),
+            ledgers=1000,
+            ledger_rows=500,
+            stored_rows=1_000_000,
+            commits=2000,
         ),
         ShareBatch(
             "short",
@@ -86,6 +94,10 @@ SIZES: Final = {
             bad_rows=400,
             bad_shares=(0.0, 0.01, 0.05),
             processing=(1.0,),
+            ledgers=20,
+            ledger_rows=50,
+            stored_rows=5_000,
+            commits=200,
         ),
         ShareBatch(
             "smoke",
@@ -109,6 +121,10 @@ SIZES: Final = {
             bad_rows=30,
             bad_shares=(0.0, 0.05),
             processing=(1.0,),
+            ledgers=3,
+            ledger_rows=10,
+            stored_rows=40,
+            commits=10,
         ),
     )
 }

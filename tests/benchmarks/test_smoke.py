@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from rich.console import Console
+from stores import IS_INSTALLED
 from trial import CREATE, SHARE, STATUS, options, sheet_rows
 
 from batch_share.sandbox import Sandbox, SandboxOptions, World
 from batch_share.settings import Settings
-from benchmarks import again, bad_rows, growth, overhead, pace, reading, script, start_up, throughput
+from benchmarks import again, bad_rows, growth, overhead, pace, reading, script, start_up, stored, throughput
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.bare import keys_of, make_calls
 from benchmarks.children import measured
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 SMOKE = SIZES["smoke"]
 
 
-def test_all_eight_are_asked_for() -> None:
-    assert "".join(BENCHMARKS) == "abcdefgh"
+def test_all_nine_are_asked_for() -> None:
+    assert "".join(BENCHMARKS) == "abcdefghi"
 
 
 def test_pacing_measures_every_limiter_and_ours_is_never_refused() -> None:
@@ -236,3 +237,16 @@ def test_a_page_takes_the_parts_that_were_measured_and_keeps_the_others(tmp_path
     assert "| what | 1 s | 2 s | 0.5 | at most 0.4 (missed) |\n\nHow. Measured " in text
     with pytest.raises(ValueError, match="no place for part z"):
         write_page(page, [Part("z", "title", "How.", lines, [])], "smoke")
+
+
+@pytest.mark.skipif(not IS_INSTALLED, reason="nothing that starts PostgreSQL is installed")
+def test_ledgers_in_a_store_stand_beside_those_in_files() -> None:
+    part = stored.measure(SMOKE)
+    assert [line.what for line in part.lines] == stored.WHATS
+    for place in stored.PLACES:
+        (run,) = those(part.runs, place=place)
+        assert run["found"] > 0, "the check found no share"
+        assert run["runs_told"] == min(SMOKE.ledgers + 1, 20)
+        assert run["accesses"] == (SMOKE.ledgers * SMOKE.ledger_rows + SMOKE.stored_rows) // 10
+        assert run["purged"] == SMOKE.ledgers + 1
+        assert run["left"] == 0

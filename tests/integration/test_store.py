@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 from collections import Counter
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import text
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, trial
 
+from batch_share import BatchShare
+from batch_share.common import Holder, utc_now
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.jobs.job import do
 from batch_share.jobs.run import Resume
-from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
+from batch_share.ledger.accounts import open_accounts
+from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.known import open_history
 from batch_share.ledger.postgres import StoredName
 from batch_share.ledger.states import State
-from batch_share.sending.session import Course
+from batch_share.sending.session import Course, _account_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,9 +67,10 @@ async def test_a_sheet_is_run_again_followed_up_and_revoked(tmp_path: Path, stor
         await it.retry()
         assert (await it.follow_up()).summary.states == {State.SHARED: 12}
         assert max(Counter(it.leads_sent()).values()) == 1
-        with open_history(tmp_path / "data") as history:
-            assert {run.ledger for run in history.runs()} == {it.name}
-            assert len(history.live_of((await facts(it)).job)) == 12
+        with open_history(tmp_path / "elsewhere", it.name) as history:
+            job = (await facts(it)).job
+            assert {run.ledger for run in history.runs(job=job)} == {it.name}
+            assert len([share for share in history.live_after(utc_now()) if share.job == job]) == 12
         await it.revoke()
         assert (await it.follow_up()).summary.states == {State.REVOKED: 12}
         assert it.live() == 0
@@ -72,21 +79,24 @@ async def test_a_sheet_is_run_again_followed_up_and_revoked(tmp_path: Path, stor
 async def test_a_job_waits_for_another_that_calls_the_account_from_elsewhere(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = StoredName(store, f"{tmp_path}-2")
-    onlooker, waits = Onlooker(), asyncio.Event()
-    monkeypatch.setattr(Onlooker, "wait_turn", lambda _onlooker, _process: waits.set())
+    onlooker, waits = Onlooker(), asyncio.Queue[Holder]()
+    monkeypatch.setattr(Onlooker, "wait_turn", lambda _onlooker, holder: waits.put_nowait(holder))
     async with stored(tmp_path, store) as it:
-        async with open_ledger(elsewhere, host=it.sandbox.url) as ledger:
-            assert await ledger.takes_account(it.sandbox.url)
+        account = _account_file(it.settings()).name
+        async with open_accounts(store, "doctor") as elsewhere:
+            assert await elsewhere.take(account, it.sandbox.url) is None
             run = asyncio.create_task(it.run(onlooker))
-            await asyncio.wait_for(waits.wait(), 30)
+            holder = await asyncio.wait_for(waits.get(), 30)
+            assert (holder.host, holder.process, holder.command) == (platform.node(), os.getpid(), "doctor")
             assert it.leads_sent() == []
         assert (await run).summary.states == {State.SHARED: 12}
-        async with open_ledger(elsewhere) as ledger:
-            assert await ledger.takes_account(it.sandbox.url)
+        account = _account_file(it.settings()).name
+        async with open_accounts(store, "verify") as elsewhere:
+            assert await elsewhere.take(account, it.sandbox.url) is None
             course = Course()
             run = asyncio.create_task(do(Resume(it.name), it.settings(), onlooker, course))
-            await asyncio.sleep(0)
+            assert (await asyncio.wait_for(waits.get(), 30)).command == "verify"
+            assert (course.progress().waiting_for or Holder()).command == "verify"
             course.stop.ask()
             with pytest.raises(BatchShareError, match="Nothing was sent"):
                 await run
@@ -113,3 +123,78 @@ async def test_whoever_loses_the_store_stops_and_another_goes_on(tmp_path: Path,
         assert (await it.follow_up()).summary.states == {State.SHARED: 12}
         assert len(sent) < 12
         assert max(Counter(it.leads_sent()).values()) == 1
+
+
+async def test_a_second_host_knows_what_the_first_has_shared(tmp_path: Path, store: Store) -> None:
+    async with trial(tmp_path) as it:
+        url = SecretStr(str(store))
+        first, second = (
+            it.settings(
+                store=url,
+                data_folder=tmp_path / host / "data",
+                state_folder=tmp_path / host / "state",
+            )
+            for host in ("one", "two")
+        )
+        yes = Onlooker().agree
+        name, again = (StoredName(store, f"{tmp_path}-{host}") for host in ("one", "two"))
+        async with BatchShare(first, agree=yes) as here, BatchShare(second, agree=yes) as there:
+            ended = await here.run(tmp_path / "leads.csv", ledger=name)
+            assert ended.summary.states == {State.SHARED: 12}
+            planned = await there.plan(tmp_path / "leads.csv", ledger=again)
+            assert (planned.already, planned.to_send) == (12, 0)
+            ended = await there.run(tmp_path / "leads.csv", ledger=again)
+            assert ended.summary.states == {State.SKIPPED: 12}
+            assert len(it.leads_sent()) == 12
+            runs = [run for run in (await there.runs()).runs if run.ledger in {name, again}]
+            assert [(run.ledger, run.ended, run.counts) for run in runs] == [
+                (again, "done", {"skipped": 12}),
+                (name, "done", {"shared": 12}),
+            ]
+            assert there.ledger_of(runs[1].id) == name
+            access = await there.access()
+            assert {(share.ledger, bool(share.lead_number)) for share in access.shares} == {(name, True)}
+
+
+async def test_old_ledgers_are_purged_by_any_host_and_their_runs_stay(tmp_path: Path, store: Store) -> None:
+    async with stored(tmp_path, store) as it:
+        await it.run()
+        await it.revoke()
+        await it.follow_up()
+        bs = BatchShare(it.settings(store=SecretStr(str(store)), data_folder=tmp_path / "elsewhere"))
+        with store.looking() as connection:
+            ended = "UPDATE batch_share.runs SET started_at = started_at - interval '2 days', "
+            moved = "ended_at = ended_at - interval '2 days' WHERE ledger = :number"
+            connection.execute(text(ended + moved), {"number": cast("StoredName", it.name).number()})
+        sweep = await bs.purge("1d")
+        (old,) = (old for old in sweep.old if old.known.ledger == it.name)
+        assert [file.name for file in old.files] == ["leads.results.csv"]
+        sweep = await bs.delete(replace(sweep, old=[old]))
+        assert (list(sweep.purged), sweep.kept_at_last) == ([it.name], [])
+        assert str(it.name) in sweep.as_json()["deleted"]
+        runs = [run for run in (await bs.runs()).runs if run.ledger == it.name]
+        assert [run.counts for run in runs if run.command == "follow-up"] == [{"revoked": 12}]
+        assert all(run.purged_at for run in runs)
+        with pytest.raises(LedgerError, match="was purged on"):
+            bs.ledger_of(runs[0].id)
+        assert (await it.run()).summary.states == {State.SHARED: 12}
+
+
+async def test_a_ledger_with_live_shares_or_of_a_schedule_is_kept(tmp_path: Path, store: Store) -> None:
+    async with stored(tmp_path, store) as it:
+        await it.run()
+        bs = BatchShare(it.settings(store=SecretStr(str(store))))
+        number = cast("StoredName", it.name).number()
+        with store.looking() as connection:
+            ended = text("UPDATE batch_share.runs SET ended_at = '2020-01-01' WHERE ledger = :number")
+            connection.execute(ended, {"number": number})
+        sweep = await bs.purge("1d")
+        (kept,) = (each for each in sweep.kept if each.ledger == it.name)
+        assert kept.why.startswith("12 of its shares are live, the last until ")
+        with store.looking() as connection:
+            made = "INSERT INTO batch_share.schedules (name, account, options, cron, zone, next) "
+            values = "VALUES (:name, 'a', '{}', '0 7 * * *', 'UTC', now())"
+            connection.execute(text(made + values), {"name": it.name.short})
+        sweep = await bs.purge("1d", force=True)
+        (kept,) = (each for each in sweep.kept if each.ledger == it.name)
+        assert kept.why == f"it is of the schedule {it.name.short}"
