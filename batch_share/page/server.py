@@ -267,6 +267,8 @@ class Server:
             waits = goes_on and desk is not None and desk.progress is not None and desk.progress.waiting_for
             state, colour = words.how_it_stands(run, goes_on=goes_on, waits=bool(waits))
             at = words.utc(run.started_at)
+            if not goes_on and desk is not None and (desk.is_planning or desk.plan is not None):
+                state, colour = words.before_it_runs(desk), "todo"
         name = kept.name if kept is not None else run.sheet if run is not None else None
         return {
             "id": kept.id if kept is not None else run.id if run is not None else "",
