@@ -80,7 +80,8 @@ class WholePage(Upkeep):
             raise
         await asyncio.to_thread(kept.note)
         place = str(kept.ledger.resolved())
-        return self._desks.setdefault(place, Desk(kept.id, kept.name, kept.ledger, kept, self._settings))
+        desk = Desk(kept.id, kept.name, kept.ledger, kept, self._settings, self._desks)
+        return self._desks.setdefault(place, desk)
 
     # ------------------------------------------------------------------------------------- undo
 
