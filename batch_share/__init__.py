@@ -77,7 +77,7 @@ from batch_share.errors import (
 )
 
 if TYPE_CHECKING:
-    from batch_share.common import Correction, __version__
+    from batch_share.common import Correction, Holder, __version__
     from batch_share.jobs.check_up import Finding, Level
     from batch_share.jobs.job import Ending
     from batch_share.jobs.purge import Sweep
@@ -101,7 +101,6 @@ if TYPE_CHECKING:
         Cost,
         Doubt,
         Held,
-        Holder,
         Outage,
         Outlook,
         Preview,
@@ -210,7 +209,7 @@ _ELSEWHERE: Final = {
     "FailedSheet": "results.answers",
     "Finding": "jobs.check_up",
     "Held": "sending.onlookers",
-    "Holder": "sending.onlookers",
+    "Holder": "common",
     "Job": "library",
     "KnownRun": "ledger.known",
     "KnownRuns": "planning.already_shared",

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 import string
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import tzinfo
 
 T = TypeVar("T")
@@ -311,3 +313,22 @@ def loop_time() -> float:
 def utc_now() -> datetime:
     """The time as ledgers note it: UTC, without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)
+
+
+_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", None)
+boot_time: Callable[[], float] = time.monotonic if _BOOT is None else partial(time.clock_gettime, _BOOT)
+"""Seconds by a clock that goes on while the machine sleeps, as a server's does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who uses the account, so that a job waits: a `process` of this machine; None: this one, or not known.
+
+    Where a store says whose turn it is, a process of that `host`, the `command` that it does, and `since` when
+    (UTC, with a zone).
+    """
+
+    process: int | None = None
+    host: str = ""
+    command: str = ""
+    since: datetime | None = None

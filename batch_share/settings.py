@@ -788,16 +788,20 @@ _WORDS: Final = {
 
 def store_in_force() -> SecretStr | None:
     """The store that is set, without whatever else is: to look at a ledger takes no keys. Raises SettingsError."""
-    named, found = os.environ.get("BATCH_SHARE_CONFIG", "").strip(), _from_variables(Settings, None)
-    for file in [Path(named), user_file()] if named else [user_file()]:
-        found = _from_toml(Settings, file, is_own=True) | found
     try:
-        url = parse_store(found.get("store"))
+        url = parse_store(_store_said())
     except ValueError as error:
         wrong = str(error)
     else:
         return SecretStr(url) if isinstance(url, str) else None
-    raise SettingsError("store", wrong)
+    raise SettingsError("store", wrong)  # with nothing in sight that holds the URL
+
+
+def _store_said() -> object:
+    named, found = os.environ.get("BATCH_SHARE_CONFIG", "").strip(), _from_variables(Settings, None)
+    for file in [Path(named), user_file()] if named else [user_file()]:
+        found = _from_toml(Settings, file, is_own=True) | found
+    return found.get("store")
 
 
 def origins(account: str | None = None) -> dict[str, str]:

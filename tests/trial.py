@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from batch_share.common import Holder
     from batch_share.ledger.states import State
     from batch_share.results.wording import Summary
     from batch_share.sandbox.wire import SandboxCall
@@ -93,9 +94,9 @@ class Onlooker:
         """Keep it."""
         self.outlooks.append(outlook)
 
-    def wait_turn(self, process: int | None) -> None:
+    def wait_turn(self, holder: Holder) -> None:
         """Keep whom it waits for."""
-        self.waited_for.append(process)
+        self.waited_for.append(holder.process)
 
     def agree(self, preview: Preview) -> bool:
         """Keep the preview and say yes."""

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from batch_share.common import Holder
+
 
 @asynccontextmanager
-async def account_turn(file: Path, on_wait: Callable[[int | None], None]) -> AsyncIterator[AccountTurn]:
+async def account_turn(file: Path, on_wait: Callable[[Holder], None]) -> AsyncIterator[AccountTurn]:
     """Take it, waiting for whoever has it, and give it back whatever becomes of the body."""
     turn = AccountTurn(file, on_wait)
     await turn.take()

@@ -6,7 +6,6 @@ Heavy imports are inside.
 from __future__ import annotations
 
 import json as json_module
-import os
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -25,32 +24,25 @@ if TYPE_CHECKING:
 
 _SHEET = ("account", "event", "access", "duration", "worksheet", "map", "rate", "bulk", "set")
 _PART = ("rows", "limit", "only", "renew", "force")
-_STORE = "BATCH_SHARE_STORE"
 
-Store = Annotated[
-    Optional[str],
-    typer.Option(
-        metavar="URL", help="The store, as postgresql://user@host/database. Default: that of the settings."
-    ),
-]
 JobId = Annotated[int, typer.Argument(metavar="ID", help="The Id that submit gave.")]
 ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="What the schedule is called.")]
 
 
-def queue_at(store: str | None) -> Queue:
-    """What is to be done in the store that is named, else that of the settings. Raises SettingsError."""
+def _queue(given: Given) -> Queue:
+    """What is to be done in the store in force. Raises SettingsError."""
     from batch_share.cluster.queue import Queue
 
-    named = store or os.environ.get(_STORE)
-    if not named:
+    store = given.settings().store
+    if store is None:
         raise SettingsError(
             "store",
-            f"work is handed over in a store: name it with --store, or set {_STORE}. On one machine `watch`, "
-            "`serve`, cron and systemd do without",
+            "work is handed over in a store: name it with --store, or set BATCH_SHARE_STORE. On one machine "
+            "`watch`, `serve`, cron and systemd do without",
             problem="No store is set, in which work could be handed over.",
             hint="Set the URL of the store.",
         )
-    return Queue.at(named)
+    return Queue.at(store.get_secret_value())
 
 
 def _moment(words: str, settings: Settings) -> datetime:
@@ -96,18 +88,17 @@ def _overrides(given: Given, settings: Settings) -> dict[str, Any]:
     typed = {said.partition("=")[0].strip().replace("-", "_") for said in given.get("set") or ()}
     typed |= {name for name, value in given.items() if value not in (None, False)}
     public = settings.public()
-    return {name: public[name] for name in typed & public.keys() - {"host", "account"}}
+    return {name: public[name] for name in typed & public.keys() - {"host", "account", "store"}}
 
 
 def _show(job: QueuedJob, words: str, *, json: bool) -> None:
     typer.echo(json_module.dumps(job.as_json()) if json else words)
 
 
-@takes(*_SHEET, *_PART, "plan", "canary", "yes", "json")
+@takes(*_SHEET, *_PART, "store", "plan", "canary", "yes", "json")
 def submit(
     sheet: Sheet,
     given: Given,
-    store: Store = None,
     into: Annotated[
         Optional[str],
         typer.Option(metavar="NAME", help="The ledger, of a sheet that comes again. Default: anew."),
@@ -132,7 +123,7 @@ def submit(
     from batch_share.cluster.worker import prepare
     from batch_share.library import BatchShare
 
-    settings, queue = given.settings(), queue_at(store)
+    settings, queue = given.settings(), _queue(given)
     settings.credentials()
     due = _moment(at, settings) if at is not None else None
     library = BatchShare(settings)
@@ -181,10 +172,9 @@ async def _followed(queue: Queue, number: int, library: BatchShare, *, json: boo
     return code
 
 
-@takes("set", "verbose")
+@takes("store", "set", "verbose")
 def worker(
     given: Given,
-    store: Store = None,
     account: Annotated[
         Optional[list[str]],
         typer.Option(metavar="NAME", help="Only this account; may be repeated. Default: all that it has keys for."),
@@ -206,7 +196,7 @@ def worker(
     from batch_share.cluster.worker import Worker, account_of
     from batch_share.logs import LineHandler, attached, open_log
 
-    queue, settings = queue_at(store), given.settings()
+    queue, settings = _queue(given), given.settings()
     accounts: dict[str, Callable[[Mapping[str, Any]], Settings]] = {}
 
     def with_told(name: str | None, told: Mapping[str, Any]) -> Settings:
@@ -245,15 +235,15 @@ def worker(
     return 0
 
 
-@takes("json")
-def cancel(job: JobId, given: Given, store: Store = None) -> int:
+@takes("store", "json")
+def cancel(job: JobId, given: Given) -> int:
     """End a job that was submitted.
 
     One under way ends as by Ctrl-C, and what it has sent stays; one that waits never begins.
 
     Example: batch-share cancel 17
     """
-    asked = queue_at(store).cancel(job)
+    asked = _queue(given).cancel(job)
     words = {
         "cancelled": f"Job {job} is cancelled.",
         "running": f"Job {job} is being ended: what it has sent stays.",
@@ -263,17 +253,16 @@ def cancel(job: JobId, given: Given, store: Store = None) -> int:
     return 0
 
 
-@takes("json")
+@takes("store", "json")
 def jobs(
     given: Given,
-    store: Store = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 20,
 ) -> int:
     """List what was submitted to a store, newest first.
 
     Example: batch-share jobs --limit 5
     """
-    found = queue_at(store).jobs(limit)
+    found = _queue(given).jobs(limit)
     if given["json"]:
         typer.echo(json_module.dumps([each.as_json() for each in found]))
         return 0
@@ -296,13 +285,12 @@ def _root() -> None:
 
 
 @schedule.command()
-@takes(*_SHEET, *_PART, "yes", "json")
+@takes(*_SHEET, *_PART, "store", "yes", "json")
 def add(
     name: ScheduleName,
     sheet: Sheet,
     given: Given,
     cron: Annotated[str, typer.Option(metavar="FIELDS", help='Minute hour day month weekday, "0 7 * * 1-5".')],
-    store: Store = None,
 ) -> int:
     """Run SHEET into the ledger NAME whenever --cron says so, by the clocks of --set timezone=ZONE.
 
@@ -316,7 +304,7 @@ def add(
     from batch_share.cluster.worker import prepare
     from batch_share.library import BatchShare
 
-    settings, queue = given.settings(), queue_at(store)
+    settings, queue = given.settings(), _queue(given)
     library, told = BatchShare(settings), _overrides(given, settings)
     options = sheet_options(given, settings)
     ledger = queue.ledger(name)
@@ -333,13 +321,13 @@ def add(
 
 
 @schedule.command(name="list")
-@takes("json")
-def list_(given: Given, store: Store = None) -> int:
+@takes("store", "json")
+def list_(given: Given) -> int:
     """List the schedules of a store, with when each runs next and ran last.
 
     Example: batch-share schedule list
     """
-    found = queue_at(store).schedules()
+    found = _queue(given).schedules()
     if given["json"]:
         typer.echo(json_module.dumps([each.as_json() for each in found]))
         return 0
@@ -352,26 +340,28 @@ def list_(given: Given, store: Store = None) -> int:
 
 
 @schedule.command()
+@takes("store")
 def pause(
     name: ScheduleName,
-    store: Store = None,
+    given: Given,
     end: Annotated[bool, typer.Option("--end", help="Go on: one run makes up for those missed.")] = False,
 ) -> int:
     """Have a schedule make no runs, until pause --end.
 
     Example: batch-share schedule pause nightly
     """
-    queue_at(store).pause_schedule(name, paused=not end)
+    _queue(given).pause_schedule(name, paused=not end)
     typer.echo(f"{name} {'goes on' if end else 'is paused'}.")
     return 0
 
 
 @schedule.command()
-def remove(name: ScheduleName, store: Store = None) -> int:
+@takes("store")
+def remove(name: ScheduleName, given: Given) -> int:
     """Remove a schedule. Its ledger and what it has shared stay.
 
     Example: batch-share schedule remove nightly
     """
-    queue_at(store).remove_schedule(name)
+    _queue(given).remove_schedule(name)
     typer.echo(f"{name} is removed.")
     return 0

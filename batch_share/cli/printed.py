@@ -142,7 +142,9 @@ class Totals(TypedDict):
     failed_sheet: Annotated[str | None, "full path of the rows to fix; null: no row can be fixed there"]
     audit: NotRequired[Annotated[Audited, "whether each activity is there once, if that was looked at"]]
     earlier: NotRequired[Annotated[dict[State, int], "rows that only earlier sheets of this ledger had"]]
-    corrected: NotRequired[Annotated[dict[str, int], "rows that are as corrected in a file, by its name"]]
+    corrected: NotRequired[
+        Annotated[dict[str, int], "rows that are as corrected in a file, by its name, or on the page (`page`)"]
+    ]
     waiting: NotRequired[Annotated[int, "rows, of those pending, that are not sent before their start"]]
     first_due: NotRequired[Annotated[Time | None, "when the first of them is due; with `waiting`"]]
     waiting_until: NotRequired[Annotated[Time, "LeadSquared takes no calls before"]]

@@ -15,7 +15,7 @@ from batch_share.cli.options import Given, LedgerNamed, LedgerNamedIfAny, Sheet,
 from batch_share.errors import SettingsError
 
 _SHEET = ("account", "event", "access", "duration", "worksheet", "map", "rate", "bulk", "set")
-_PART = ("rows", "limit", "only", "renew", "force", "ledger", "store")
+_PART = ("rows", "limit", "only", "renew", "force", "ledger")
 _SHOWN = ("json", "verbose")
 
 
@@ -64,7 +64,7 @@ def run(sheet: Sheet, given: Given) -> int:
     return work.do(lambda library: library.run(sheet, options, ledger=ledger, approved=given["plan"]))
 
 
-@takes(*_SHOWN, "account", "store", "only_unknown", "due", "rate", "bulk", "renew", "force", "set", "canary", "yes")
+@takes(*_SHOWN, "account", "only_unknown", "due", "rate", "bulk", "renew", "force", "set", "canary", "yes")
 def resume(ledger: LedgerNamed, given: Given) -> int:
     """Resume LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
 
@@ -81,7 +81,7 @@ def resume(ledger: LedgerNamed, given: Given) -> int:
     return work.do(lambda library: library.resume(ledger, only_unknown=given["only_unknown"]))
 
 
-@takes(*_SHOWN, "account", "store", "reason", "all", "rate", "bulk", "set", "yes")
+@takes(*_SHOWN, "account", "reason", "all", "rate", "bulk", "set", "yes")
 def retry(ledger: LedgerNamed, given: Given) -> int:
     """Try the failed rows of LEDGER again.
 
@@ -96,7 +96,7 @@ def retry(ledger: LedgerNamed, given: Given) -> int:
     return work.do(lambda library: library.retry(ledger, reason=given["reason"], everything=given["all"]))
 
 
-@takes(*_SHOWN, "account", "store", "rows", "user", "all_jobs", "rate", "set", "yes")
+@takes(*_SHOWN, "account", "rows", "user", "all_jobs", "rate", "set", "yes")
 def revoke(given: Given, ledger: LedgerNamedIfAny = None) -> int:
     """Revoke what LEDGER shared, and check that it is gone. It always asks first.
 
@@ -131,7 +131,7 @@ def revoke(given: Given, ledger: LedgerNamedIfAny = None) -> int:
     return work.do(lambda library: library.revoke(ledger, rows=given["rows"], user=given["user"]))
 
 
-@takes(*_SHOWN, "account", "store", "rate", "wait", "set")
+@takes(*_SHOWN, "account", "rate", "wait", "set")
 def follow_up(ledger: LedgerNamed, given: Given) -> int:
     """Check what became of the accepted shares of LEDGER. It writes the results again.
 

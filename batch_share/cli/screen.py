@@ -43,6 +43,7 @@ from batch_share.results.wording import (
     spell_by_number,
     spell_corrected,
     spell_earlier,
+    spell_holder,
     spell_recalled,
     spell_unchecked,
     spell_waiting,
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from typing import IO
 
     from batch_share.cli.entry import Asked
+    from batch_share.common import Holder
     from batch_share.jobs.job import Ending
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Alike, ToShare
@@ -425,17 +427,13 @@ class Display:
         unknown = preview.states.get(State.UNKNOWN)
         return "Nothing else is left to send." if unknown else "Nothing left to send."
 
-    def wait_turn(self, process: int | None) -> None:
+    def wait_turn(self, holder: Holder) -> None:
         """Say why nothing happens yet."""
         if self.one_line:
             return
-        other = f" (process {process})" if process else ""
-        say(
-            self.console,
-            f"Another batch_share{other} on this machine is using this account, and both share its limit: waiting "
-            "for it to end. Ctrl-C stops waiting.",
-            "yellow",
-        )
+        other = f"Another batch_share{spell_holder(holder)}{'' if holder.host else ' on this machine'}"
+        shared = "is using this account, and both share its limit: waiting for it to end. Ctrl-C stops waiting."
+        say(self.console, f"{other} {shared}", "yellow")
 
     # ------------------------------------------------------------------------------------------ progress
 

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from sqlalchemy import NullPool, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from batch_share.cluster import engine
 from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger import schema
 from batch_share.ledger.postgres import WORKERS, Store, StoredName, explain, try_lock
@@ -217,7 +218,9 @@ class Queue:
         """Keep a job, and its sheet with it, in one transaction."""
         with self.store.looking() as connection:
             self.store.check_version(connection)
-            return _add(connection, wanted)
+            job = _add(connection, wanted)
+            engine.call(connection, wanted.account)
+            return job
 
     def job(self, wanted: int) -> QueuedJob:
         """The job of this Id. Raises BatchShareError if there is none."""
@@ -247,13 +250,15 @@ class Queue:
     def cancel(self, wanted: int) -> QueuedJob:
         """Ask for a job's end: whoever does it ends it as by Ctrl-C, and one that is not begun never is."""
         with self.store.looking() as connection:
-            asked = text(
+            asked = (
                 "UPDATE batch_share.jobs SET stop = true, "
                 "state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END, "
                 "ended = CASE state WHEN 'queued' THEN now() ELSE ended END "
                 "WHERE id = :id AND state IN ('queued', 'running')"
             )
-            connection.execute(asked, {"id": wanted})
+            account = connection.scalar(text(f"{asked} RETURNING account"), {"id": wanted})
+            if account is not None:
+                engine.call(connection, account)
         return self.job(wanted)
 
     def schedules(self) -> list[Schedule]:

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share import Approval, ExitCode, ReadOptions, Selection, SheetMapping, SheetOptions, Watcher
+from batch_share.cluster.engine import waking
 from batch_share.cluster.queue import JobEnd, Post, Queue, Wanted
 from batch_share.common import Order
 from batch_share.errors import BatchShareError, LedgerLocked, SheetError, StoreTrouble
@@ -134,17 +135,19 @@ class Worker:
         of this version any more.
         """
         said = ""
-        while not self.drains:
-            try:
-                post = await asyncio.to_thread(Post, self._queue.store, self._host)
-                said = ""
-                return await self._serve(post, once=once)
-            except StoreTrouble as error:
-                if said != str(error):
-                    self._tell(f"{error} It is tried again.")
-                said = str(error)
-                await asyncio.sleep(1)
-        return None
+        async with waking(self._queue.store, [*self._accounts], self.wake):
+            while not self.drains:
+                try:
+                    post = await asyncio.to_thread(Post, self._queue.store, self._host)
+                    said = ""
+                    await self._serve(post, once=once)
+                except StoreTrouble as error:
+                    if said != str(error):
+                        self._tell(f"{error} It is tried again.")
+                    said = str(error)
+                    await asyncio.sleep(1)
+                else:
+                    return
 
     def drain(self) -> None:
         """Take nothing more, and let what goes on end its calls."""

@@ -41,6 +41,7 @@ from batch_share.leadsquared.protocol import (
     read_status,
     share_status,
 )
+from batch_share.results.wording import spell_holder
 from batch_share.sending.calls import ask_key_user, ask_once
 from batch_share.sending.session import open_connection, remembered
 from batch_share.settings import load_settings, origins, proxy_for
@@ -48,7 +49,7 @@ from batch_share.settings import load_settings, origins, proxy_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batch_share.common import Rate
+    from batch_share.common import Holder, Rate
     from batch_share.leadsquared.protocol import Failure
     from batch_share.sending.onlookers import Waiter
     from batch_share.sending.session import Course
@@ -290,7 +291,7 @@ def of_env_file(mode: int | None, *, is_foreign: bool = False) -> Finding:
 
 async def check_keys(settings: Settings, waiter: Waiter, course: Course | None = None) -> None:
     """Raises AccessDenied for wrong keys, BatchShareError for those of nobody, or no administrator; as `read`."""
-    async with open_connection(settings, waiter, course) as connection:
+    async with open_connection(settings, waiter, course, "login") as connection:
         user = await ask_key_user(connection)
     if not isinstance(user, KeyUser):
         raise BatchShareError(
@@ -310,9 +311,9 @@ NO_REQUEST: Final = "00000000-0000-0000-0000-000000000000"
 class Passer:
     """The Waiter of a check-up: it waits for nobody."""
 
-    def wait_turn(self, process: int | None) -> None:
-        """Raises BatchShareError: another process of this machine is calling the account."""
-        whose = f" (process {process})" if process else ""
+    def wait_turn(self, holder: Holder) -> None:
+        """Raises BatchShareError: another process, of this machine or by a store, is calling the account."""
+        whose = spell_holder(holder)
         raise BatchShareError(f"another batch_share{whose} is using the account: ask again when it has ended")
 
 
@@ -407,7 +408,7 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
         return replace(user, id=answer.redact(user.id), role=role, api_host=api_host)
 
     try:
-        async with open_connection(settings, Passer(), identify=False) as connection:
+        async with open_connection(settings, Passer(), None, "doctor", identify=False) as connection:
             asked.user = await ask_once(connection, KEY_USER, read_user)
             if isinstance(asked.user, KeyUser | Refused | Lost):
                 asked.sharing = await ask_once(connection, share_status(NO_REQUEST), read_status)

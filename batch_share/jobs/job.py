@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager, closing, nullcontext
 from dataclasses import dataclass, field, replace
 from inspect import isawaitable
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from batch_share.common import Cause, __version__, utc_now
 from batch_share.errors import (
@@ -35,7 +35,7 @@ from batch_share.sending.audit import audit
 from batch_share.sending.follow_up import Polls, following_up
 from batch_share.sending.guards import FailureGuard
 from batch_share.sending.onlookers import Preview, log_error, logging_ends
-from batch_share.sending.session import Course, Session, ending_early, open_connection, rates, remembered
+from batch_share.sending.session import Course, Session, ending_early, open_connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -285,10 +285,6 @@ async def sheet_of(ledger: LedgerReader) -> SheetRecord:
     return sheet
 
 
-_TURN_SECONDS: Final = 0.5
-"""How often it is looked whether an account is free: seldom enough for the store, and soon enough for a person."""
-
-
 @asynccontextmanager
 async def _session(
     ledger: Ledger, job: Kind, settings: Settings, watcher: Watcher, course: Course
@@ -312,19 +308,8 @@ async def _session(
                 problem="The ledger belongs to another LeadSquared host than the one that is set.",
                 hint="Set the host that it belongs to, or use another ledger.",
             )
-        if ledger.name.in_store:
-            # By the host: two keys may be of one account, and nobody knows before a call is made.
-            while not await ledger.takes_account(host):
-                watcher.wait_turn(None)
-                await course.stop.sleep(_TURN_SECONDS)
-                if course.stop.asked:
-                    raise BatchShareError("Nothing was sent: it was stopped while waiting for another host's run.")
-            # Whoever had it may have made calls until now, and nobody here knows of them.
-            longest = max(rate.period for rate in rates(settings, remembered(settings)))
-            await course.stop.sleep(longest + 1)
-        connection = await stack.enter_async_context(open_connection(settings, watcher, course))
-        if ledger.name.in_store:
-            connection.client.may_send = ledger.may_send
+        opened = open_connection(settings, watcher, course, job.command, accounts=ledger.accounts(job.command))
+        connection = await stack.enter_async_context(opened)
         # By now it was asked which account the key is of. Where that is not told, a key may have been replaced.
         ours, theirs = name_of_account(settings), None if is_new else facts.account
         is_told = ours != account_name(host, access_key)

@@ -224,14 +224,16 @@ class Verification:
         for name in names_of_account(self._settings):  # what was found out before is asked anew
             (self._settings.data_folder / f"verify-{name}.json").unlink(missing_ok=True)
         await self._revoke_all()
-        async with open_connection(self._settings, self._watcher, Course(wire_log=self._wire)) as connection:
+        async with open_connection(
+            self._settings, self._watcher, Course(wire_log=self._wire), "verify"
+        ) as connection:
             lead, user = await self._look_up(connection)
         error, standing = None, 0
         try:
             alone = await self._run("one-by-one", lead, user, ALONE, bulk=False)
             if row := next((row for row in alone if row.state in ARE_SHARED), None):
                 async with open_connection(
-                    self._settings, self._watcher, Course(wire_log=self._wire)
+                    self._settings, self._watcher, Course(wire_log=self._wire), "verify"
                 ) as connection:
                     await self._try_odd_shares(connection, lead, user, row.activity_id or "")
             await self._run("in-bulk", lead, user, TOGETHER, bulk=True)

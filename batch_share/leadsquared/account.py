@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from filelock import FileLock, Timeout
 
-from batch_share.common import Rate
+from batch_share.common import Holder, Rate
 from batch_share.errors import AccountClosed, BatchShareError, DailyLimitReached
 from batch_share.leadsquared.guesses import (
     CLOCK_MARGIN,
@@ -36,6 +36,7 @@ from batch_share.leadsquared.protocol import Denied, Lost
 from batch_share.outputs import write_private
 
 if TYPE_CHECKING:
+    from asyncio import Future
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
@@ -133,8 +134,13 @@ class Account:
     @classmethod
     def read(cls, file: Path) -> Account:
         """The file's text; one that is torn says nothing, not even that it was closed. Raises OSError."""
+        return cls.parse(file.read_bytes())
+
+    @classmethod
+    def parse(cls, text: bytes | str) -> Account:
+        """What was written of one; a text that is torn says nothing."""
         try:
-            told = json.loads(file.read_bytes())
+            told = json.loads(text)
         except (ValueError, RecursionError):
             told = None
         kinds = {name: type(default) for name, default in vars(cls()).items()}
@@ -186,8 +192,11 @@ class AccountMemory:
     """The file behind a pacer, and what is known of the `account`, by this run or an earlier one.
 
     It is opened with the account's turn, and closed before that is given back.
-    A context manager. It may be opened again: whatever others did meanwhile is known then.
+    A context manager. It may be opened again: whatever others did meanwhile is known then. No call may leave before
+    what is being noted elsewhere (`noting`) is.
     """
+
+    noting: Future[Any] | None = None
 
     def __init__(self, file: Path, wall_clock: Callable[[], float] = time.time, host: str = "") -> None:
         self._file, self._host = file, host
@@ -229,11 +238,15 @@ class AccountMemory:
         """Wait for the calls of another file, too, as for this one's; what that says. Raises OSError."""
         if not file.exists():
             return Account()
-        known, age = Account.read(file), self._wall_clock() - file.stat().st_mtime
+        known = Account.read(file)
+        self._count(known, self._wall_clock() - file.stat().st_mtime)
+        return known
+
+    def _count(self, known: Account, age: float) -> None:
+        """Wait for the calls of an account, too, the last of which left so many seconds ago."""
         self._age = age if self._age is None else min(self._age, age)
         self._was_closed = self._was_closed and known.closed
         self._period_before = max(self._period_before, known.period, known.rate.period if known.rate else 0.0)
-        return known
 
     def move(self, file: Path) -> None:
         """Keep in another file from now on what was kept in this one, with all that is known there already.
@@ -431,16 +444,16 @@ class AccountTurn:
     """The turn to call the account whose memory is in `file`: taken, given back, and taken again.
 
     It is the turn of all files that `besides` gives too: all at once or none, so that no two wait for each other.
-    Before it is awaited it calls `on_wait` with its `holder`, the other's process Id if that is known and not ours.
+    Before it is awaited it calls `on_wait` with its `holder`, as far as that is known and not this process.
     """
 
     def __init__(
-        self, file: Path, on_wait: Callable[[int | None], None], besides: Callable[[], Iterable[Path]] = tuple
+        self, file: Path, on_wait: Callable[[Holder], None], besides: Callable[[], Iterable[Path]] = tuple
     ) -> None:
         self.file, self._on_wait, self._besides = file, on_wait, besides
         self._locks: dict[Path, FileLock] = {}
         self.is_awaited = False
-        self.holder: int | None = None
+        self.holder = Holder()
 
     @property
     def is_held(self) -> bool:
@@ -448,33 +461,35 @@ class AccountTurn:
         return self.file in self._locks
 
     async def take(self) -> None:
-        """Wait until nobody else has it. Raises BatchShareError if the folder can't be written."""
+        """Wait until nobody else has it. Raises BatchShareError: there is no telling."""
         try:
-            while not self.is_held:
-                try:
-                    self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                    for file in chain([self.file], self._besides()):
-                        if file in self._locks:
-                            continue
-                        lock, process = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False), 0
-                        with suppress(OSError):
-                            process = Account.read(file).process  # as whoever holds it has left it there
-                        self.holder = process if process not in {0, os.getpid()} else None
-                        lock.acquire(timeout=0)
-                        self._locks[file] = lock
-                except Timeout:
-                    self.give_back()
-                except OSError as error:
-                    self.give_back()
-                    raise unwritable(self.file.parent, error) from None
-                else:
-                    return
+            while not (self.is_held or await self._take_free()):
                 if not self.is_awaited:
                     self.is_awaited = True
                     self._on_wait(self.holder)
                 await asyncio.sleep(ASK_AGAIN)  # a lock tells nobody that it is free
         finally:
             self.is_awaited = False
+
+    async def _take_free(self) -> bool:
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for file in chain([self.file], self._besides()):
+                if file in self._locks:
+                    continue
+                lock, process = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False), 0
+                with suppress(OSError):
+                    process = Account.read(file).process  # as whoever holds it has left it there
+                self.holder = Holder(process if process not in {0, os.getpid()} else None)
+                lock.acquire(timeout=0)
+                self._locks[file] = lock
+        except Timeout:
+            self.give_back()
+            return False
+        except OSError as error:
+            self.give_back()
+            raise unwritable(self.file.parent, error) from None
+        return True
 
     def only(self, file: Path) -> AccountTurn:
         """The turn of this file alone: taken from this one, which is to be given back, or yet to be taken."""

@@ -199,7 +199,7 @@ class Database:
             self._read_next()
         return await done
 
-    async def write(self, operation: Callable[[Connection], T], *, alone: bool = False) -> T:
+    def write(self, operation: Callable[[Connection], T], *, alone: bool = False) -> asyncio.Future[T]:
         """Run `operation` in a transaction and commit it. If it raises, nothing of it was done, and it alone.
 
         It may be run twice, should another of its group fail; `alone` for one that can be run but once. Raises
@@ -212,7 +212,7 @@ class Database:
         if self._at_rest.is_set():
             self._at_rest.clear()
             loop.call_soon(self._commit_next)  # soon: whatever else is asked for in this turn goes with it
-        return await done
+        return done
 
     async def close(self) -> None:
         """Wait until everything that was asked for is committed or has failed, and close the file."""

@@ -802,12 +802,13 @@ async def _note_live(history: History, ledger: LedgerReader, known: KnownLedger)
 
 
 async def catch_up(
-    history: History, besides: LedgerName | None = None, host: str | None = None
+    history: History, besides: LedgerName | None = None, host: str | None = None, *, runs_only: bool = False
 ) -> list[LedgerName]:
     """Look at every ledger that was written since it was last looked at, or has a run of which no end is known.
 
-    But at the one `besides`; with `host`, only at those of that. Returns those that can't be looked at: of them is
-    known what they told before. Raises HistoryError.
+    But at the one `besides`; with `host`, only at those of that. With `runs_only`, the shares of a run that goes on
+    are left to whoever asks for them. Returns those that can't be looked at: of them is known what they told
+    before. Raises HistoryError.
     """
     unseen = []
     unended, own = {known.id for known in history.ledgers(unended=True)}, besides and besides.resolved()
@@ -822,7 +823,10 @@ async def catch_up(
                     # Not of each: whoever wants to work on it just then would be refused.
                     unended_there = [run for run in (await ledger.runs())[-1:] if run.ended_at is None]
                     goes_on = bool(unended_there) and is_in_use(known.ledger)
-                    await refresh(history, ledger, known.account, goes_on=goes_on)
+                    if goes_on and runs_only:  # of many rows it would take a second each time
+                        await note_runs(history, ledger, known.account, goes_on=True)
+                    else:
+                        await refresh(history, ledger, known.account, goes_on=goes_on)
                     continue
         except HistoryError:
             raise

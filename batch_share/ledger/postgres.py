@@ -18,7 +18,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -50,6 +50,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from batch_share.common import boot_time
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError, StoreTrouble
 from batch_share.ledger import schema
 from batch_share.ledger.database import GIVEN_UP, Database
@@ -58,11 +59,12 @@ from batch_share.outputs import check_apart
 from batch_share.settings import STORES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from concurrent.futures import Executor
     from datetime import datetime
 
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import ExceptionContext
 
     from batch_share.outputs import Named
 
@@ -82,9 +84,8 @@ LOCKS: Final = 0x62_73_68
 _BEAT: Final = LEASE / 4
 _CONNECT_SECONDS: Final = 10
 _PATIENCE: Final = 30  # seconds that a statement may take: 100,000 rows are taken in by many
-_ACCOUNTS: Final = LOCKS + 1
-WORKERS: Final = LOCKS + 2
-_SCHEMA, _VIEWS = "batch_share", "batch_share_ledger"
+WORKERS: Final = LOCKS + 2  # between them are those of accounts
+_SCHEMA, _VIEWS, ENGINE = "batch_share", "batch_share_ledger", "batch_share_engine"
 _LIVES: Final = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 4000}
 
 _LOST: Final = {"57P01", "57P02", "57P03", "57P05", "25P03", "08003", "08006"}
@@ -118,6 +119,17 @@ def _tables() -> MetaData:
         Column("forgotten_at", DateTime),  # somebody said that nobody will finish it
         Column("purged_at", DateTime, index=True),  # only its runs are left, and its name is free
         Index("ledgers_by_name", "name", unique=True, postgresql_where=text("purged_at IS NULL")),
+    )
+    moment = DateTime(timezone=True)
+    Table(
+        "accounts",
+        made,
+        Column("id", Integer, Identity(), primary_key=True),
+        Column("name", Text(collation="C"), nullable=False, unique=True),
+        Column("host", Text),
+        *(Column(name, Text) for name in ("known", "holder", "command")),
+        Column("process", Integer),
+        *(Column(name, moment) for name in ("called", "since")),
     )
     for table in schema.metadata.sorted_tables:
         its = Column("ledger", Integer, primary_key=True, autoincrement=False, server_default=_SET)
@@ -218,6 +230,7 @@ _FOUND: Final = text(
     "FROM batch_share.ledgers WHERE name = :name AND purged_at IS NULL"
 )
 
+now = boot_time
 
 _PURGED_AT_ONCE: Final = 10_000
 """Rows that are deleted by one statement: the server is heard in between, long before the lease is over."""
@@ -230,10 +243,6 @@ _PURGED: Final = (
 _LEFT: Final = f"""
 SELECT id FROM {_SCHEMA}.ledgers WHERE purged_at IS NOT NULL AND EXISTS (
 SELECT FROM {_SCHEMA}.about WHERE ledger = id AND name NOT IN ('job', 'host'))"""  # noqa: S608
-
-_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", None)
-now: Callable[[], float] = time.monotonic if _BOOT is None else partial(time.clock_gettime, _BOOT)
-"""Seconds by a clock that goes on while the machine sleeps, as the server's does."""
 
 
 _SECRET: Final = ("password", "sslpassword")
@@ -266,6 +275,10 @@ class Store:
 
     def __str__(self) -> str:
         return self._name
+
+    def conninfo(self) -> str:
+        """What libpq connects by, with the password."""
+        return _URLS.get(self._name, make_url(self._name)).render_as_string(hide_password=False)
 
     def connect(self, *, lease: bool = False, **pool: Any) -> Engine:
         """An engine on it; with a `lease` its connections are ended that are silent for longer."""
@@ -322,6 +335,12 @@ class Store:
                 shown = f"SELECT {columns} FROM {_SCHEMA}.{table.name} {here}"  # noqa: S608
                 connection.execute(text(f"CREATE VIEW {_VIEWS}.{table.name} AS {shown}"))
             connection.execute(insert(_STORE).values(version=schema.VERSION))
+            with suppress(ModuleNotFoundError):  # without it there are no workers here
+                from procrastinate.schema import SchemaManager  # noqa: PLC0415 - it takes long
+
+                connection.exec_driver_sql(f"CREATE SCHEMA {ENGINE}; SET LOCAL search_path = {ENGINE}")
+                # As it is: through SQLAlchemy each % in it would stand for a value.
+                connection.connection.cursor().execute(SchemaManager.get_schema())
             return True
 
     def check_version(self, connection: Connection) -> None:
@@ -436,7 +455,7 @@ class StoredName(LedgerName):
     @contextmanager
     def _held(self, patience: float, *, make: bool) -> Iterator[Held]:
         """Its lock, by the one connection that works on it."""
-        held = Held(self, self.number(make=make))
+        held = Held(self.store, self, self.number(make=make))
         try:
             until = time.monotonic() + patience
             while not held.lock():
@@ -468,14 +487,17 @@ class StoredName(LedgerName):
 
 
 class Held:
-    """The one connection that works on a ledger and holds its lock, as long as it is heard."""
+    """The one connection that works on a ledger and holds its lock, as long as it is heard.
 
-    def __init__(self, name: StoredName, number: int) -> None:
+    Without the ledger's `number` it is of none, and for locks of accounts alone.
+    """
+
+    def __init__(self, store: Store, name: StoredName | Store, number: int | None = None) -> None:
         self._name, self._number = name, number
         self._opened = self._is_lost = False
         self._heard = self._asked = now()
         self._done = threading.Event()
-        engine = name.store.connect(lease=True, pool_size=1, max_overflow=0)
+        engine = store.connect(lease=True, pool_size=1, max_overflow=0)
         self._whole = engine
         self.engine = engine.execution_options(ledger=number)
 
@@ -494,6 +516,11 @@ class Held:
         @event.listens_for(engine, "after_cursor_execute")
         def _hear(*_given: Any) -> None:
             self._heard = self._asked  # the server was silent since no earlier than it was asked
+
+        @event.listens_for(engine, "handle_error")
+        def _fail(context: ExceptionContext) -> None:
+            # The server gave the lock to others when it ended the connection, not a lease later.
+            self._is_lost = self._is_lost or context.is_disconnect
 
     def lock(self) -> bool:
         """Try to have the lock. Raises LedgerError where nobody could be sure of it."""
@@ -539,11 +566,6 @@ class Held:
                         connection.commit()
             connection.commit()
 
-    def takes_account(self, connection: Connection, account: str) -> bool:
-        """Try to have the lock of an account as well."""
-        lock = text(f"SELECT pg_try_advisory_lock({_ACCOUNTS}, hashtext(:account))")
-        return bool(connection.scalar(lock, {"account": account}))
-
     def is_sure(self) -> bool:
         """Whether the lock is held without doubt: a call may leave."""
         return not self._is_lost and now() - self._heard < HEARD_WITHIN
@@ -554,11 +576,12 @@ class Held:
         self.engine.dispose()
 
 
-def try_lock(named: object, connection: Connection, kind: int, number: int) -> bool:
-    """Try to have a lock while the connection lasts. Raises LedgerError where nobody could be sure of it."""
+def try_lock(named: object, connection: Connection, kind: int, number: int | None) -> bool:
+    """Try to have a lock, or none, while the connection lasts. Raises LedgerError where it could not be sure."""
     silence = "extract(epoch FROM current_setting('idle_session_timeout')::interval)"
     mine = connection.execute(text(f"SELECT pg_backend_pid(), {silence}")).one()
-    got = connection.scalar(text(f"SELECT pg_try_advisory_lock({kind}, {number})"))
+    asked = text("SELECT CAST(:number AS integer) IS NULL OR pg_try_advisory_lock(:kind, :number)")
+    got = connection.scalar(asked, {"kind": kind, "number": number})
     connection.commit()
     if connection.scalar(text("SELECT pg_backend_pid()")) != mine[0] or float(mine[1]) != LEASE:
         raise LedgerError(

@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true
 from batch_share.common import Action, Cause, chunks, utc_now
 from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
+from batch_share.ledger.accounts import Accounts
 from batch_share.ledger.database import GIVEN_UP
 from batch_share.ledger.queries import (
     GIVES_ACCESS,
@@ -665,14 +666,9 @@ class Ledger(LedgerReader):
         """Whether nobody else can work on it by now: else a call that has not left must not."""
         return self._database.held is None or self._database.held.is_sure()
 
-    async def takes_account(self, account: str) -> bool:
-        """Whether nobody else calls an account through its store: then nobody can, until this ledger is closed.
-
-        Of one in a file, always. Raises LedgerError.
-        """
-        if (held := self._database.held) is None:
-            return True
-        return await self._database.read(lambda connection: held.takes_account(connection, account))
+    def accounts(self, command: str) -> Accounts | None:
+        """Those of its store, by the connection that works on it, for this command; None for one in a file."""
+        return Accounts(self._database, command) if self._database.held is not None else None
 
     def check_place(self) -> None:
         """Raises LedgerError if the file is no longer where it was opened: nobody would find what is noted now.

@@ -5,7 +5,10 @@ It is the whole page: all that the server has, and this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+import csv
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -13,13 +16,12 @@ from aiohttp import web
 from batch_share import BatchShare, Correction, NotConfirmed
 from batch_share.errors import BatchShareError, SettingsError
 from batch_share.page import words
-from batch_share.page.server import ROWS_ON_PAGE, Server, paged
+from batch_share.page.desk import Desk
+from batch_share.page.server import ROWS_ON_PAGE, paged
+from batch_share.page.upkeep import Upkeep
 
-if TYPE_CHECKING:
-    from batch_share.page.desk import Desk
 
-
-class WholePage(Server):
+class WholePage(Upkeep):
     """The server with all of its pages."""
 
     def __init__(self, *given: Any, **named: Any) -> None:
@@ -50,11 +52,32 @@ class WholePage(Server):
             try:
                 if not cells:
                     raise NotConfirmed("Nothing was corrected: every cell says what it said.")
-                await desk.correct(cells, self.door.user(request))
+                if desk.kept is None:
+                    desk = await self._failed_rows(desk, cells, self.door.user(request))
+                    await desk.begin_plan()
+                else:
+                    await desk.correct(cells, self.door.user(request))
             except BatchShareError as error:
                 is_plan = await desk.state() == "plan"
                 return await (self._plan if is_plan else self._results)(request, desk, error)
         return self._lead(f"/r/{desk.id}/plan", once)
+
+    async def _failed_rows(self, desk: Desk, cells: list[Correction], user: str) -> Desk:
+        """The failed rows of a run that a command began, so corrected, as if somebody had dropped them here.
+
+        How its sheet was read only its ledger says. Raises BatchShareError.
+        """
+        kept = await asyncio.to_thread(self._shelf.new, f"{Path(desk.name).stem}.failed.csv", user)
+        try:
+            await BatchShare(desk.settings).failed_sheet(desk.ledger, kept.sheet)
+            await asyncio.to_thread(_put, kept.sheet, cells)
+        except BaseException:
+            kept.sheet.unlink(missing_ok=True)
+            kept.folder.rmdir()
+            raise
+        await asyncio.to_thread(kept.note)
+        place = str(kept.ledger.resolved())
+        return self._desks.setdefault(place, Desk(kept.id, kept.name, kept.ledger, kept, self._settings))
 
     # ------------------------------------------------------------------------------------- undo
 
@@ -69,8 +92,8 @@ class WholePage(Server):
         every = await library.would_revoke(desk.ledger)
         which = said.get("which", "")
         try:
-            if which:
-                meant = await library.would_revoke(desk.ledger, **_chosen(said))
+            if which:  # all of many are not read twice
+                meant = every if which == "all" else await library.would_revoke(desk.ledger, **_chosen(said))
         except BatchShareError as error:
             alert = alert or error
         return self._page(
@@ -122,8 +145,24 @@ class WholePage(Server):
             soon=soon, by_share=by_share, shown=shown, begin=begin, size=ROWS_ON_PAGE, total=len(shares),
             people=len(people), lines=len(shares) if by_share else len(people),
             asked=urlencode([each for each in request.query.items() if each[0] != "from"]),
+            ending=sum(each.soon for each in people),
             leads=len({each.lead_id for each in shares}), unseen=len(found.unseen) if found is not None else 0,
         )  # fmt: skip
+
+
+def _put(file: Path, cells: list[Correction]) -> None:
+    """Correct cells of a sheet of failed rows. Raises NotConfirmed for one that says something else."""
+    with file.open(encoding="utf-8-sig", newline="") as opened:
+        rows = [*csv.DictReader(opened)]
+    for each in cells:
+        row = next((row for row in rows if row["Sheet Row"] == str(each.row)), {})
+        if row.get(each.column) != each.before:
+            raise NotConfirmed(f"Row {each.row} says something else by now, or is to be corrected in its sheet.")
+        row[each.column] = each.after
+    with file.open("w", encoding="utf-8-sig", newline="") as out:
+        writer = csv.DictWriter(out, [*rows[0]])
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _typed(cell: str) -> str:

@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 EVERY: Final = 0.5
 """Seconds between two looks at how far it is: twice a second is as live as anybody can read."""
 
-DEEDS: Final[dict[str, tuple[Literal["resume", "retry", "follow_up"], dict[str, Any]]]] = {
+DEEDS: Final[dict[str, tuple[Literal["resume", "retry", "follow_up", "audit"], dict[str, Any]]]] = {
     "resume": ("resume", {}),
     "settle": ("resume", {"only_unknown": True}),
     "retry": ("retry", {}),
     "ask": ("follow_up", {}),
+    "audit": ("audit", {}),
 }
 """What a button of the results does: a kind of job, and what it is told."""
 
@@ -48,6 +49,7 @@ class Desk:
     ) -> None:
         self.id, self.name, self.ledger, self.kept = called, name, ledger, kept
         self._settings = settings
+        self._seen: tuple[tuple[Any, ...], Look, int] | None = None
         self.error: BatchShareError | None = None
         self.plan: Overview | None = None
         self.plan_number = ""
@@ -72,7 +74,7 @@ class Desk:
         if self.kept is None:
             return True
         try:
-            return (await self.summary()).rows > 0
+            return bool((await BatchShare(self.settings).page(self.ledger, most=1)).rows)
         except NoLedger:
             return False
 
@@ -115,10 +117,23 @@ class Desk:
         mapping = SheetMapping(kept.columns).over(options.read.mapping)
         return replace(options, read=replace(options.read, mapping=mapping))
 
-    async def look(self) -> Look:
-        """The sheet as it is read. Raises SheetError, SettingsError."""
-        settings = self.settings
-        return await BatchShare(settings).look(self._must_be_kept().sheet, self.options(settings))
+    async def look(self) -> tuple[Look, int]:
+        """The sheet as it is read, with the problems of all of it alone; and how many rows have their own.
+
+        A large one is read for seconds, so what was seen last is kept: a page that is loaded again shows that.
+        Raises SheetError, SettingsError.
+        """
+        settings, kept = self.settings, self._must_be_kept()
+        if not kept.sheet.exists():
+            raise BatchShareError("The sheet was deleted with its old runs: choose it again.")
+        there = kept.sheet.stat()
+        of = settings, kept.worksheet, {**kept.columns}, there.st_ino, there.st_size, there.st_mtime_ns
+        if self._seen is None or self._seen[0] != of:
+            look = await BatchShare(settings).look(kept.sheet, self.options(settings))
+            wrong = len({each.row for each in look.problems} - {None})
+            self._seen = of, replace(look, problems=look.of_the_sheet), wrong
+        _, look, wrong = self._seen
+        return look, wrong
 
     def forget_plan(self) -> None:
         """Let the plan go, for something else is said of the sheet now."""
@@ -245,6 +260,10 @@ class Desk:
             await job.over()  # it was cut: the ledger has what was sent
         if job is not self._job:
             return  # a plan that was let go meanwhile
+        if self.kept is not None and job.ledger is not None and job.ledger != self.ledger:
+            # It is a sheet of failed rows: from now on it stands where their job does.
+            self.kept.of, self.ledger = str(job.ledger.absolute()), job.ledger
+            await asyncio.to_thread(self.kept.note)
         if job.kind == "plan":
             self.plan, self.plan_number = came_to, secrets.token_hex(16)
             self.error = error if not job.progress.stopping else None  # whoever stopped it knows

@@ -257,6 +257,7 @@ class Server:
         """What the list says of a ledger: by its newest run, or else of a sheet that was not sent."""
         desk, counts = self._desks.get(place), run.counts or {} if run is not None else {}
         size = run.ledger.size() if run is not None else 0
+        goes_on = False
         if run is None:
             state, colour, at = words.before_it_runs(desk), "todo", words.utc_text(kept.made if kept else "")
         else:
@@ -272,7 +273,7 @@ class Server:
             "name": name or "(no sheet yet)", "state": state, "colour": colour, "at": at,
             "counts": words.spell_counts(counts), "gone": size is None,
             "by": kept.prepared_by if kept is not None else "",
-            "waits": run.ledger if run is not None and size and counts.get(State.PENDING) else None,
+            "waits": run.ledger if run is not None and size and counts.get(State.PENDING) and not goes_on else None,
         }  # fmt: skip
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
@@ -387,16 +388,15 @@ class Server:
         alert: BatchShareError | None = None,
         typed: Mapping[str, str] | None = None,
     ) -> web.Response:
-        look, said = None, dict[str, str]()
+        look, rows_wrong, said = None, 0, dict[str, str]()
         try:
             said = {name: str(getattr(desk.settings, name) or "") for name in _SAID}
-            look = await desk.look()
+            look, rows_wrong = await desk.look()
         except BatchShareError as error:
             alert = alert or error
-        rows_wrong = {each.row for each in look.problems if each.row is not None} if look else ()
         return self._page(
             request, "columns.html", 200 if alert is None else 400, desk=desk, look=look,
-            problems=look.of_the_sheet if look else (), rows_wrong=len(rows_wrong), fields=_FIELDS,
+            problems=look.of_the_sheet if look else (), rows_wrong=rows_wrong, fields=_FIELDS,
             said={**dict.fromkeys(_SAID, ""), **said, **(typed or {})}, alert=alert,
             wrong=alert.setting if isinstance(alert, SettingsError) else "",
         )  # fmt: skip
@@ -420,7 +420,7 @@ class Server:
         desk.forget_plan()
         is_to_be_planned = form.get("then") == "plan"
         try:
-            look = await desk.look() if is_to_be_planned or kept.said != before[2] else None
+            look = (await desk.look())[0] if is_to_be_planned or kept.said != before[2] else None
         except BatchShareError as error:
             if isinstance(error, SettingsError):
                 kept.said = before[2]  # with what is wrong, no page of it could be shown any more
@@ -449,7 +449,11 @@ class Server:
             begin=begin, size=ROWS_ON_PAGE, users=users, host=host, alert=alert or desk.error,
             typed=plan is not None and plan.to_send > TYPED_ABOVE,
             guards=spell_guards(plan.settings) if plan else "", alone=alone, progress=desk.progress,
-            fields=words.fields((str(each.row), each.column, each.value) for each in problems if each.row),
+            fields=words.fields(
+                (str(each.row), each.column, each.value)
+                for each in problems
+                if each.row and plan is not None and plan.record.columns.count(each.column) == 1
+            ),
             corrections=plan.plan.sheet.corrections() if plan else (), begun=begun,
             notes=plan.plan.sheet.notes() if plan else (),
         )  # fmt: skip
@@ -582,7 +586,7 @@ class Server:
         return self._page(
             request, "results.html", 200 if alert is None else 400, desk=desk, summary=summary, lines=lines,
             begin=begin, size=ROWS_ON_PAGE, corrected=spell_corrections(corrections, more), to_come=to_come,
-            fields=words.fields(cells) if desk.kept is not None and not elsewhere else {},
+            fields=words.fields(cells) if not elsewhere else {},
             planned=desk.plan is not None, stands=words.stands(summary), renews=renews,
             troubled=troubled, headline=headline(summary.states),
             others=others(summary.states), ended=ended, interrupted=interrupted,
@@ -608,7 +612,7 @@ class Server:
                 await library.failed_sheet(desk.ledger, target)
             elif wanted == "report.html" and has_ledger:
                 await library.report(desk.ledger, target)
-            return await _sent(target, f"{Path(desk.name).stem}.{wanted}")
+            return await sent(target, f"{Path(desk.name).stem}.{wanted}")
 
     # ------------------------------------------------------------------------------------- settings
 
@@ -694,7 +698,7 @@ async def _add_headers(_request: web.Request, response: web.StreamResponse) -> N
     response.headers.pop("Server", None)
 
 
-async def _sent(file: Path, called: str) -> web.Response:
+async def sent(file: Path, called: str) -> web.Response:
     """A file as a download, never opened in the page's place."""
     try:
         body = await asyncio.to_thread(file.read_bytes)

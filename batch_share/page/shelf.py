@@ -38,6 +38,8 @@ class Kept:
 
     `columns` say by header what each holds, `worksheet` which one is meant, `said` what holds for rows that don't
     say: settings by name. It is for the `account` of this name in the settings; "" where none is named there.
+    Of failed rows, `of` is the ledger of the job that they are of, once they were run. `remark` is what somebody
+    noted of its runs.
     `prepared_by`, `changed_by` (who said any of these) and `approved_by` are whom a proxy named. It was `approved`
     for so many rows to be sent; None: not yet.
     """
@@ -54,6 +56,8 @@ class Kept:
     changed_by: list[str] = field(default_factory=list)
     approved_by: str = ""
     approved: int | None = None
+    of: str = ""
+    remark: str = ""
     folder: Path = Path()
     store: SecretStr | None = None
 
@@ -65,6 +69,8 @@ class Kept:
     @property
     def ledger(self) -> LedgerName:
         """What its ledger is called, be it there or not."""
+        if self.of:  # a file by its path; in a store by the store's own name, without its password
+            return LedgerName.of(self.of, None if Path(self.of).is_absolute() else self.store)
         beside = LedgerName.of_sheet(self.sheet)  # it may have been begun before there was a store
         return beside if beside.exists() else LedgerName.of_sheet(self.sheet, self.store)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share import State
 from batch_share.common import parse_duration, plural
@@ -80,8 +80,9 @@ def waits(progress: Progress) -> list[str]:
     said = []
     if progress.stopping:
         said.append("Stopping: calls under way are finished and noted.")
-    if progress.waiting_for is not None:
-        said.append("Waiting for another run of the same account, which is among the runs; then this goes on.")
+    if (holder := progress.waiting_for) is not None:
+        whose = "which is among the runs" if not holder.host else f"by {holder.host}"
+        said.append(f"Waiting for another run of the same account, {whose}; then this goes on.")
     if (outage := progress.outage) is not None:
         why = outage.words.rstrip(".")
         said.append(f"LeadSquared can't be reached: {why}. It was tried {outage.tries} of {outage.most} times.")
@@ -165,6 +166,35 @@ def how_it_stands(run: KnownRun, *, goes_on: bool, waits: bool) -> tuple[str, st
     if run.ended != "done":
         return "stopped", "doubt"
     return ("done, with rows to look at", "wrong") if troubled else ("done", "good")
+
+
+_DEEDS: Final = {
+    "run": "shared",
+    "resume": "gone on with",
+    "retry": "failed rows tried again",
+    "revoke": "revoked",
+    "follow-up": "asked again",
+    "resume --only-unknown": "unknown rows settled",
+    "status --audit": "activities checked",
+}
+
+
+def deed_of(command: str) -> str:
+    """What a run did, by the command that it stands for."""
+    return _DEEDS.get(command, command)
+
+
+def audited(audit: Mapping[str, Any]) -> str:
+    """What the last look at a ledger's activities came to, in a sentence."""
+    activities = plural(audit["expected"], "activity", "activities")
+    if audit["verdict"] == "proved":
+        return f"Proved: of {activities} posted, LeadSquared has each once."
+    if found := audit["found"]:
+        return f"{plural(found, 'row has', 'rows have')} activities in LeadSquared that should not be there."
+    why = "; ".join(text.rstrip(".") for text in audit["unread"].values())
+    said = f"Not proved yet: LeadSquared showed {audit['seen']:,} of {activities}{f' ({why})' if why else ''}."
+    again = f" Check again after {clock(datetime.fromisoformat(audit['again']))}." if audit["again"] else ""
+    return f"{said}{again}"
 
 
 def is_cut_off(run: KnownRun) -> bool:

@@ -158,7 +158,7 @@ async def who_has_access(
     except ValueError as error:
         raise SettingsError("event", str(error)) from None
     # Before the ledgers are looked at: a run that goes on changes them, and what they lack is another machine's.
-    async with open_connection(settings, watcher, course) as connection:
+    async with open_connection(settings, watcher, course, "access") as connection:
         connection.tally.phase = "looking for what was shared"
         async with watcher.watch(connection.progress, connection.stop.ask):
             found = await _told(settings, connection, user, lead, ending)

@@ -446,7 +446,7 @@ async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]
             accounts[settings.credentials()[0]] = name_of_account(settings)
         older = await add_ledgers(history, added, accounts)
         remarks += [f"{each} was not taken in: a newer copy of it is known already" for each in older]
-        await catch_up(history)
+        await catch_up(history, runs_only=True)
         return KnownRuns(history.runs(limit), remarks)
 
 

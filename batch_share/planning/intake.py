@@ -5,6 +5,7 @@ Doubts about the people whom it names are settled by a person before any call. W
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import hashlib
 import json
@@ -112,15 +113,16 @@ async def plan_job(job: SheetJob, settings: Settings, opened: Sheet | None = Non
             before = (await ledger.facts()).dates
         plan = plan_of(sheet, replace(job.options, selection=Selection()), settings, now=now, before=before)
         return replace(plan, corrections=corrections)
-    sheet, before = opened or read_sheet(job.sheet, job.options.read), {}
+    sheet = opened if opened is not None else await asyncio.to_thread(read_sheet, job.sheet, job.options.read)
+    before = {}
     if job.ledger.size():
         with suppress(NoLedger):  # as a run leaves it that was cut off at its very beginning
             async with read_ledger(job.ledger) as ledger:
                 before = (await ledger.facts()).dates
                 if edits := await ledger.edits():
                     sheet = as_corrected(sheet, edits)
-    plan = plan_of(sheet, job.options, settings, now=now, before=before)
-    plan.check_rows()
+    plan = await asyncio.to_thread(plan_of, sheet, job.options, settings, now=now, before=before)
+    await asyncio.to_thread(plan.check_rows)
     return plan
 
 
@@ -135,9 +137,11 @@ async def plan_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Setti
     of_job = None
     if not is_plain:  # said of the sheet, and not of its failed rows
         with suppress(SheetError):
-            of_job = _job_named(open_sheet(job.sheet, ReadOptions(limits=read.limits))[0])
+            opened, _ = await asyncio.to_thread(open_sheet, job.sheet, ReadOptions(limits=read.limits))
+            of_job = _job_named(opened)
     if of_job is None:
-        opened, lacking = open_sheet(job.sheet, read)
+        # In a thread, as all that goes through every row: whoever is served by this process is not to wait for it.
+        opened, lacking = await asyncio.to_thread(open_sheet, job.sheet, read)
         of_job = _job_named(opened) if is_plain else None
         if of_job is None:
             if lacking is not None:
@@ -243,7 +247,7 @@ async def look(ledger: Ledger, whole: Plan, directory: Directory) -> tuple[Uncha
             directory.learn([answer])
         if (unchanged := await unchanged_rows(ledger, whole, directory)) is not None:
             plan = unchanged.rest_of(whole)
-            first = plan.first_look(directory)
+            first = await asyncio.to_thread(plan.first_look, directory)
             async for answer in ledger.lookups(among=first.unknown):
                 directory.learn([answer])
             first.unknown = Names(ref for ref in first.unknown if not directory.is_found(ref))
@@ -254,7 +258,7 @@ async def look(ledger: Ledger, whole: Plan, directory: Directory) -> tuple[Uncha
             return unchanged, plan, first
     async for answer in ledger.lookups():
         directory.learn([answer])
-    return None, whole, whole.first_look(directory)
+    return None, whole, await asyncio.to_thread(whole.first_look, directory)
 
 
 async def learn_all(ledger: Ledger, directory: Directory) -> None:
@@ -370,7 +374,8 @@ async def show_sheet(
     before, kept = await before_of(job.ledger, settings, directory, plan), kept_answers(settings)
     same = before.unchanged
     rest = plan if same is None else same.rest_of(plan)
-    first = rest.first_look(directory) if watcher is not None or kept.holds_anything else FirstLook()
+    asks = watcher is not None or kept.holds_anything
+    first = await asyncio.to_thread(rest.first_look, directory) if asks else FirstLook()
     if same is not None:
         first.rows, first.may_do = first.rows + len(same), first.may_do or bool(same)
     if watcher is not None and (before.refusal or not first.may_do):  # no answer would change that
@@ -388,14 +393,14 @@ async def show_sheet(
         plan = await _ask(plan, settings, watcher, directory, first, course or Course())
     directory.trusts_ids = settings.trust_ids
     live = live_for(settings, job.ledger, before.job)
-    return overview(plan, settings, directory, remembered(settings), live, before)
+    return await asyncio.to_thread(overview, plan, settings, directory, remembered(settings), live, before)
 
 
 async def _ask(
     plan: Plan, settings: Settings, watcher: Watcher, directory: Directory, first: FirstLook, course: Course
 ) -> Plan:
     """Look everybody up whom nobody knows, be it from earlier look-ups; the plan in the account's time zone."""
-    async with open_connection(settings, watcher, course) as connection:
+    async with open_connection(settings, watcher, course, "plan") as connection:
         kept = kept_answers(settings)  # by now it is known of which account
         kept.forget()
         connection.tally.phase = LOOKING_UP

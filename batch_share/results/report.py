@@ -290,13 +290,13 @@ def _line(
         colour=colour_of(row.state),
         reason=_short(reason_of(row, says_row=False, place_free=advice.ledger is None)),
         advice=advice.next_step(row, words),
-        wrong=_wrong_cells(row) if row.position is not None and is_unsent(row) else (),
+        wrong=_wrong_cells(row, sheet) if sheet and row.position is not None and is_unsent(row) else (),
     )
 
 
-def _wrong_cells(row: Row) -> list[tuple[str, str]]:
+def _wrong_cells(row: Row, sheet: SheetRecord) -> list[tuple[str, str]]:
     told = row.why.details.get("problems", ()) if row.why is not None else ()
-    return [*dict.fromkeys((column, value) for column, value, _ in told if column)]
+    return [*dict.fromkeys((column, value) for column, value, _ in told if sheet.columns.count(column) == 1)]
 
 
 def _named(row: Row, sheet: SheetRecord | None, fields: Sequence[str]) -> str:

@@ -69,6 +69,7 @@ from batch_share.sheet.rows import Problem, shortened
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
+    from batch_share.common import Holder
     from batch_share.ledger.files import LedgerName
     from batch_share.ledger.records import Alike, Result, RunRecord, Share, Why
     from batch_share.settings import Settings
@@ -556,6 +557,15 @@ def troubles_of(command: str, summary: Summary, became: Mapping[State, int]) -> 
     if command == "revoke":
         kinds = [each for each in kinds if isinstance(each.row, Row) and each.row.stage is Stage.REVOKE]
     return kinds if sum(became.values()) else []
+
+
+def spell_holder(holder: Holder) -> str:
+    """Who uses the account, in brackets behind what that is called; nothing where nobody knows."""
+    if not holder.host:
+        return f" (process {holder.process})" if holder.process else ""
+    since = f" since {spell_time(holder.since)}" if holder.since else ""
+    work = f", `{holder.command}`" if holder.command else ""
+    return f" ({holder.host}, process {holder.process}{work}{since})"
 
 
 def spell_waiting(waiting: Waiting) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime, tzinfo
 
-    from batch_share.common import Rate
+    from batch_share.common import Holder, Rate
     from batch_share.errors import BatchShareError
     from batch_share.leadsquared.account import Account
     from batch_share.ledger.known import LiveShare
@@ -469,8 +469,8 @@ class Outlook:
 class Waiter(Protocol):
     """Whoever may have to wait for the account."""
 
-    def wait_turn(self, process: int | None) -> None:  # noqa: ARG002 - for whoever tells it
-        """The account is in use on this machine, by this process if that is known: called before each wait."""
+    def wait_turn(self, holder: Holder) -> None:  # noqa: ARG002 - for whoever tells it
+        """The account is in use, by whom as far as that is known: called before each wait."""
         return
 
 
@@ -507,13 +507,6 @@ class Watcher(Waiter, Protocol):
 
 
 # ------------------------------------------------------------------------------------------- for programs
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who uses the account, so that a job waits: a `process` of this machine; None: this one, or not known."""
-
-    process: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -33,15 +33,16 @@ from batch_share.leadsquared.pacing import Pacer, PacerClosed
 from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import Answer, Denied, NotSent, Refused, Throttled
 from batch_share.leadsquared.wire_log import CallLog, WireLog
+from batch_share.ledger.accounts import open_accounts
 from batch_share.ledger.states import INTENTS, ON_ITS_WAY, State, rows_in
 from batch_share.sending.calls import ask_once
+from batch_share.sending.fence import StoredMemory, StoredTurn
 from batch_share.sending.guards import FailingUsers, FailureGuard, Health
 from batch_share.sending.onlookers import (
     LONG_WAIT,
     STARTING,
     AskingAgain,
     Held,
-    Holder,
     Pace,
     Progress,
     Tally,
@@ -53,10 +54,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
+    from pydantic import SecretStr
+
     from batch_share.common import Rate
     from batch_share.leadsquared.client import Client
     from batch_share.leadsquared.people import FoundUser
     from batch_share.leadsquared.protocol import Call, Lost
+    from batch_share.ledger.accounts import Accounts
     from batch_share.ledger.records import Result
     from batch_share.ledger.states import Stage
     from batch_share.ledger.store import Ledger
@@ -251,6 +255,8 @@ class Connection:
 
     async def send(self, call: Call, counted: Counted) -> Answer | NotSent | Lost:
         """Send a call that was counted. One that reached nobody was none, after all."""
+        if (noting := self.memory.noting) is not None:
+            await asyncio.wait([noting])
         answer = await self.client.send(call)
         if isinstance(answer, Answer):
             self.tally.reached()
@@ -372,7 +378,7 @@ class Course:
             states = {state: count for state, count in self.tally.states.items() if count}
             reported = Progress(self.tally.phase, states, stopping=self.stop.asked)
         if self.turn is not None and self.turn.is_awaited:
-            reported = replace(reported, phase=WAITING_TURN, waiting_for=Holder(self.turn.holder))
+            reported = replace(reported, phase=WAITING_TURN, waiting_for=self.turn.holder)
         return replace(reported, job=job)
 
 
@@ -389,23 +395,39 @@ def rates(settings: Settings, known: Account) -> tuple[Rate, Rate]:
 
 @asynccontextmanager
 async def open_connection(
-    settings: Settings, waiter: Waiter, course: Course | None = None, *, identify: bool = True
+    settings: Settings,
+    waiter: Waiter,
+    course: Course | None = None,
+    command: str = "",
+    *,
+    identify: bool = True,
+    accounts: Accounts | None = None,
 ) -> AsyncIterator[Connection]:
-    """Connect to the account, once no other job of this machine is.
+    """Connect to the account for this `command`, once no other job of this machine is.
 
-    If nobody knows yet which account the key is of, LeadSquared is asked, unless not to `identify` it. Raises
-    SettingsError; AccessDenied; BatchShareError if the state folder can't be written, or if all is to end before
-    its turn.
+    Nor any of another host that has the store in force, or the one whose `accounts` are given. If nobody knows yet
+    which account the key is of, LeadSquared is asked, unless not to `identify` it. Raises SettingsError;
+    AccessDenied; BatchShareError if the state folder can't be written, or if all is to end before its turn;
+    LedgerError for a store.
     """
     host, access_key, secret_key = settings.credentials()
     proxy = proxy_for(host, settings.proxy)
     course = course or Course()
-    with ExitStack() as turns:
-        turn = await _take_turn(_turn_of(settings, waiter), course, turns)
+    async with AsyncExitStack() as turns:
+        url: SecretStr | None = getattr(settings, "store", None)
+        if accounts is None and url is not None:
+            from batch_share.ledger.postgres import Store  # noqa: PLC0415 - for few, and it takes time
+
+            store = Store.of(url.get_secret_value())
+            accounts = await turns.enter_async_context(open_accounts(store, command))
+        turn = await _take_turn(_turn_of(settings, waiter, accounts), course, turns)
         if turn.file != _account_file(settings):  # whoever had it until now was told which account the key is of
             turn.give_back()
-            turn = await _take_turn(_turn_of(settings, waiter), course, turns)
-        with AccountMemory(turn.file, host=host) as memory:
+            turn = await _take_turn(_turn_of(settings, waiter, accounts), course, turns)
+        memory = AccountMemory(turn.file, host=host)
+        if accounts is not None:
+            memory = StoredMemory(accounts, turn.file, host)
+        with memory:
             _heed_all(memory, settings)
             if settings.calls_when_closed:
                 memory.keep(closed_until=0.0)  # somebody knows better
@@ -423,6 +445,7 @@ async def open_connection(
             async with leadsquared.Client(
                 host, access_key, secret_key, answer_seconds=seconds, proxy=proxy, wire_log=wire_log
             ) as client:
+                client.may_send = accounts.may_send if accounts is not None else None
                 connection = Connection(
                     settings=settings,
                     turn=turn,
@@ -451,15 +474,17 @@ def _heed_all(memory: AccountMemory, settings: Settings) -> None:
             memory.heed(settings.state_folder / f"{name}.account")
 
 
-def _turn_of(settings: Settings, waiter: Waiter) -> AccountTurn:
+def _turn_of(settings: Settings, waiter: Waiter, accounts: Accounts | None) -> AccountTurn:
     """The turn to call the account; while nobody knows which the key is of, the turn of all that it may be."""
     host, access_key, _ = settings.credentials()
     is_known = name_of_account(settings) != account_name(host, access_key) or remembered(settings).asked
+    if accounts is not None:
+        return StoredTurn(accounts, _account_file(settings), waiter.wait_turn, host, is_known=is_known)
     besides = tuple if is_known else partial(any_account, settings.state_folder, host)
     return AccountTurn(_account_file(settings), waiter.wait_turn, besides)
 
 
-async def _take_turn(turn: AccountTurn, course: Course, turns: ExitStack) -> AccountTurn:
+async def _take_turn(turn: AccountTurn, course: Course, turns: AsyncExitStack) -> AccountTurn:
     """The turn once it is ours, given back with all `turns`. Raises BatchShareError if all is to end before."""
     course.turn = turn
     turns.callback(turn.give_back)
@@ -469,7 +494,7 @@ async def _take_turn(turn: AccountTurn, course: Course, turns: ExitStack) -> Acc
     return turn
 
 
-async def _identified(connection: Connection, key: str, course: Course, turns: ExitStack) -> Connection:
+async def _identified(connection: Connection, key: str, course: Course, turns: AsyncExitStack) -> Connection:
     """The connection, from now on of the account that LeadSquared says its key is of, as other keys may be.
 
     Where that is not told, it stays one of the key alone; while it can't be asked, others wait that may be the same

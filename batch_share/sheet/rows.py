@@ -69,7 +69,8 @@ class Selection:
         for part in map(str.strip, rows.split(",") if rows is not None else ()):
             match = _RANGE.fullmatch(part)
             if match is None or int(match[2] or match[1]) < int(match[1]):
-                raise SettingsError("rows", f"{part!r} is no range of rows: write 5-40, or 5-40,50")
+                wrong = f"{part!r} is no range of rows: write 5-40, or 5-40,50"
+                raise SettingsError("rows", wrong, problem=f"{wrong[0].upper()}{wrong[1:]}.")
             ranges.append((int(match[1]), int(match[2] or match[1])))
         for each in only:
             name, _, value = (part.strip() for part in each.partition("="))

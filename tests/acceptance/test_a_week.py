@@ -10,32 +10,20 @@ from typing import TYPE_CHECKING
 import openpyxl
 import pytest
 from processes import Pause, SandboxProcess, Shell, sandbox_thread, shell_for
+from week import ROWS, STAYS_WRONG, TYPO, YEAR, write
 
 from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions, World
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from openpyxl.worksheet.worksheet import Worksheet
 
-ROWS = 300
-YEAR = dt.datetime.now(dt.UTC).year + 1
-HEADER = ("Lead Number", "Contact E-mail", "Assign To", "Access", "Share Until", "Remarks")
-HEADER_ROW = 4
 HOW = ("--event", "Site visit", "--timezone", "UTC")
 RUN = ("run", "reassign.xlsx", *HOW, "--yes")
-FORMS: tuple[Callable[[dt.date], object], ...] = (
-    lambda day: day,  # a date of Excel's own
-    lambda day: f"{day:%d/%m/%Y}",
-    lambda day: f"{day:%d-%b-%Y}",
-    lambda day: f"{day:%d.%m.%Y}",
-    lambda day: f"{day.day} {day:%B %Y}",
-)
-TYPO, NOBODY, WRONG_DATE, WRONG_ACCESS = 20, 60, 120, 180
-STAYS_WRONG = (240, 241, 242, 243)
 
 
 @pytest.fixture
@@ -50,37 +38,6 @@ def sandbox(pause: Pause) -> Iterator[SandboxProcess]:
 def shell(tmp_path: Path, sandbox: SandboxProcess) -> Shell:
     slow = shell_for(sandbox, tmp_path)
     return Shell(tmp_path, {**slow.env, "BATCH_SHARE_RATE": "200/400ms"})
-
-
-def write(file: Path) -> None:
-    """A workbook as people have them: a title, merged cells, sections, a total, dates in five forms, mistakes."""
-    world = World()
-    users, leads = active_users(world), [lead for lead in world.leads if lead.email]
-    book = openpyxl.Workbook()
-    page = book.active
-    assert page is not None
-    page["A1"] = "Leads to be shared this quarter"
-    page.merge_cells("A1:F1")
-    page["A2"] = "Sales operations, north and south"
-    for at, name in enumerate(HEADER, 1):
-        page.cell(HEADER_ROW, at, name)
-    for at in range(ROWS):
-        lead, day = leads[at], dt.date(YEAR, 1 + at % 12, 13 + at % 15)
-        row: list[object] = [lead.number, lead.email, users[at % 7].email, "write" if at % 3 == 0 else "read"]
-        row += [FORMS[at % 5](day), "" if at % 10 else "call first"]
-        if at in {TYPO, *STAYS_WRONG}:
-            row[0], row[1] = None, f"nobody-{at}@example.com"
-        if at == NOBODY:
-            row[2] = "left.the.company@sales.example.com"
-        if at == WRONG_DATE:
-            row[4] = "end of March"
-        if at == WRONG_ACCESS:
-            row[3] = "full"
-        page.append(row)
-        if at == ROWS // 2:
-            page.append(["", "", "", "", "", "South"])
-    page.append(["", "", "", "", "", f"Total: {ROWS}"])
-    book.save(file)
 
 
 def find(page: Worksheet, text: str) -> tuple[int, int]:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from browsing import opened
 from trial import HEADER, sheet_rows
 
+from batch_share.common import Rate
+
 if TYPE_CHECKING:
     from playwright.async_api import Browser
     from trial import Trial
@@ -105,6 +107,7 @@ async def test_the_shares_of_one_user_are_undone_and_all_others_stay(
         assert "/undo" in page.url, "the browser wants the tick"
         await page.get_by_label("Revoke 14 shares. Access").check()
         await page.get_by_label("Type 14").fill("14")
+        trial.changes["rate"] = Rate(1, 1.0)  # slow enough to be looked at
         await page.get_by_role("button", name="Revoke 14 shares").dblclick()
         await page.get_by_text("Undo: revoking shares").wait_for()
         await seen.check("y-revoking")

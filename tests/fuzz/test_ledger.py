@@ -240,8 +240,11 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.ledger._move(connection, row.id, state, since=frozenset(State))
             raise PowerCut
 
+        async def write() -> None:
+            await self.ledger._database.write(cut)
+
         with contextlib.suppress(PowerCut):
-            self.do(self.ledger._database.write(cut))
+            self.do(write())
         self.crash()
 
     @rule()

@@ -10,6 +10,7 @@ from contextlib import closing
 from html import unescape
 from typing import TYPE_CHECKING, Any
 
+import openpyxl
 import pytest
 from trial import HEADER, Trial, options, sheet_rows
 from visiting import visiting
@@ -332,3 +333,61 @@ async def test_access_now_by_user_and_by_lead(trial: Trial, monkeypatch: pytest.
         assert visitor.sandbox_calls() == calls
         assert str(trial.folder) not in visitor.text
     assert server.ROWS_ON_PAGE == 100
+
+
+# ------------------------------------------------------------------------------------------------ failed rows
+
+
+async def test_failed_rows_that_are_dropped_again_lead_to_the_results_of_their_own_sheet(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await shared(visitor, sheet(6, {"Duration": "soon"}, {"Duration": "soon"}))
+        first = visitor.sheet
+        async with visitor.http.get(f"{visitor.origin}{first}/files/failed.csv") as answer:
+            assert answer.status == 404, "only as a workbook"
+        async with visitor.http.get(f"{visitor.origin}{first}/files/failed.xlsx") as answer:
+            book = openpyxl.load_workbook(io.BytesIO(await answer.read()))
+        page = book.worksheets[0]
+        for row in page:
+            for cell in row:
+                cell.value = "7d" if cell.value == "soon" else cell.value
+        book.save(out := io.BytesIO())
+        await visitor.plan(out.getvalue(), "leads.failed.xlsx")
+        assert "2 leads will be shared" in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        assert "All 6 rows are shared." in visitor.text
+        assert visitor.path == f"{first}/results" or visitor.sheet != first
+        await visitor.get(first)
+        assert "All 6 rows are shared." in visitor.text
+        await visitor.get("/")
+        assert visitor.text.count("done</span>") == 1, "it is one job"
+    async with visiting(trial) as visitor:  # as when it is started again
+        await visitor.get("/")
+        assert visitor.text.count("done</span>") == 1
+        assert "not sent" not in visitor.text
+        assert trial.sandbox.report()["duplicates"] == 0
+
+
+async def test_cells_of_a_run_that_a_command_began_are_corrected_too(trial: Trial) -> None:
+    lines = sheet_rows(6)
+    lines[0][HEADER.index("Duration")] = "soon"
+    trial.write(lines)
+    assert (await trial.run()).summary.troubled == 1
+    async with visiting(trial) as visitor:
+        await visitor.get("/")
+        (run,) = re.findall(r'href="(/r/\w+)"', visitor.text)
+        await visitor.get(run)
+        action, form = f"{run}/correct", visitor.form(f"{run}/correct")
+        await visitor.post(action, form | {"saw-0": "later", "cell-0": "7d"})
+        assert "Row 2 says something else by now" in visitor.text
+        assert not [*(trial.folder / "page").glob("*_*")]
+        await visitor.post(action, form | {"cell-0": "7d", "once": "another"})
+        await visitor.ended("/plan", "Looking up leads")
+        assert "1 lead will be shared" in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        assert "All 6 rows are shared." in visitor.text
+        await visitor.get(run)
+        assert "All 6 rows are shared." in visitor.text
+    assert (await trial.run()).sent == 0
+    assert trial.sandbox.report()["activities"] == 6

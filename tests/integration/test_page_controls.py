@@ -33,6 +33,7 @@ _ROLES: Final = {
 }  # fmt: skip
 _VARIABLE: Final = {
     "N": r"[\d,]+", "HEADER": ".+", "HOST": r"\S+", "NAME": r".+\.csv", "PERSON": r"\w+ \w+", "LEAD": r"\d+",
+    "TOPIC": r"\w+: .+",
 }  # fmt: skip
 
 HTMX: Final = {"HX-Request": "true"}
@@ -87,7 +88,9 @@ def listed() -> dict[str, set[Control]]:
             for name in names.split("; "):
                 pattern = re.escape(re.sub(r" \([^)]*\)$", "", name)).replace(r"\ ", " ")
                 pattern = re.sub(r"\b[A-Z]+\b", lambda word: _VARIABLE.get(word[0], word[0]), pattern)
-                found.setdefault(each, set()).add((role, re.sub(r"(?<= )(leads|rows|shares)\b", r"\1?", pattern)))
+                found.setdefault(each, set()).add(
+                    (role, re.sub(r"(?<= )(leads|rows|shares|ledgers)\b", r"\1?", pattern))
+                )
     return found
 
 
@@ -96,7 +99,8 @@ async def test_the_manual_lists_all_controls_of_the_pages_and_no_others(
 ) -> None:
     monkeypatch.setattr(server, "RUNS_ON_PAGE", 1)
     monkeypatch.setattr(server, "ROWS_ON_PAGE", 1)
-    monkeypatch.setattr("batch_share.page.changes.ROWS_ON_PAGE", 1)
+    for name in ("changes.ROWS_ON_PAGE", "upkeep.RUNS_ON_PAGE"):
+        monkeypatch.setattr(f"batch_share.page.{name}", 1)
     monkeypatch.setattr(server, "TYPED_ABOVE", 3)
     monkeypatch.setattr(server, "_COUNTED_AT_ONCE", 5)
     manuals, seen = listed(), set[tuple[str, Control]]()
@@ -149,14 +153,14 @@ async def test_the_manual_lists_all_controls_of_the_pages_and_no_others(
                 look("Results", await visitor.get(f"{visitor.sheet}/results"))
 
             for at in range(21):
-                kept = visitor.server._shelf.new(f"{at}.csv", "")
-                kept.note()
+                visitor.server._shelf.new(f"{at}.csv", "").note()
             for of_these in ("", "?from=1"):
                 look("Runs", await visitor.get(f"/{of_these}"))
     async with Sandbox(options()) as sandbox:
         trial = Trial(tmp_path / "changes", sandbox)
         async with visiting(trial) as visitor:
             await changes(visitor, trial, look)
+            await upkeep(visitor, trial, look)
     all_listed = {(page, each) for page, controls in manuals.items() for each in controls}
     assert seen == all_listed | {("every page", each) for each in every}
 
@@ -194,6 +198,38 @@ async def changes(visitor: Visitor, trial: Trial, look: Callable[[str, str], Non
     look("Access", await visitor.get("/access"))
     look("Access", await visitor.get("/access?from=1"))
     look("Access", await visitor.get("/access?soon=yes"))
+
+
+async def upkeep(visitor: Visitor, trial: Trial, look: Callable[[str, str], None]) -> None:
+    """What was, what may be deleted of it, and what the account does."""
+    await visitor.plan("\n".join(",".join(row) for row in [HEADER, *sheet_rows(2)]).encode(), "two.csv")
+    await visitor.approve()
+    await visitor.results()
+    for of_these in ("", "?name=csv&from=1"):
+        look("History", await visitor.get(f"/history{of_these}"))
+    with closing(sqlite3.connect(trial.folder / "data" / "history.db")) as connection:
+        connection.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000'")
+        connection.commit()
+    (ledger,) = (trial.folder / "page").glob("*/two.csv.ledger.db")
+    with closing(sqlite3.connect(ledger)) as connection:
+        connection.execute("UPDATE rows SET ends_at = '2020-01-01 00:00:00.000000' WHERE state = 'shared'")
+        connection.execute("UPDATE runs SET ended_at = '2020-01-01 00:00:00.000000'")
+        connection.commit()
+    look("Delete old runs", await visitor.get("/history/purge?older=90d"))
+    trial.changes["accounts"] = {"asia": {}, "europe": {}}
+    look("Try the account", await visitor.get("/verify"))
+    del trial.changes["accounts"]
+    look("Try the account", await visitor.get("/verify"))
+    lead, user = trial.sandbox.world.leads[100], trial.sandbox.world.users[0]
+    said = {"lead": lead.id, "user": user.id, "event": "201", "sure": "yes"}
+    look("Try the account", await visitor.post("/verify", visitor.form("/verify") | said))
+    trying = visitor.server._trial
+    assert trying is not None
+    assert trying.work is not None
+    await trying.work
+    look("Try the account", await visitor.get("/verify"))
+    look("Manual", await visitor.get("/manual"))
+    look("Manual", await visitor.get("/manual/page"))
 
 
 def two_worksheets() -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import platform
 from collections import Counter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,15 +16,16 @@ from sqlalchemy import text
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, trial
 
 from batch_share import BatchShare
-from batch_share.common import utc_now
+from batch_share.common import Holder, utc_now
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.jobs.job import do
 from batch_share.jobs.run import Resume
-from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
+from batch_share.ledger.accounts import open_accounts
+from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.known import open_history
 from batch_share.ledger.postgres import StoredName
 from batch_share.ledger.states import State
-from batch_share.sending.session import Course
+from batch_share.sending.session import Course, _account_file
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -76,21 +79,24 @@ async def test_a_sheet_is_run_again_followed_up_and_revoked(tmp_path: Path, stor
 async def test_a_job_waits_for_another_that_calls_the_account_from_elsewhere(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = StoredName(store, f"{tmp_path}-2")
-    onlooker, waits = Onlooker(), asyncio.Event()
-    monkeypatch.setattr(Onlooker, "wait_turn", lambda _onlooker, _process: waits.set())
+    onlooker, waits = Onlooker(), asyncio.Queue[Holder]()
+    monkeypatch.setattr(Onlooker, "wait_turn", lambda _onlooker, holder: waits.put_nowait(holder))
     async with stored(tmp_path, store) as it:
-        async with open_ledger(elsewhere, host=it.sandbox.url) as ledger:
-            assert await ledger.takes_account(it.sandbox.url)
+        account = _account_file(it.settings()).name
+        async with open_accounts(store, "doctor") as elsewhere:
+            assert await elsewhere.take(account, it.sandbox.url) is None
             run = asyncio.create_task(it.run(onlooker))
-            await asyncio.wait_for(waits.wait(), 30)
+            holder = await asyncio.wait_for(waits.get(), 30)
+            assert (holder.host, holder.process, holder.command) == (platform.node(), os.getpid(), "doctor")
             assert it.leads_sent() == []
         assert (await run).summary.states == {State.SHARED: 12}
-        async with open_ledger(elsewhere) as ledger:
-            assert await ledger.takes_account(it.sandbox.url)
+        account = _account_file(it.settings()).name
+        async with open_accounts(store, "verify") as elsewhere:
+            assert await elsewhere.take(account, it.sandbox.url) is None
             course = Course()
             run = asyncio.create_task(do(Resume(it.name), it.settings(), onlooker, course))
-            await asyncio.sleep(0)
+            assert (await asyncio.wait_for(waits.get(), 30)).command == "verify"
+            assert (course.progress().waiting_for or Holder()).command == "verify"
             course.stop.ask()
             with pytest.raises(BatchShareError, match="Nothing was sent"):
                 await run

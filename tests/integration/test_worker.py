@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from queues import emptied, hand_over
-from trial import Trial, trial
+from queues import emptied, ended, hand_over
+from sqlalchemy import text
+from stores import server
+from trial import KEY, SECRET, Trial, trial
 
+from batch_share.cluster.queue import Queue
 from batch_share.cluster.worker import Worker
+from batch_share.common import Rate
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.postgres import StoredName
+from batch_share.ledger.postgres import ENGINE, StoredName, shared
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
@@ -18,7 +24,11 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    import pytest
+    from trial import Step
+
     from batch_share.ledger.postgres import Store
+    from batch_share.sandbox.wire import Reply, SandboxCall
     from batch_share.settings import Settings
 
 
@@ -43,3 +53,128 @@ async def test_what_is_submitted_is_done_and_its_results_are_those_of_a_run(tmp_
         assert over.progress is not None
         assert over.progress["states"] == {"shared": 12}
     assert [line.partition(" ")[0] for line in said] == ["job", "job"]
+
+
+async def test_whoever_is_called_looks_at_once(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, said = emptied(store), list[str]()
+    monkeypatch.setattr("batch_share.cluster.worker.LOOK", 2.0)  # seconds between its own looks, below the lease
+    async with trial(tmp_path) as it:
+        worker = worker_for(it, store, said)
+        working, soon = asyncio.create_task(worker.work()), list[bool]()
+        await asyncio.sleep(1.5)  # the engine listens
+        for _ in range(3):
+            job = await hand_over(it, queue, f"{tmp_path}-c")
+            began = time.monotonic()
+            while queue.job(job.id).state == "queued":  # noqa: ASYNC110 - a thread's doing
+                await asyncio.sleep(0.02)
+            soon.append(time.monotonic() - began < 0.5)
+            queue.cancel(job.id)
+            await ended(queue, job)
+        worker.drain()
+        await working
+    assert sum(soon) >= 2, "its own looks would find one of four so soon"
+
+
+async def test_what_the_engine_has_left_behind_changes_nothing(tmp_path: Path) -> None:
+    """Jobs of it that hang, workers that it knows no more, and nobody who is told: the look finds what is due."""
+    said = list[str]()
+    with server() as running:
+        store = running.store()
+        store.init()
+        queue = Queue(store)
+        async with trial(tmp_path) as it:
+            job = await hand_over(it, queue, f"{tmp_path}-e")
+            with store.looking() as connection:
+                connection.execute(text(f"SET LOCAL search_path = {ENGINE}"))
+                connection.execute(text("UPDATE procrastinate_jobs SET status = 'doing'"))
+            again = await hand_over(it, queue, f"{tmp_path}-e2")
+            with store.looking() as connection:
+                connection.execute(text(f"SET LOCAL search_path = {ENGINE}"))
+                connection.execute(text("DELETE FROM procrastinate_workers"))
+                told = "SELECT tgname FROM pg_trigger WHERE tgrelid = 'procrastinate_jobs'::regclass "
+                triggers = connection.scalars(text(f"{told} AND tgname LIKE '%notify%'")).all()
+                assert triggers
+                for name in triggers:
+                    connection.execute(text(f"ALTER TABLE procrastinate_jobs DISABLE TRIGGER {name}"))
+            await worker_for(it, store, said).work(once=True)
+            assert [queue.job(each.id).exit_code for each in (job, again)] == [0, 0]
+        shared(store).dispose()
+
+
+async def test_an_engine_that_is_broken_changes_nothing(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, said = emptied(store), list[str]()
+    monkeypatch.setattr("batch_share.cluster.engine._OPTIONS", {"search_path": "nowhere"})
+    async with trial(tmp_path) as it:
+        job = await hand_over(it, queue, f"{tmp_path}-b")
+        await worker_for(it, store, said).work(once=True)
+        assert queue.job(job.id).exit_code == 0
+
+
+async def test_who_is_told_to_drain_gives_its_job_back_and_another_ends_it(tmp_path: Path, store: Store) -> None:
+    queue, said, posted = emptied(store), list[str](), asyncio.Event()
+
+    async def tell(step: Step, call: SandboxCall) -> Reply:
+        posted.set()
+        return await step(call)
+
+    async with trial(tmp_path, tell, rate=Rate(10, 0.5), rows=24) as it:
+        it.changes["rate"] = Rate(10, 0.5)
+        job = await hand_over(it, queue, f"{tmp_path}-d")
+        first = worker_for(it, store, said)
+        working = asyncio.create_task(first.work())
+        await asyncio.wait_for(posted.wait(), 60)
+        first.drain()
+        await working
+        assert queue.job(job.id).state == "running"
+        await worker_for(it, store, said).work(once=True)
+        over = queue.job(job.id)
+        assert (over.state, over.exit_code) == ("ended", 0)
+        assert max(Counter(it.leads_sent()).values()) == 1
+
+
+async def test_a_plan_that_is_not_the_approved_one_is_refused(tmp_path: Path, store: Store) -> None:
+    queue, said = emptied(store), list[str]()
+    async with trial(tmp_path) as it:
+        job = await hand_over(it, queue, f"{tmp_path}-p")
+        with store.looking() as connection:
+            connection.execute(text("UPDATE batch_share.stored_sheets SET bytes = bytes || '\n'::bytea"))
+        await worker_for(it, store, said).work(once=True)
+        over = queue.job(job.id)
+        assert (over.state, over.exit_code) == ("ended", 1)
+        assert "approved" in (over.error or "")
+        assert it.leads_sent() == []
+
+
+async def test_no_key_is_in_the_store(tmp_path: Path, store: Store) -> None:
+    queue, said = emptied(store), list[str]()
+    async with trial(tmp_path) as it:
+        await hand_over(it, queue, f"{tmp_path}-k")
+        await worker_for(it, store, said).work(once=True)
+    with store.looking() as connection:
+        tables = "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname LIKE 'batch_share%'"
+        for table in connection.scalars(text(tables)).all():
+            rows = connection.scalars(text(f"SELECT t::text FROM {table} AS t")).all()
+            assert not [row for row in rows if KEY in row or SECRET in row], table
+
+
+async def test_two_keys_of_one_account_are_one_at_a_time(tmp_path: Path, store: Store) -> None:
+    """By the account's lock, whichever names they have in the settings: never a call too many."""
+    queue, said = emptied(store), list[str]()
+    async with trial(tmp_path, rate=Rate(10, 0.5)) as it:
+        it.changes["rate"] = Rate(10, 0.5)
+        first, second = await hand_over(it, queue, f"{tmp_path}-1"), await hand_over(it, queue, f"{tmp_path}-2")
+        with store.looking() as connection:
+            connection.execute(text(f"UPDATE batch_share.jobs SET account = 'other' WHERE id = {second.id}"))
+
+        def settings(given: Mapping[str, Any]) -> Settings:
+            return it.settings(**given)
+
+        workers = [Worker(store, {account: settings}, said.append) for account in (it.sandbox.url, "other")]
+        await asyncio.gather(*(worker.work(once=True) for worker in workers))
+        assert [queue.job(each.id).exit_code for each in (first, second)] == [0, 0]
+        report = it.sandbox.report()
+        assert (report["refusals"], report["fullest_window"] <= 10) == (0, True)

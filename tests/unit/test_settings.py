@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import traceback
 from inspect import isfunction
@@ -9,12 +10,21 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import PlainSerializer, ValidationError
+from pydantic import PlainSerializer, SecretStr, ValidationError
 
 from batch_share import settings
 from batch_share.common import Rate
 from batch_share.errors import SettingsError
-from batch_share.settings import DEFAULT_RATE, Settings, SheetLimits, load_settings, origins, parse_host
+from batch_share.ledger.postgres import Store
+from batch_share.settings import (
+    DEFAULT_RATE,
+    Settings,
+    SheetLimits,
+    load_settings,
+    origins,
+    parse_host,
+    store_in_force,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -489,6 +499,37 @@ def test_nothing_of_the_settings_shows_a_webhook() -> None:
     assert "hooks.example" not in shown
 
 
+def test_nothing_of_the_settings_shows_the_password_of_a_store() -> None:
+    url = f"postgresql://asha:{KEY}@db.example.com:5433/leads?sslmode=require&sslpassword={KEY}"
+    settings = load_settings(store=url)
+    shown = repr(settings) + str(settings) + settings.model_dump_json() + repr(settings.public())
+    assert not pieces_in(shown, KEY)
+    named = json.loads(settings.model_dump_json())["store"]
+    assert named == "postgresql://asha@db.example.com:5433/leads?sslmode=require"
+    assert str(Store.of(url)) == named
+
+
+@pytest.mark.parametrize(
+    "given", [f"mysql://u:{KEY}@h/d", f"postgresql://u:{KEY}@h", f"postgresql://h/d#{KEY}", KEY]
+)
+def test_a_store_that_is_none_is_refused_and_not_quoted(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("BATCH_SHARE_STORE", given)
+    error = refused()
+    assert error.setting == "store"
+    assert not pieces_in(everything_about(error), KEY)
+    with pytest.raises(SettingsError, match=r"^store: is no URL like postgresql:") as caught:
+        store_in_force()
+    assert not pieces_in(everything_about(caught.value), KEY)
+
+
+def test_the_store_in_force_is_known_without_any_key_and_can_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert store_in_force() is None
+    monkeypatch.setenv("BATCH_SHARE_STORE", "postgresql://h/d")
+    assert store_in_force() == load_settings().store == SecretStr("postgresql://h/d")
+    monkeypatch.setenv("BATCH_SHARE_STORE", "none")
+    assert store_in_force() is load_settings().store is None
+
+
 def test_settings_made_without_the_loader_quote_no_key_either() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate({"access_key": [KEY]})
@@ -530,6 +571,7 @@ def test_public_settings_are_plain_values_without_keys_and_this_machine() -> Non
         "accounts",
         "notify",
         "proxy",
+        "store",
         "state_folder",
         "data_folder",
         "log_folder",

@@ -9,9 +9,10 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from batch_share.errors import SettingsError
-from batch_share.settings import Settings, load_settings, origins, user_file
+from batch_share.settings import Settings, load_settings, origins, store_in_force, user_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -146,6 +147,26 @@ def test_no_file_beside_sheets_says_where_keys_may_go(place: str) -> None:
         f"allow_host: does not count in {place}, which lies beside sheets: set BATCH_SHARE_ALLOW_HOST in the "
         f"environment, or allow_host in {user_file()}"
     )
+
+
+@pytest.mark.parametrize("place", [ENV, TOML])
+def test_no_file_beside_sheets_says_where_leads_are_kept(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(place, **{"STORE" if place == ENV else "store": "postgresql://h/d"})
+    assert problem().startswith(
+        f"store: does not count in {place}, which lies beside sheets: set BATCH_SHARE_STORE"
+    )
+    assert store_in_force() is None
+    Path(place).unlink()
+    write_users(store="postgresql://h/own")
+    assert store_in_force() == load_settings().store == SecretStr("postgresql://h/own")
+    named = write(tmp_path / "mine.toml", store="postgresql://h/named")
+    monkeypatch.setenv("BATCH_SHARE_CONFIG", str(named))
+    assert store_in_force() == load_settings().store == SecretStr("postgresql://h/named")
+    named.chmod(0o620)
+    with pytest.raises(SettingsError, match="it sets store, but others can write it"):
+        store_in_force()
 
 
 @pytest.mark.parametrize("settle", [load_settings, Settings, lambda **flags: Settings.model_validate(flags)])

@@ -90,6 +90,7 @@ def test_every_setting_is_an_option_of_its_own_name(name: str) -> None:
     value = {"rate": "9/9s", "bulk_rate": "9/9s", "notify": "a.jsonl", "on_unknown": "park", "log_level": "debug"}
     value |= {
         "proxy": "http://127.0.0.1:1",
+        "store": "postgresql://h/d",
         "stop_at": "9%",
         "renew": "9d",
         "marker_field": "mx_Custom_9",

@@ -55,7 +55,7 @@ def held_by_another_process(file: Path) -> Iterator[subprocess.Popen[str]]:
 
 async def take(file: Path, waited_for: list[int | None]) -> None:
     """Take the turn and give it back."""
-    async with account_turn(file, waited_for.append):
+    async with account_turn(file, lambda holder: waited_for.append(holder.process)):
         pass
 
 
@@ -82,7 +82,7 @@ async def test_one_after_the_other_in_one_process_too(file: Path) -> None:
     order: list[str] = []
 
     async def work(name: str) -> None:
-        async with account_turn(file, lambda process: order.append(f"{name} waits for {process}")):
+        async with account_turn(file, lambda holder: order.append(f"{name} waits for {holder.process}")):
             order.append(f"{name} begins")
             await asyncio.sleep(0.03)
             order.append(f"{name} ends")

@@ -224,7 +224,7 @@ async def test_the_writer_goes_on_after_a_failure(file: Path) -> None:
 
 async def test_what_a_cancelled_caller_asked_for_is_still_committed(file: Path) -> None:
     async with opened(file) as (database, _):
-        asked = asyncio.create_task(database.write(note(1)))
+        asked = asyncio.ensure_future(database.write(note(1)))
         await asyncio.sleep(0)
         asked.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -237,7 +237,7 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_no_noise(file: Path) 
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     async with opened(file) as (database, _):
-        asked = asyncio.create_task(database.write(note(1, KeyError("one"))))
+        asked = asyncio.ensure_future(database.write(note(1, KeyError("one"))))
         await asyncio.sleep(0)
         asked.cancel()
         await asyncio.gather(asked, return_exceptions=True)
@@ -246,7 +246,7 @@ async def test_a_failure_that_nobody_waits_for_any_more_is_no_noise(file: Path) 
 
 async def test_closing_waits_for_what_was_asked_for(file: Path) -> None:
     async with opened(file) as (database, _):
-        asked = [asyncio.create_task(database.write(note(number))) for number in range(10)]
+        asked = [asyncio.ensure_future(database.write(note(number))) for number in range(10)]
         await asyncio.sleep(0)
     assert noted(file) == list(range(10))
     await asyncio.gather(*asked)
@@ -352,9 +352,9 @@ async def test_what_waits_when_a_database_is_cut_off_is_reported_and_never_writt
     async with opened(file):
         engine = connect(file)
     database = Database(engine, file)
-    first = asyncio.create_task(database.write(slowly))
+    first = asyncio.ensure_future(database.write(slowly))
     await is_writing.wait()
-    second = asyncio.create_task(database.write(note(2)))
+    second = asyncio.ensure_future(database.write(note(2)))
     closing = asyncio.create_task(database.close())
     await asyncio.sleep(0)
     may_write.set()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import sys
-import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,10 @@ from ledgers import HOST, NOON, new_row, working
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from batch_share.common import Holder
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError
 from batch_share.ledger import postgres
+from batch_share.ledger.accounts import holders, open_accounts
 from batch_share.ledger.database import GIVEN_UP
 from batch_share.ledger.files import LedgerName, locked, open_ledger, read_ledger
 from batch_share.ledger.postgres import Store, StoredName
@@ -174,20 +177,71 @@ async def test_a_lock_is_not_had_where_the_server_is_gone_meanwhile(
         pass
 
 
-async def test_one_at_a_time_calls_an_account_through_the_ledgers_of_a_store(
+async def test_one_at_a_time_has_an_account_of_a_store(name: StoredName, tmp_path: Path) -> None:
+    other, mine, second = StoredName(name.store, f"{name.name}-2"), f"{tmp_path}-mine", f"{tmp_path}-second"
+    async with working(other) as theirs:
+        elsewhere = theirs.accounts("retry")
+        async with working(name) as ours, working(tmp_path / "leads.db") as in_file:
+            here = ours.accounts("run")
+            assert in_file.accounts("run") is None
+            assert here is not None
+            assert elsewhere is not None
+            assert await here.take(mine, HOST) is None
+            assert await here.take(mine, HOST) is None
+            holder = await elsewhere.take(mine, HOST)
+            assert holder is not None
+            assert (holder.process, holder.host, holder.command) == (os.getpid(), platform.node(), "run")
+            assert holder.since is not None
+            assert abs((datetime.now(UTC) - holder.since).total_seconds()) < 60
+            assert await elsewhere.take(second, HOST) is None
+            assert {each: at.command for each, at in holders(name.store).items() if each in {mine, second}} == {
+                mine: "run",
+                second: "retry",
+            }
+            here.put(mine, "what is known", 5.0)
+            here.give_back(mine)
+            assert here.kept == {}
+        assert await elsewhere.take(mine, HOST) is None
+        known, age = elsewhere.kept[mine]
+        assert (known, 5.0 <= age < 65.0) == ("what is known", True)
+        elsewhere.drop(mine)
+        elsewhere.give_back(mine, mine)
+        assert await elsewhere.take(mine, HOST) is None
+        assert elsewhere.kept[mine] == ("", 0.0)
+
+
+async def test_a_key_of_nobody_knows_which_account_has_all_of_its_host_or_none(
     name: StoredName, tmp_path: Path
 ) -> None:
-    other = StoredName(name.store, f"{name.name}-2")
-    async with working(other) as second:
-        async with working(name) as first, working(tmp_path / "leads.db") as in_file:
-            assert await first.takes_account(str(tmp_path))
-            assert await first.takes_account(str(tmp_path))
-            assert not await second.takes_account(str(tmp_path))
-            assert await second.takes_account("another")
-            assert await in_file.takes_account(str(tmp_path))
-        until = time.monotonic() + 10  # the server learns of the end a moment later
-        while not await second.takes_account(str(tmp_path)):
-            assert time.monotonic() < until
+    host = f"https://{tmp_path.name}.example"
+    known, new, all_of_host = (f"{tmp_path}-{each}" for each in ("known", "new", "host"))
+    async with open_accounts(name.store, "doctor") as first, open_accounts(name.store, "plan") as second:
+        assert await first.take(known, host) is None
+        assert (await second.take(new, host, all_of_host) or Holder()).command == "doctor"
+        assert second.kept == {}
+        first.give_back(known)
+        assert first.noting is not None
+        await first.noting
+        assert await second.take(new, host, all_of_host) is None
+        assert second.kept.keys() == {known, new, all_of_host}
+        assert (await first.take(known, host) or Holder()).command == "plan"
+        assert (await first.take(f"{new}-2", host, all_of_host) or Holder()).command == "plan"
+        assert second.may_send()
+
+
+async def test_whoever_loses_the_store_has_no_account_any_more(name: StoredName, tmp_path: Path) -> None:
+    async with open_accounts(name.store, "doctor") as lost:
+        assert await lost.take(str(tmp_path), HOST) is None
+        end_connections(name.store)
+        lost.put(str(tmp_path), "of no use", 0.0)
+        assert lost.noting is not None
+        await asyncio.wait([lost.noting])
+        assert not lost.may_send()
+        async with open_accounts(name.store, "plan") as next_:
+            assert await next_.take(str(tmp_path), HOST) is None
+            assert next_.kept == {str(tmp_path): ("", 0.0)}
+        with pytest.raises(LedgerError, match="the account was given up"):
+            await lost.take(str(tmp_path), HOST)
 
 
 async def test_a_ledger_may_be_waited_for(name: StoredName) -> None:
