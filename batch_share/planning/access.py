@@ -1,4 +1,4 @@
-"""Who has access now, by the shares that the ledgers of this machine know.
+"""Who has access now, by the shares that the ledgers of this machine know, and those of the store.
 
 LeadSquared is only asked if that is wanted: then the activities that carry our markers tell of other machines too.
 """
@@ -32,6 +32,7 @@ from batch_share.results.wording import (
     NUMBER_UNKNOWN,
     OTHER_HOST,
     OTHERS,
+    OTHERS_OF_STORE,
 )
 from batch_share.sending.calls import consult
 from batch_share.sending.session import ending_early, open_connection
@@ -216,7 +217,8 @@ async def _told(
     if ending is not None:
         shares = [each for each in shares if each.ends_at <= now + dt.timedelta(minutes=ending)]
     unseen = [known.ledger for known in seen.unseen]
-    return Access(shares, [*remarks, OTHERS if connection is None else BY_HAND], frozenset(user_ids), unseen)
+    others = OTHERS if settings.store is None else OTHERS_OF_STORE
+    return Access(shares, [*remarks, others if connection is None else BY_HAND], frozenset(user_ids), unseen)
 
 
 async def _of_others(

@@ -916,6 +916,12 @@ BEGUN_ANEW: Final = (
 OTHERS: Final = "Shares that were made on other machines, or by hand in LeadSquared, are not known here"
 """What no index of one machine can tell."""
 
+OTHERS_OF_STORE: Final = (
+    "Shares whose ledgers are neither in the store nor on this machine, or that were made by hand in LeadSquared, "
+    "are not known here"
+)
+"""What no store can tell."""
+
 BY_HAND: Final = (
     "Of shares of other machines only their activities are known here, not whether they were revoked; of those that"
     " were made by hand in LeadSquared nothing is"
