@@ -268,6 +268,8 @@ class Server:
             ahead = desk.ahead if waits and desk is not None else ""
             state, colour = words.how_it_stands(run, goes_on=goes_on, waits=bool(waits), ahead=ahead)
             at = words.utc(run.started_at)
+            if not goes_on and desk is not None and (desk.is_planning or desk.plan is not None):
+                state, colour = words.before_it_runs(desk), "todo"
         name = kept.name if kept is not None else run.sheet if run is not None else None
         return {
             "id": kept.id if kept is not None else run.id if run is not None else "",
