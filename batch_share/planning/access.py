@@ -217,8 +217,8 @@ async def _told(
     if ending is not None:
         shares = [each for each in shares if each.ends_at <= now + dt.timedelta(minutes=ending)]
     unseen = [known.ledger for known in seen.unseen]
-    of_others = OTHERS if settings.store is None else OTHERS_OF_STORE
-    return Access(shares, [*remarks, of_others if connection is None else BY_HAND], frozenset(user_ids), unseen)
+    not_known = OTHERS if settings.store is None else OTHERS_OF_STORE
+    return Access(shares, [*remarks, not_known if connection is None else BY_HAND], frozenset(user_ids), unseen)
 
 
 async def _of_others(
