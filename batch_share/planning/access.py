@@ -178,10 +178,10 @@ async def _told(
             check_whole(history)
         except HistoryError as error:
             remarks.append(str(error))
-        others = set[str]()
+        foreign = set[str]()
         with suppress(SettingsError):  # nobody needs keys to look at what is here
-            others = names_of_others(settings)
-        seen = await _look(history, settings.host, others)
+            foreign = names_of_others(settings)
+        seen = await _look(history, settings.host, foreign)
         now = utc_now()
         live = history.live_after(now)
     shares = []

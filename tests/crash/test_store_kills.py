@@ -88,7 +88,7 @@ class Host:
 
     async def end(self) -> int | None:
         """Wait for its end."""
-        _, self.said = await asyncio.wait_for(self.process.communicate(), 120)
+        _, self.said = await asyncio.wait_for(self.process.communicate(), 900)
         return self.process.returncode
 
     async def work(self) -> None:
