@@ -11,10 +11,10 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from batch_share.errors import LedgerError, LedgerLocked, SettingsError
 from batch_share.jobs.check_up import Finding, Level
-from batch_share.ledger import schema
+from batch_share.ledger import postgres, schema
 from batch_share.ledger.database import MOVED_TO
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.postgres import LEASE, OLDEST, StoredName, explain, shared
+from batch_share.ledger.postgres import OLDEST, StoredName, explain, shared
 from batch_share.results.wording import STORE_FOUND
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class StoreSeen:
     waited_for: str = ""
     standbys: int = 0
     keeps: bool = True
-    lease: float | None = LEASE
+    lease: float | None = postgres.LEASE
 
 
 def check_store(store: Store, *, allow_async: bool = False) -> list[Finding]:
@@ -88,7 +88,7 @@ def judge(seen: StoreSeen, *, allow_async: bool = False) -> list[Finding]:
         found.append(_finding("way there", Level.PROBLEM, "pooled"))
     if seen.number // 10_000 < OLDEST:
         found.append(_finding("version", Level.PROBLEM, "old", version=seen.version, oldest=OLDEST))
-    elif seen.keeps and seen.lease != LEASE:
+    elif seen.keeps and seen.lease != postgres.LEASE:
         found.append(_finding("lease", Level.PROBLEM, "lease"))
     if seen.tables != schema.VERSION:
         is_later = seen.tables is not None and seen.tables > schema.VERSION
