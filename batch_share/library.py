@@ -559,7 +559,7 @@ class BatchShare:
         Ledgers that are to be `add`ed were made elsewhere, and are known from now on. Raises HistoryError,
         LedgerError.
         """
-        return await known_runs(self.settings, most, [_ledger(each, self.store, "add") for each in add])
+        return await known_runs(self.settings, most, [_ledger(each, None, "add") for each in add])
 
     async def forget(self, run: str) -> KnownRun:
         """Give up the job of the run with this Id, or of the `last` one: its rows hold no others any more.

@@ -95,7 +95,7 @@ _SHOWN: Final = 20
 _WITH_ZONE: Final = "%Y-%m-%d %H:%M %Z"
 
 
-@takes("account", "user", "set", "json")
+@takes("account", "user", "store", "set", "json")
 def access(
     given: Given,
     lead: Annotated[
@@ -111,7 +111,8 @@ def access(
 ) -> None:
     """Show who has access now, according to this machine's ledgers.
 
-    What ends first comes first. Without --online no call is made, and shares made on other machines are unknown.
+    And to those of the store, if there is one. What ends first comes first. Without --online no call is made, and
+    shares made on other machines are unknown.
 
     Example: batch-share access --ending 7d
     """
@@ -189,7 +190,7 @@ _FILES: Final = 5
 """Files, and ledgers, of which `purge` tells one by one."""
 
 
-@takes("json")
+@takes("store", "json")
 def runs(
     given: Given,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest.")] = 20,
@@ -204,7 +205,8 @@ def runs(
 ) -> None:
     """List the runs on this machine, newest first.
 
-    Commands that take a ledger also take a run Id, or last.
+    With a store, also those of all hosts that work with it. Commands that take a ledger also take a run Id, or
+    last.
 
     Example: batch-share runs --limit 5
     """
@@ -213,11 +215,12 @@ def runs(
     from batch_share.cli.screen import console, say
     from batch_share.library import BatchShare
 
+    library = BatchShare(given.settings())
     if forget is not None:
-        given_up = asyncio.run(BatchShare().forget(forget))
+        given_up = asyncio.run(library.forget(forget))
         words = f"Gave up the job of run {given_up.id}: it no longer holds rows of other sheets."
         say(console(stderr=True), words)
-    known = asyncio.run(BatchShare().runs(limit + 1, add=add or []))
+    known = asyncio.run(library.runs(limit + 1, add=add or []))
     found = known.runs[:limit]
     for remark in known.remarks:
         say(console(stderr=True), f"{remark}.")
@@ -251,9 +254,10 @@ def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
             how = how.partition(". ")[0].rstrip(".")
             how = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
         how, style = (f"{how}; purged", "dim") if each.purged_at else (how, "")
-        # Where its files are, unless that is here; and whose it is, where that is not the same of all.
+        # Where its files are, unless that is here, or its name in the store; and whose, if not all are one's.
         folder, host = Path(str(each.ledger)).absolute().parent, urlsplit(each.host).netloc
-        places = str(folder) if folder != Path.cwd() else "", host if len(hosts) > 1 else ""
+        place = each.ledger.short if each.ledger.in_store else str(folder) if folder != Path.cwd() else ""
+        places = place, host if len(hosts) > 1 else ""
         lines.append((which, how, counts, " → ".join(filter(None, places)), style))
     table = Table(show_edge=False, pad_edge=False)
     for name in ("run Id", "started", "command", "sheet", "ended", "rows"):
@@ -281,7 +285,7 @@ def _local(at: datetime, shape: str = "%Y-%m-%d %H:%M") -> str:
     return at.replace(tzinfo=UTC).astimezone().strftime(shape)
 
 
-@takes("json")
+@takes("store", "json")
 def purge(
     given: Given,
     older_than: Annotated[str, typer.Option(metavar="90d", help="Runs that ended longer ago than this.")],
@@ -293,8 +297,9 @@ def purge(
     """Delete the personal data that old runs left behind.
 
     That is their ledger, the results and what else was written beside the sheet, unless it was changed since; the
-    sheet itself is never deleted, and the counts are kept. Stored look-ups are deleted without asking. A ledger
-    stays if it is in use, has rows to send, unknown or accepted, or has live shares.
+    sheet itself is never deleted, and the counts are kept. So for the store's ledgers, whichever host made them;
+    files on other hosts stay. Stored look-ups are deleted without asking. A ledger stays if it is in use,
+    has rows to send, unknown or accepted, or has live shares.
 
     Example: batch-share purge --older-than 90d
     """
@@ -304,7 +309,7 @@ def purge(
     from batch_share.common import plural
     from batch_share.library import BatchShare
 
-    library, out = BatchShare(), console(stderr=given["json"])
+    library, out = BatchShare(given.settings()), console(stderr=given["json"])
     sweep = asyncio.run(library.purge(older_than, force=force))
     kept = [f"{each.ledger}: {each.why}" for each in sweep.kept]
     kept += [f"{file}: it was changed since it was written" for old in sweep.old for file in old.changed]

@@ -1,4 +1,4 @@
-"""Who has access now, by the shares that the ledgers of this machine know.
+"""Who has access now, by the shares that the ledgers of this machine know, and those of the store.
 
 LeadSquared is only asked if that is wanted: then the activities that carry our markers tell of other machines too.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import ascii_lower, plural, utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerError, SettingsError
+from batch_share.leadsquared.account import names_of_others
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.people import ALL_USERS, leads_where, read_leads, read_users
 from batch_share.leadsquared.protocol import Owner, activities_of_type
@@ -31,6 +32,7 @@ from batch_share.results.wording import (
     NUMBER_UNKNOWN,
     OTHER_HOST,
     OTHERS,
+    OTHERS_OF_STORE,
 )
 from batch_share.sending.calls import consult
 from batch_share.sending.session import ending_early, open_connection
@@ -39,6 +41,7 @@ from batch_share.sheet.values import check_seen, parse_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from batch_share.leadsquared.protocol import ActivityView
     from batch_share.ledger.files import LedgerName
@@ -175,7 +178,10 @@ async def _told(
             check_whole(history)
         except HistoryError as error:
             remarks.append(str(error))
-        seen = await _look(history, settings.host)
+        others = set[str]()
+        with suppress(SettingsError):  # nobody needs keys to look at what is here
+            others = names_of_others(settings)
+        seen = await _look(history, settings.host, others)
         now = utc_now()
         live = history.live_after(now)
     shares = []
@@ -211,7 +217,8 @@ async def _told(
     if ending is not None:
         shares = [each for each in shares if each.ends_at <= now + dt.timedelta(minutes=ending)]
     unseen = [known.ledger for known in seen.unseen]
-    return Access(shares, [*remarks, OTHERS if connection is None else BY_HAND], frozenset(user_ids), unseen)
+    of_others = OTHERS if settings.store is None else OTHERS_OF_STORE
+    return Access(shares, [*remarks, of_others if connection is None else BY_HAND], frozenset(user_ids), unseen)
 
 
 async def _of_others(
@@ -287,12 +294,15 @@ def _share_of(view: ActivityView, end: dt.datetime, seen: _Seen, by_address: Map
     return KnownShare(*whose, None, True, end, "", None, None, "")
 
 
-async def _look(history: History, host: str | None) -> _Seen:
-    """Bring what is known of these ledgers up to date, and read what else they tell. Raises HistoryError."""
+async def _look(history: History, host: str | None, others: AbstractSet[str]) -> _Seen:
+    """Bring what is known of a host's ledgers up to date, but of no `others`, and read what else they tell.
+
+    Raises HistoryError.
+    """
     seen = _Seen()
     await catch_up(history)
     for known in history.ledgers():
-        if host not in {None, known.host}:
+        if host not in {None, known.host} or known.account in others:
             continue
         seen.here.add((known.ledger, known.job))
         try:
@@ -320,7 +330,7 @@ async def _look(history: History, host: str | None) -> _Seen:
 
 
 def _remarks(unseen: Sequence[KnownLedger], shares: Sequence[KnownShare], elsewhere: int) -> list[str]:
-    """Which ledgers could not be looked at, and how many shares are of other hosts than the one that is set."""
+    """Which ledgers could not be looked at, and how many shares are another host's or account's."""
     remarks = []
     if unseen:
         names = ", ".join(str(known.ledger) for known in unseen[:_NAMED])

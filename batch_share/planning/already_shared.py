@@ -426,14 +426,17 @@ def note_move(settings: Settings, old: LedgerName, new: LedgerName, remark: Call
 
 
 class KnownRuns(NamedTuple):
-    """The `runs` of this machine, newest first; `remarks` are sentences about them that a person should know."""
+    """The `runs` of this machine and of the store, newest first; `remarks` are what to know of them."""
 
     runs: Sequence[KnownRun]
     remarks: Sequence[str]
 
 
 async def known_runs(settings: Settings, limit: int, added: Sequence[LedgerName]) -> KnownRuns:
-    """The newest runs of this machine; ledgers that are `added` come in first. Raises HistoryError, LedgerError."""
+    """The newest runs of this machine and of the store; ledgers that are `added` come in first.
+
+    Raises HistoryError, LedgerError.
+    """
     remarks: list[str] = []
     with open_history(settings.data_folder, store=settings.store) as history:
         if history.begun_anew is not None:

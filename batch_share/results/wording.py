@@ -916,6 +916,12 @@ BEGUN_ANEW: Final = (
 OTHERS: Final = "Shares that were made on other machines, or by hand in LeadSquared, are not known here"
 """What no index of one machine can tell."""
 
+OTHERS_OF_STORE: Final = (
+    "Shares whose ledgers are neither in the store nor on this machine, or that were made by hand in LeadSquared, "
+    "are not known here"
+)
+"""What no store can tell."""
+
 BY_HAND: Final = (
     "Of shares of other machines only their activities are known here, not whether they were revoked; of those that"
     " were made by hand in LeadSquared nothing is"
@@ -934,7 +940,7 @@ NUMBER_UNKNOWN: Final = (
     "Which lead has the number {number} LeadSquared did not say: other machines' shares are left out"
 )
 AS_LAST_KNOWN: Final = "Could not be looked at: {ledgers}; {shares} told as last known"
-OTHER_HOST: Final = "Left out: {shares} at another host than the one that is set"
+OTHER_HOST: Final = "Left out: {shares} at another host, or of another account, than the one that is set"
 
 USERS_TOLD: Final = 3
 ROWS_TOLD: Final = 10

@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +22,8 @@ from batch_share.ledger.known import KnownRun, add_ledgers, open_history
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from typer.testing import Result
 
 
@@ -83,7 +84,7 @@ def known(ended: str | None = "done", sheet: str = "leads.csv", **changes: Any) 
     """A run that is over, if nothing else is said."""
     values: dict[str, Any] = {
         "id": "bcdfghjk",
-        "ledger": Path("leads.csv.ledger.db"),
+        "ledger": LedgerName.of("leads.csv.ledger.db"),
         "host": "https://leads.example",
         "number": 1,
         "command": "follow-up",
