@@ -216,7 +216,7 @@ async def _told(
         shares = [each for each in shares if not lead_ids.isdisjoint((ascii_lower(each.lead_id), each.lead_number))]
     if ending is not None:
         shares = [each for each in shares if each.ends_at <= now + dt.timedelta(minutes=ending)]
-    unseen = [known.ledger for known in seen.unseen]
+    unseen = [each.ledger for each in seen.unseen]
     of_others = OTHERS if settings.store is None else OTHERS_OF_STORE
     return Access(shares, [*remarks, of_others if connection is None else BY_HAND], frozenset(user_ids), unseen)
 
