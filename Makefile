@@ -70,7 +70,7 @@ browser: $(VENV)/.browsed $(AXE)/axe.min.js  ## Use the page in a real browser, 
 
 crash: export KILLS ?= 2000
 crash: $(VENV)/.tested  ## Kill runs at every point and at random, KILLS of them (2000)
-	@$(PYTEST) tests/crash
+	@$(PYTEST) tests/crash --ignore tests/crash/test_workers.py
 
 cluster: export CLUSTER_KILLS ?= 100
 cluster: export CLUSTER_FREEZES ?= 20

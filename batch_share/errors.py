@@ -501,3 +501,26 @@ PASSING: Final = (
 
 NEEDS_A_YES: Final = (NotConfirmed, TooManyRows, TooManyForUser, TooManyRevokes)
 """What may be right as it is, which only a person can say."""
+
+# ------------------------------------------------------------------------------ what errors of ledgers say, by part
+
+IN_USE: Final = "another batch_share process is working on it."
+WAIT: Final = "Wait for it to end, or stop it; `batch-share status` shows how far it is."
+CAN_T_BE_USED: Final = f"The ledger can't be used: {IN_USE}"
+GIVEN_UP: Final = (
+    "the account was given up: the store was not heard in time, or has ended the connection, so nothing more was "
+    "sent. Another may work on it now. Run the same command again: nothing is sent twice"
+)
+NO_DRIVER: Final = "needs what `pip install 'batch-share[cluster]'` brings along"
+STORE_MEANINGS: Final = {  # by the state that PostgreSQL says
+    "25006": "it can only be read now: a standby has no ledgers to work on",
+    "53100": "its disk is full",
+    "53300": "it has too many connections",
+    "28P01": "the password is refused",
+    "28000": "the user is refused",
+    "3D000": "there is no such database",
+    "42501": "the user may not do this there",
+}
+NO_TABLES: Final = "it has no tables of batch_share: make them with `batch-share store init`"
+OF_SCHEDULE: Final = "it is of the schedule {name}"
+IS_QUEUED: Final = "a job of it is queued"

@@ -45,6 +45,7 @@ from batch_share.planning.already_shared import (
     forget_job,
     known_runs,
     ledger_meant,
+    note_move,
 )
 from batch_share.planning.corrections import correct
 from batch_share.planning.intake import SheetJob, show_sheet
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from batch_share.jobs.purge import Sweep
     from batch_share.jobs.revoke import Revocation
     from batch_share.ledger.known import KnownRun
+    from batch_share.ledger.postgres import Store
     from batch_share.ledger.states import State
     from batch_share.planning.access import Access
     from batch_share.planning.already_shared import KnownRuns
@@ -600,6 +602,64 @@ class BatchShare:
                 return False
         except LedgerLocked:
             return True
+
+    def init_store(self) -> bool:
+        """Make the tables of the store in force; whether there were none. Raises SettingsError, LedgerError."""
+        store = self._store()
+        if not (made := store.init()):
+            with store.looking() as connection:
+                store.check_version(connection)
+        return made
+
+    def upgrade_store(self) -> tuple[int, int]:
+        """Bring the store's tables up to this version: from which, to which. Raises SettingsError, LedgerError.
+
+        LedgerLocked while somebody works on a ledger of it.
+        """
+        from batch_share.jobs.stores import upgrade_store  # noqa: PLC0415 - for few, and it takes time
+        from batch_share.ledger.schema import VERSION  # noqa: PLC0415
+
+        return upgrade_store(self._store()), VERSION
+
+    def check_store(self, *, allow_async: bool = False) -> Sequence[Finding]:
+        """Whether ledgers can be kept in the store in force: findings, the first to fix first.
+
+        With `allow_async`, also if a standby is not waited for. Raises SettingsError.
+        """
+        from batch_share.jobs.stores import check_store  # noqa: PLC0415
+
+        return check_store(self._store(), allow_async=allow_async)
+
+    async def move(self, file: Name, ledger: str | None = None) -> LedgerName:
+        """Take the ledger of a file, or of a sheet beside it, over into the store in force; its name there.
+
+        Its name is that of its sheet's ledger, unless one is given. Afterwards nobody can work on the file. Raises
+        SettingsError, LedgerError, LedgerLocked while somebody works on it.
+        """
+        from batch_share.jobs.stores import move_ledger  # noqa: PLC0415
+
+        path = _file("file", file)
+        source = LedgerName.of_sheet(path)
+        source = source if source.exists() else LedgerName.of(path)
+        self._store()
+        own = LedgerName.of_sheet(Path(str(source).removesuffix(".ledger.db")), self.store)
+        target = _ledger(ledger, self.store) if ledger is not None else own
+        await move_ledger(source, target)
+        note_move(self.settings, source.absolute(), target, lambda _: None)  # of help, not of need
+        return target
+
+    def _store(self) -> Store:
+        """Raises SettingsError if none is set."""
+        from batch_share.ledger.postgres import Store  # noqa: PLC0415 - for few, and it takes time
+
+        if (url := self.store) is None:
+            raise SettingsError(
+                "store",
+                "is not set: set BATCH_SHARE_STORE in the environment, or name it with --store URL",
+                problem="No store is set.",
+                hint="Set one.",
+            )
+        return Store.of(url.get_secret_value())
 
     def ledger_for(self, sheet: Name, named: LedgerLike | None = None) -> LedgerName:
         """The ledger that a run of the sheet works on: the one that is named, else the sheet's own.

@@ -143,6 +143,7 @@ def _sources(settings_cls: type[BaseSettings], given: Mapping[str, Any]) -> dict
 def _profiles(places: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """What the places, the nearest last, set of each account, by its name. Raises SettingsError."""
     profiles: dict[str, dict[str, Any]] = {}
+    contested: set[str] = set()  # those of which two places name two hosts
     for values in places:
         accounts = values.get("accounts")
         for name, profile in accounts.items() if isinstance(accounts, dict) else ():
@@ -157,8 +158,18 @@ def _profiles(places: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
                 before = profiles.get(name, {})
                 if before.get("host") and profile.get("host") and _is_elsewhere(before["host"], profile["host"]):
                     # Its keys were meant for that host: whoever writes beside sheets may not send them to another.
+                    contested.add(name)
                     before = {each: before[each] for each in before if each.removesuffix("_file") not in _KEYS}
-                for key in _KEYS & {each.removesuffix("_file") for each in profile}:  # one place for each key
+                keys = _KEYS & {each.removesuffix("_file") for each in profile}
+                if keys and name in contested and not profile.get("host"):
+                    # Nor those of a third place, such as the environment, which are for one of the two.
+                    raise SettingsError(
+                        f"accounts.{name}.host",
+                        "is another in another place, and its keys are set where none is: name the host there, too",
+                        problem="An account has two hosts, and its keys do not say for which they are.",
+                        hint="Set the host where its keys are set.",
+                    )
+                for key in keys:  # one place for each key
                     before = {each: before[each] for each in before if each not in {key, f"{key}_file"}}
                 profiles[name] = before | profile
     return profiles
@@ -648,7 +659,9 @@ class Settings(BaseSettings):
     two_people: bool = False
     notify: Notify | None = Field(None, examples=["told.jsonl"])
     proxy: ProxyUrl = Field(None, examples=["http://proxy.example.com:3128"])
-    store: StoreUrl = Field(None, examples=["postgresql://batch_share@db.example.com/leads"])
+    store: StoreUrl = Field(
+        None, validate_default=False, examples=["postgresql://batch_share@db.example.com/leads"]
+    )
     sheet: Annotated[SheetLimits, NoDecode] = SheetLimits()
     state_folder: Path = Field(Path(platformdirs.user_state_dir("batch-share", appauthor=False)))
     data_folder: Path = Field(Path(platformdirs.user_data_dir("batch-share", appauthor=False)))

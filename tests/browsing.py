@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from trial import KEY, SECRET
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import Browser, BrowserContext, Page
+    from trial import Trial
     from visiting import Visitor
 
 PICTURES: Final = Path(__file__).parent / "browser" / "pictures"
@@ -21,6 +24,16 @@ PATIENCE: Final = float(os.environ.get("PATIENCE", "1"))
 """How many times longer than it should anything may take: CI's machines are busy."""
 
 _TAGS: Final = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+def environment(trial: Trial) -> dict[str, str]:
+    """What a command needs to share in the trial's account."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_SHARE")}
+    env |= {"BATCH_SHARE_HOST": trial.sandbox.url, "BATCH_SHARE_ACCESS_KEY": KEY, "BATCH_SHARE_SECRET_KEY": SECRET}
+    env |= {"BATCH_SHARE_RATE": "25/1s", "BATCH_SHARE_GRACE": "0", "BATCH_SHARE_AUDIT_PAGES": "0"}
+    return env | {
+        f"BATCH_SHARE_{kind}_FOLDER": str(trial.folder / kind.lower()) for kind in ("STATE", "DATA", "LOG")
+    }
 
 
 class Seen:

@@ -1,6 +1,7 @@
 """Makes the README's pictures again: `python tests/make_pictures.py samples`.
 
-They show the workbook of results and the report of a run of samples/leads.csv, by LibreOffice and Chromium.
+They show the workbook of results and the report of a run of samples/leads.csv, by LibreOffice and Chromium, and the
+plan of samples/leads.xlsx on the page, by Chromium with Playwright (`make .venv/.browsed`).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from processes import FAST, SAMPLES, sandbox_process, shell_for
+from processes import FAST, SAMPLES, Shell, sandbox_process, shell_for
 
-PICTURES = ("results.png", "report.png")
+PICTURES = ("results.png", "report.png", "page.png")
 
 
 def program(*names: str) -> str:
@@ -49,8 +50,31 @@ def make_pictures(place: Path) -> None:
         call(to_picture, *part, "-png", "results.pdf", "results")
         look = ("--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=900,378")
         call(browser, *look, "--screenshot=report.png", (folder / "report.html").as_uri())
+        picture_page(shell, browser, folder / "page.png")
         for picture in PICTURES:
             shutil.copy(folder / picture, place)
+
+
+def picture_page(shell: Shell, browser: str, picture: Path) -> None:
+    """Use the page until there is a plan, and take a picture of that."""
+    from playwright.sync_api import sync_playwright
+
+    with (
+        shell.start("serve", "--no-open", "--port", "0") as server,
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"]) as chromium,
+    ):
+        assert server.stdout is not None
+        page = chromium.new_page(viewport={"width": 1040, "height": 640})
+        page.goto(server.stdout.readline().split()[1])
+        page.get_by_label("Choose a workbook").set_input_files(SAMPLES / "leads.xlsx")
+        page.get_by_role("button", name="Read this sheet").click()
+        page.get_by_label("Activity type").fill("201")
+        page.get_by_label("How long").fill("7d")
+        page.get_by_role("button", name="Plan it").click()
+        page.get_by_role("heading", name="Approve").wait_for()
+        page.screenshot(path=picture)
+        server.terminate()
 
 
 if __name__ == "__main__":

@@ -79,7 +79,9 @@ class WorkerProcess:
 def emptied(store: Store) -> Queue:
     """The queue of a store without the jobs of other tests."""
     with store.looking() as connection:
-        connection.execute(text("TRUNCATE batch_share.jobs, batch_share.stored_sheets, batch_share.schedules"))
+        connection.execute(
+            text("TRUNCATE batch_share.jobs, batch_share.stored_sheets, batch_share.schedules RESTART IDENTITY")
+        )
     return Queue(store)
 
 

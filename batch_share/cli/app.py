@@ -16,7 +16,7 @@ from batch_share.cli.manual import manual
 from batch_share.cli.practice import demo, sandbox
 from batch_share.cli.run import follow_up, plan, resume, retry, revoke, run, watch
 from batch_share.cli.serving import serve
-from batch_share.cli.setup import config, doctor, login, logout
+from batch_share.cli.setup import config, doctor, login, logout, move, store
 from batch_share.cli.verifying import verify
 from batch_share.errors import BatchShareError
 
@@ -28,7 +28,7 @@ _COMMANDS: Final = {
     _HANDED_OVER: (submit, jobs, cancel, worker),
     _SET_UP: (doctor, verify, login, logout),
     "Learn": (manual, demo, sandbox),
-    "Housekeeping": (runs, purge),
+    "Housekeeping": (runs, purge, move),
 }
 
 app = CommandLine(
@@ -62,6 +62,7 @@ for _group, _commands in _COMMANDS.items():
     for _command in _commands:
         app.command(rich_help_panel=_group)(_command)
 app.add_typer(config, name="config", rich_help_panel=_SET_UP)
+app.add_typer(store, name="store", rich_help_panel=_HANDED_OVER)
 app.add_typer(schedule, name="schedule", rich_help_panel=_HANDED_OVER)
 
 

@@ -13,8 +13,8 @@ import typer
 from batch_share.errors import SettingsError
 
 TOPICS: Final = (
-    "sheets", "page", "results", "shares", "safety", "bulk", "speed", "schedules", "accounts", "practice",
-    "settings", "programs", "json", "reference",
+    "sheets", "page", "team", "results", "shares", "safety", "bulk", "speed", "schedules", "accounts", "store",
+    "hosts", "practice", "settings", "programs", "json", "reference",
 )  # fmt: skip
 """In the order in which they are wanted. Each page is headed `# Topic: what it is about`."""
 

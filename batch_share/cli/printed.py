@@ -255,12 +255,38 @@ class Check(TypedDict):
 
 
 class Checked(TypedDict):
-    """What `doctor` found."""
+    """What `doctor` or `store check` found."""
 
     problems: Annotated[int, "how many; if any, the exit code is 1"]
     warnings: Annotated[int, "how many"]
     checks: Annotated[list[Check], "in the order in which they are to be fixed"]
 
+
+class StoreMade(TypedDict):
+    """What `store init` did."""
+
+    store: Annotated[str, "its URL, without a password"]
+    made: Annotated[bool, "whether there were no tables before"]
+
+
+StoreUpgraded = TypedDict(
+    "StoreUpgraded",
+    {
+        "store": Annotated[str, "its URL, without a password"],
+        "from": Annotated[int, "the version that its tables were of"],
+        "to": Annotated[int, "the version that they are of"],
+    },
+)
+StoreUpgraded.__doc__ = "What `store upgrade` did."
+
+MovedLedger = TypedDict(
+    "MovedLedger",
+    {
+        "ledger": Annotated[str, "where it is now: the store's URL, `#`, its name"],
+        "from": Annotated[str, "the full path of the file that was named"],
+    },
+)
+MovedLedger.__doc__ = "What `move` did."
 
 Setting = TypedDict(
     "Setting",
@@ -304,6 +330,10 @@ PRINTED: Final[Mapping[str, Any]] = {
     "purge": Purged,
     "verify": Tried,
     "doctor": Checked,
+    "store init": StoreMade,
+    "store upgrade": StoreUpgraded,
+    "store check": Checked,
+    "move": MovedLedger,
     "config show": dict[str, Setting],
 }
 """By command, what it prints."""

@@ -1,4 +1,4 @@
-"""The commands that set a machine up: `config …`, `doctor`, and `login` and `logout` for the system's keyring."""
+"""The commands that set a machine up: `config …`, `store …`, `doctor`, and `login` and `logout` for its keyring."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from batch_share.cli.options import SETTING_TEXTS, Given, load, takes
 from batch_share.errors import BatchShareError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from pydantic import SecretStr
 
     from batch_share.jobs.check_up import Finding
+    from batch_share.library import BatchShare
     from batch_share.settings import Settings
 
 _WIDEST = 44
@@ -72,6 +73,98 @@ _USUAL = ("account", "proxy", "rate", "calls today", "state folder", "folder", "
 _COLOURS = {"ok": typer.colors.GREEN, "warning": typer.colors.YELLOW, "problem": typer.colors.RED}
 
 
+store = CommandLine(no_args_is_help=True, rich_markup_mode=None)
+
+
+@store.callback()
+def _store_root() -> None:
+    """Make, upgrade or check the database of ledgers."""
+
+
+@store.command("init")
+@takes("store", "json")
+def init_store(given: Given) -> None:
+    """Make the tables that ledgers are kept in. What is there already stays.
+
+    Example: batch-share store init
+    """
+    from batch_share.results.wording import STORE_DONE
+
+    library, url = _library(given)
+    made = library.init_store()
+    if given["json"]:
+        typer.echo(json.dumps({"store": url, "made": made}))
+    else:
+        typer.echo(STORE_DONE["made" if made else "there"].format(store=url))
+
+
+@store.command("upgrade")
+@takes("store", "json")
+def upgrade(given: Given) -> None:
+    """Bring the tables up to this version.
+
+    Nobody may work on any of its ledgers meanwhile.
+
+    Example: batch-share store upgrade
+    """
+    from batch_share.results.wording import STORE_DONE
+
+    library, url = _library(given)
+    since, now = library.upgrade_store()
+    if given["json"]:
+        typer.echo(json.dumps({"store": url, "from": since, "to": now}))
+    else:
+        typer.echo(STORE_DONE["newest" if since == now else "upgraded"].format(since=since, to=now))
+
+
+@store.command("check")
+@takes("store", "json")
+def check(
+    given: Given,
+    allow_async_standby: Annotated[
+        bool, typer.Option("--allow-async-standby", help="Accept a standby that is not waited for.")
+    ] = False,
+) -> int:
+    """Check that ledgers can be kept there.
+
+    It looks at the server, the way there, the user, the tables and standbys. Exit code 0 if there is no problem,
+    else 1.
+
+    Example: batch-share store check
+    """
+    return _report(_library(given)[0].check_store(allow_async=allow_async_standby), given)
+
+
+@takes("ledger", "store", "json")
+def move(
+    sheet: Annotated[Path, typer.Argument(metavar="FILE", help="A ledger in a file, or its sheet.")], given: Given
+) -> None:
+    """Take a ledger over into the store.
+
+    Its name there is that of its sheet, unless --ledger names another. Nobody can work on the file any more then.
+
+    Example: batch-share move leads.csv.ledger.db --store postgresql://batch_share@db.example.com/leads
+    """
+    import asyncio
+
+    from batch_share.results.wording import STORE_DONE
+
+    ledger = str(asyncio.run(_library(given)[0].move(sheet, given["ledger"])))
+    if given["json"]:
+        typer.echo(json.dumps({"ledger": ledger, "from": str(sheet.absolute())}))
+    else:
+        typer.echo(STORE_DONE["moved"].format(source=sheet, target=ledger))
+
+
+def _library(given: Given) -> tuple[BatchShare, str]:
+    """With the store that is typed, or set; its URL as it may be shown."""
+    from batch_share.library import BatchShare
+    from batch_share.settings import without_password
+
+    library = BatchShare(given.settings() if given["store"] is not None else None)
+    return library, without_password(library.store.get_secret_value()) if library.store is not None else ""
+
+
 @takes("account", "json")
 def doctor(given: Given) -> int:
     """Check settings, keys, host, clock, limits and folders.
@@ -83,11 +176,16 @@ def doctor(given: Given) -> int:
     """
     import asyncio
 
-    from batch_share.common import plural
-    from batch_share.jobs.check_up import Finding, Level
     from batch_share.library import BatchShare
 
-    findings = asyncio.run(BatchShare().doctor(given["account"]))
+    return _report(asyncio.run(BatchShare().doctor(given["account"])), given)
+
+
+def _report(findings: Sequence[Finding], given: Given) -> int:
+    """Tell what was found; the exit code."""
+    from batch_share.common import plural
+    from batch_share.jobs.check_up import Finding, Level
+
     counts = Counter(finding.level for finding in findings)
     if given["json"]:
         reported = {

@@ -17,7 +17,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share import Approval, ExitCode, ReadOptions, Selection, SheetMapping, SheetOptions, Watcher
+from batch_share import (
+    Approval,
+    ExitCode,
+    ReadOptions,
+    Selection,
+    SheetMapping,
+    SheetOptions,
+    Watcher,
+    check_sheet_file,
+)
 from batch_share.cluster.engine import waking
 from batch_share.cluster.queue import JobEnd, Post, Queue, Wanted
 from batch_share.common import Order
@@ -93,7 +102,12 @@ async def prepare(
     With `approved`, a saved plan, only if it is that. `given` are other settings that its run is to have. Raises
     SheetError, SettingsError, LedgerError, PlanChanged.
     """
+    check_sheet_file(sheet)
     try:
+        size = sheet.stat().st_size  # noqa: ASYNC240 - a moment
+        if size > library.settings.sheet.file_mb * 1_000_000:
+            wrong = f"it is larger than {library.settings.sheet.file_mb} MB, the most that sheet.file_mb allows"
+            raise SheetError(sheet, wrong, problem="The sheet is larger than is allowed.")
         content = await asyncio.to_thread(sheet.read_bytes)  # before it is read: another one would be refused
     except OSError as error:
         raise SheetError(sheet, f"can't be read ({error.strerror})") from None

@@ -178,7 +178,7 @@ def of_user(user: KeyUser | Failure | None, host: str) -> list[Finding]:
     account = Finding("account", Level.OK, words)
     if not user.org_id:
         words = "LeadSquared does not say which account the keys are of (no OrgId), so each key is taken for one."
-        then = "Use one key for the account on this machine: each other one would be given the whole limit again."
+        then = "Use one key for the account on all machines: each other one would be given the whole limit again."
         account = Finding("account", Level.WARNING, words, then)
     return [role, region, account]
 
@@ -241,11 +241,12 @@ def of_rate(rate: Rate | None, learned: Rate | None) -> Finding:
     return Finding("rate", Level.OK, f"LeadSquared reported a limit of {learned}; {rate or 'that'} is used.")
 
 
-def of_day(calls: int, limit: int | None) -> Finding:
-    """The calls made today from this machine beside the daily limit."""
+def of_day(calls: int, limit: int | None, *, in_store: bool = False) -> Finding:
+    """The calls made today, from this machine or from all that use the store, beside the daily limit."""
+    where = "from all that use the store" if in_store else "from this machine"
     if limit is None:
-        return Finding("calls today", Level.OK, f"{calls:,} from this machine; no daily limit is set.")
-    words = f"{calls:,} from this machine, of {limit:,} allowed."
+        return Finding("calls today", Level.OK, f"{calls:,} {where}; no daily limit is set.")
+    words = f"{calls:,} {where}, of {limit:,} allowed."
     if calls >= limit:
         return Finding("calls today", Level.PROBLEM, words, "Resume tomorrow: the day ends at midnight UTC.")
     if calls >= NEARLY_SPENT * limit:
@@ -366,7 +367,10 @@ async def check_up(given: Settings | None = None, account: str | None = None) ->
     if settings is not None:
         known, folder = remembered(settings), settings.state_folder
         made = known.calls_on(dt.datetime.now(DAY_ZONE).date().isoformat())
-        found += [of_rate(settings.rate, known.rate), of_day(made, settings.daily_limit)]
+        found += [
+            of_rate(settings.rate, known.rate),
+            of_day(made, settings.daily_limit, in_store=settings.store is not None),
+        ]
         found.append(of_folder("state folder", str(folder), trouble_writing(folder)))
     here, env_file = Path.cwd(), of_env_file(None)
     if os.name == "posix" and (file := here / ".env").is_file():  # Windows tells of no other users in a mode

@@ -308,7 +308,8 @@ async def _session(
                 problem="The ledger belongs to another LeadSquared host than the one that is set.",
                 hint="Set the host that it belongs to, or use another ledger.",
             )
-        opened = open_connection(settings, watcher, course, job.command, accounts=ledger.accounts(job.command))
+        accounts = ledger.accounts(job.command) if ledger.name.in_store else None
+        opened = open_connection(settings, watcher, course, job.command, accounts=accounts)
         connection = await stack.enter_async_context(opened)
         # By now it was asked which account the key is of. Where that is not told, a key may have been replaced.
         ours, theirs = name_of_account(settings), None if is_new else facts.account

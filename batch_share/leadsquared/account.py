@@ -132,15 +132,10 @@ class Account:
     repeats_harm: bool = False
 
     @classmethod
-    def read(cls, file: Path) -> Account:
-        """The file's text; one that is torn says nothing, not even that it was closed. Raises OSError."""
-        return cls.parse(file.read_bytes())
-
-    @classmethod
-    def parse(cls, text: bytes | str) -> Account:
-        """What was written of one; a text that is torn says nothing."""
+    def read(cls, file: Path | str) -> Account:
+        """The file's text, or this; one that is torn says nothing, not even that it was closed. Raises OSError."""
         try:
-            told = json.loads(text)
+            told = json.loads(file if isinstance(file, str) else file.read_bytes())
         except (ValueError, RecursionError):
             told = None
         kinds = {name: type(default) for name, default in vars(cls()).items()}
@@ -239,14 +234,11 @@ class AccountMemory:
         if not file.exists():
             return Account()
         known = Account.read(file)
-        self._count(known, self._wall_clock() - file.stat().st_mtime)
-        return known
-
-    def _count(self, known: Account, age: float) -> None:
-        """Wait for the calls of an account, too, the last of which left so many seconds ago."""
+        age = self._wall_clock() - file.stat().st_mtime
         self._age = age if self._age is None else min(self._age, age)
         self._was_closed = self._was_closed and known.closed
         self._period_before = max(self._period_before, known.period, known.rate.period if known.rate else 0.0)
+        return known
 
     def move(self, file: Path) -> None:
         """Keep in another file from now on what was kept in this one, with all that is known there already.
@@ -422,6 +414,17 @@ def names_of_account(settings: Settings) -> frozenset[str]:
     return frozenset(here | {key for key, account in told.items() if account in here})
 
 
+def names_of_others(settings: Settings) -> set[str]:
+    """By what accounts are known that are not the one in force, without doubt: it was told of both.
+
+    Raises SettingsError if none is set.
+    """
+    host, access_key, _ = settings.credentials()
+    told = accounts_of_keys(settings.state_folder)
+    mine = told.get(account_name(host, access_key))
+    return {name for each in told.items() if mine not in {None, each[1]} for name in each}
+
+
 KNOWN_FOR_DAYS: Final = 30
 """How long what was found out is taken to hold: plans and settings of accounts change, seldom within a month."""
 
@@ -461,35 +464,33 @@ class AccountTurn:
         return self.file in self._locks
 
     async def take(self) -> None:
-        """Wait until nobody else has it. Raises BatchShareError: there is no telling."""
+        """Wait until nobody else has it. Raises BatchShareError if the folder can't be written."""
         try:
-            while not (self.is_held or await self._take_free()):
+            while not self.is_held:
+                try:
+                    self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                    for file in chain([self.file], self._besides()):
+                        if file in self._locks:
+                            continue
+                        lock, process = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False), 0
+                        with suppress(OSError):
+                            process = Account.read(file).process  # as whoever holds it has left it there
+                        self.holder = Holder(process if process not in {0, os.getpid()} else None)
+                        lock.acquire(timeout=0)
+                        self._locks[file] = lock
+                except Timeout:
+                    self.give_back()
+                except OSError as error:
+                    self.give_back()
+                    raise unwritable(self.file.parent, error) from None
+                else:
+                    return
                 if not self.is_awaited:
                     self.is_awaited = True
                     self._on_wait(self.holder)
                 await asyncio.sleep(ASK_AGAIN)  # a lock tells nobody that it is free
         finally:
             self.is_awaited = False
-
-    async def _take_free(self) -> bool:
-        try:
-            self.file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for file in chain([self.file], self._besides()):
-                if file in self._locks:
-                    continue
-                lock, process = FileLock(file.with_suffix(".lock"), mode=0o600, thread_local=False), 0
-                with suppress(OSError):
-                    process = Account.read(file).process  # as whoever holds it has left it there
-                self.holder = Holder(process if process not in {0, os.getpid()} else None)
-                lock.acquire(timeout=0)
-                self._locks[file] = lock
-        except Timeout:
-            self.give_back()
-            return False
-        except OSError as error:
-            self.give_back()
-            raise unwritable(self.file.parent, error) from None
-        return True
 
     def only(self, file: Path) -> AccountTurn:
         """The turn of this file alone: taken from this one, which is to be given back, or yet to be taken."""

@@ -45,10 +45,8 @@ class NotAsExpected(Exception):
     """Some of the changes met no row. Which ones shows when they are made one by one."""
 
 
-GIVEN_UP: Final = (
-    "the account was given up: the store was not heard in time, or has ended the connection, so nothing more was "
-    "sent. Another may work on it now. Run the same command again: nothing is sent twice"
-)
+MOVED_TO: Final = "moved_to"
+"""The fact that says where the ledger of a file is now, which nobody may work on any more."""
 
 PRAGMAS: Final = (
     "journal_mode=WAL",
@@ -101,6 +99,13 @@ def prepare(connection: Connection, ledger: LedgerName | Path, facts: dict[str, 
         connection.execute(insert(schema.about), [{"name": name, "value": facts[name]} for name in facts])
         return
     version = check_version(connection, ledger)
+    if moved := connection.scalar(select(schema.about.c.value).where(schema.about.c.name == MOVED_TO)):
+        raise LedgerError(
+            ledger,
+            f"it was moved to {moved}: name that",
+            problem="The ledger was moved into a store.",
+            hint="Name the one in the store.",
+        )
     for since in range(version, schema.VERSION):
         if since not in schema.UPGRADES:
             raise LedgerError(ledger, f"its schema version {version} is not one that can be upgraded")

@@ -14,12 +14,12 @@ import platform
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from filelock import FileLock, Timeout
 
 from batch_share.common import spell_time, utc_now
-from batch_share.errors import LedgerError, LedgerLocked, SettingsError, spelled
+from batch_share.errors import CAN_T_BE_USED, IN_USE, WAIT, LedgerError, LedgerLocked, SettingsError, spelled
 from batch_share.ledger import schema
 from batch_share.ledger.database import Database, connect, create_private
 from batch_share.ledger.reading import LedgerReader
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from batch_share.outputs import Named
-
-IN_USE: Final = "another batch_share process is working on it."
-WAIT: Final = "Wait for it to end, or stop it; `batch-share status` shows how far it is."
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +157,7 @@ class LedgerName:
         try:
             lock.acquire(timeout=patience, poll_interval=0.02)
         except Timeout:
-            problem = f"The ledger can't be used: {IN_USE}"
-            raise LedgerLocked(self, f"{IN_USE} {WAIT}", problem=problem) from None
+            raise LedgerLocked(self, f"{IN_USE} {WAIT}", problem=CAN_T_BE_USED) from None
         except OSError as error:
             raise LedgerError(self, f"its folder can't be written ({error.strerror})") from None
         try:

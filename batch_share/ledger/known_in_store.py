@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
 
-from batch_share.errors import HistoryError, LedgerError
+from batch_share.errors import IS_QUEUED, OF_SCHEDULE, HistoryError, LedgerError
 from batch_share.ledger.known import CUT_OFF, KnownLedger, KnownRun, LiveShare
 from batch_share.ledger.postgres import LOCKS, WAS_SENT, Store, StoredName
 from batch_share.ledger.queries import NEVER, SHARE_NOT_ENDED, STANDS, UNDER_WAY, USER_KINDS, share_of
@@ -164,7 +164,7 @@ class StoreHistory:
         jobs = "SELECT FROM batch_share.jobs WHERE ledger = :name AND state IN ('queued', 'running')"
         schedules = "SELECT FROM batch_share.schedules WHERE name = :name"
         ((job, schedule),) = self._all(f"SELECT EXISTS ({jobs}), EXISTS ({schedules})", name=name)
-        return f"it is of the schedule {name}" if schedule else "a job of it is queued" if job else None
+        return OF_SCHEDULE.format(name=name) if schedule else IS_QUEUED if job else None
 
     def purge(self, ledger: KnownLedger, at: datetime) -> None:
         """Delete all of a ledger but its runs; its name is free then. Raises LedgerLocked, LedgerError."""

@@ -51,10 +51,23 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from batch_share.common import boot_time
-from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError, StoreTrouble
+from batch_share.errors import (
+    CAN_T_BE_USED,
+    GIVEN_UP,
+    IN_USE,
+    NO_DRIVER,
+    NO_TABLES,
+    STORE_MEANINGS,
+    WAIT,
+    LedgerError,
+    LedgerLocked,
+    LedgerTooNew,
+    SettingsError,
+    StoreTrouble,
+)
 from batch_share.ledger import schema
-from batch_share.ledger.database import GIVEN_UP, Database
-from batch_share.ledger.files import IN_USE, WAIT, LedgerName
+from batch_share.ledger.database import Database
+from batch_share.ledger.files import LedgerName
 from batch_share.outputs import check_apart
 from batch_share.settings import STORES
 
@@ -89,16 +102,6 @@ _SCHEMA, _VIEWS, ENGINE = "batch_share", "batch_share_ledger", "batch_share_engi
 _LIVES: Final = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 4000}
 
 _LOST: Final = {"57P01", "57P02", "57P03", "57P05", "25P03", "08003", "08006"}
-_MEANINGS: Final = {
-    "25006": "it can only be read now: a standby has no ledgers to work on",
-    "53100": "its disk is full",
-    "53300": "it has too many connections",
-    "28P01": "the password is refused",
-    "28000": "the user is refused",
-    "3D000": "there is no such database",
-    "42501": "the user may not do this there",
-}
-_INIT: Final = "it has no tables of batch_share: make them with `batch-share store init`"
 
 WAS_SENT: Final = "state NOT IN ('pending', 'invalid', 'skipped')"
 """Rows that are in the index of leads. Who asks for them says it in these words: else it would not be used."""
@@ -295,8 +298,7 @@ class Store:
             url = _URLS.get(self._name, make_url(self._name)).set(drivername="postgresql+psycopg")
             engine = create_engine(url, connect_args={**given, **_LIVES}, hide_parameters=True, **pool)
         except ModuleNotFoundError:
-            wrong = "needs what `pip install 'batch-share[cluster]'` brings along"
-            raise SettingsError("store", wrong) from None
+            raise SettingsError("store", NO_DRIVER) from None
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
@@ -348,10 +350,13 @@ class Store:
         there = connection.scalar(text(f"SELECT to_regclass('{_SCHEMA}.store')"))
         version = connection.scalar(select(_STORE.c.version)) if there is not None else None
         if version is None:
-            raise LedgerError(self, _INIT)
+            raise LedgerError(self, NO_TABLES)
         if version > schema.VERSION:
-            later = f"its tables are of a later version of batch_share ({version}, this one knows {schema.VERSION})"
-            raise LedgerTooNew(self, f"{later}. Update batch_share and try again.")
+            raise LedgerTooNew(
+                self,
+                f"its tables are of a later version of batch_share ({version}, this one knows {schema.VERSION}). "
+                "Update batch_share and try again.",
+            )
         if version < schema.VERSION:
             raise LedgerError(
                 self,
@@ -460,8 +465,7 @@ class StoredName(LedgerName):
             until = time.monotonic() + patience
             while not held.lock():
                 if time.monotonic() > until:
-                    problem = f"The ledger can't be used: {IN_USE}"
-                    raise LedgerLocked(self, f"{IN_USE} {WAIT}", problem=problem)
+                    raise LedgerLocked(self, f"{IN_USE} {WAIT}", problem=CAN_T_BE_USED)
                 time.sleep(0.05)
             yield held
         finally:
@@ -605,6 +609,6 @@ def explain(ledger: object, error: SQLAlchemyError) -> LedgerError:
         return StoreTrouble(ledger, f"the store can't be reached ({problem})")
     return StoreTrouble(
         ledger,
-        f"it can't be read or written ({_MEANINGS.get(state, problem)}). Every call that had left is noted in it "
-        "as an intent; fix this and run the same command again.",
+        f"it can't be read or written ({STORE_MEANINGS.get(state, problem)}). Every call that had left is noted in "
+        "it as an intent; fix this and run the same command again.",
     )

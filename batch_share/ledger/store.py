@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
 from batch_share.common import Action, Cause, chunks, utc_now
-from batch_share.errors import IllegalTransition, LedgerError, OfAnotherSheet
+from batch_share.errors import GIVEN_UP, IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.accounts import Accounts
-from batch_share.ledger.database import GIVEN_UP
 from batch_share.ledger.queries import (
     GIVES_ACCESS,
     INSTRUCTION,

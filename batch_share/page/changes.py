@@ -49,6 +49,7 @@ class WholePage(Upkeep):
             if _typed(after) != _typed(before):
                 cells.append(Correction(int(number), form.get(f"column-{at}", ""), before, after))
         if once not in self._once:
+            self._once[once] = f"/r/{desk.id}"  # before anything is waited for: the second click comes at once
             try:
                 if not cells:
                     raise NotConfirmed("Nothing was corrected: every cell says what it said.")
@@ -58,9 +59,11 @@ class WholePage(Upkeep):
                 else:
                     await desk.correct(cells, self.door.user(request))
             except BatchShareError as error:
+                del self._once[once]
                 is_plan = await desk.state() == "plan"
                 return await (self._plan if is_plan else self._results)(request, desk, error)
-        return self._lead(f"/r/{desk.id}/plan", once)
+            self._once[once] = f"/r/{desk.id}/plan"
+        return self._lead(self._once[once])
 
     async def _failed_rows(self, desk: Desk, cells: list[Correction], user: str) -> Desk:
         """The failed rows of a run that a command began, so corrected, as if somebody had dropped them here.
@@ -69,15 +72,16 @@ class WholePage(Upkeep):
         """
         kept = await asyncio.to_thread(self._shelf.new, f"{Path(desk.name).stem}.failed.csv", user)
         try:
-            await BatchShare(desk.settings).failed_sheet(desk.ledger, kept.sheet)
-            await asyncio.to_thread(_put, kept.sheet, cells)
+            made = await BatchShare(desk.settings).failed_sheet(desk.ledger, kept.sheet)
+            await asyncio.to_thread(_put, made.path, cells)
         except BaseException:
             kept.sheet.unlink(missing_ok=True)
             kept.folder.rmdir()
             raise
         await asyncio.to_thread(kept.note)
         place = str(kept.ledger.resolved())
-        return self._desks.setdefault(place, Desk(kept.id, kept.name, kept.ledger, kept, self._settings))
+        desk = Desk(kept.id, kept.name, kept.ledger, kept, self._settings, self._desks)
+        return self._desks.setdefault(place, desk)
 
     # ------------------------------------------------------------------------------------- undo
 
@@ -150,19 +154,21 @@ class WholePage(Upkeep):
         )  # fmt: skip
 
 
-def _put(file: Path, cells: list[Correction]) -> None:
+def _put(file: Path | None, cells: list[Correction]) -> None:
     """Correct cells of a sheet of failed rows. Raises NotConfirmed for one that says something else."""
+    if file is None:
+        raise NotConfirmed("These rows can be corrected in their sheet alone.")
     with file.open(encoding="utf-8-sig", newline="") as opened:
-        rows = [*csv.DictReader(opened)]
+        header, *rows = csv.reader(opened)
     for each in cells:
-        row = next((row for row in rows if row["Sheet Row"] == str(each.row)), {})
-        if row.get(each.column) != each.before:
+        at = header.index(each.column) if each.column in header else -1
+        # The three last columns are ours: the reason, the number in the sheet, and the row's reference.
+        row = next((row for row in rows if row[-2] == str(each.row)), [""])
+        if at < 0 or row[min(at, len(row) - 1)] != each.before:
             raise NotConfirmed(f"Row {each.row} says something else by now, or is to be corrected in its sheet.")
-        row[each.column] = each.after
+        row[at] = each.after
     with file.open("w", encoding="utf-8-sig", newline="") as out:
-        writer = csv.DictWriter(out, [*rows[0]])
-        writer.writeheader()
-        writer.writerows(rows)
+        csv.writer(out).writerows([header, *rows])
 
 
 def _typed(cell: str) -> str:

@@ -18,7 +18,7 @@ from batch_share.outputs import Named
 from batch_share.results.writing import Line, write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
     from typing import Any, Literal
 
@@ -41,14 +41,21 @@ DEEDS: Final[dict[str, tuple[Literal["resume", "retry", "follow_up", "audit"], d
 class Desk:
     """One sheet with its ledger: `kept` where it was dropped on the page, None for a ledger from elsewhere.
 
-    `settings` makes those that are in force with what is said besides.
+    `settings` makes those that are in force with what is said besides; `all_desks` are those of the page, itself
+    among them.
     """
 
     def __init__(
-        self, called: str, name: str, ledger: LedgerName, kept: Kept | None, settings: Callable[..., Settings]
+        self,
+        called: str,
+        name: str,
+        ledger: LedgerName,
+        kept: Kept | None,
+        settings: Callable[..., Settings],
+        all_desks: Mapping[str, Desk],
     ) -> None:
         self.id, self.name, self.ledger, self.kept = called, name, ledger, kept
-        self._settings = settings
+        self._settings, self._all = settings, all_desks
         self._seen: tuple[tuple[Any, ...], Look, int] | None = None
         self.error: BatchShareError | None = None
         self.plan: Overview | None = None
@@ -97,6 +104,16 @@ class Desk:
     def progress(self) -> Progress | None:
         """How far the job or the plan is."""
         return self._job.progress if self._job is not None else None
+
+    @property
+    def ahead(self) -> str:
+        """The sheet whose work has the account that this one waits for; "" where no sheet of the page has it."""
+        account = self.kept.account if self.kept is not None else ""
+        for each in self._all.values():
+            is_of_it = each is not self and account == (each.kept.account if each.kept is not None else "")
+            if is_of_it and each.goes_on and each.progress is not None and each.progress.waiting_for is None:
+                return each.name
+        return ""
 
     @property
     def settings(self) -> Settings:

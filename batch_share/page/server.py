@@ -265,8 +265,11 @@ class Server:
             if run.ended_at is None and not goes_on and size:
                 goes_on = BatchShare(self._settings()).in_use(run.ledger)
             waits = goes_on and desk is not None and desk.progress is not None and desk.progress.waiting_for
-            state, colour = words.how_it_stands(run, goes_on=goes_on, waits=bool(waits))
+            ahead = desk.ahead if waits and desk is not None else ""
+            state, colour = words.how_it_stands(run, goes_on=goes_on, waits=bool(waits), ahead=ahead)
             at = words.utc(run.started_at)
+            if not goes_on and desk is not None and (desk.is_planning or desk.plan is not None):
+                state, colour = words.before_it_runs(desk), "todo"
         name = kept.name if kept is not None else run.sheet if run is not None else None
         return {
             "id": kept.id if kept is not None else run.id if run is not None else "",
@@ -356,7 +359,7 @@ class Server:
                 raise web.HTTPNotFound
             ledger, name = run.ledger, run.sheet or "(no sheet)"
         place = str(ledger.resolved())
-        return self._desks.setdefault(place, Desk(wanted, name, ledger, kept, self._settings))
+        return self._desks.setdefault(place, Desk(wanted, name, ledger, kept, self._settings, self._desks))
 
     async def where(self, request: web.Request) -> web.StreamResponse:
         """Lead to the page that shows how it stands."""

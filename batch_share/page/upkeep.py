@@ -293,7 +293,10 @@ def _rendered(text: str) -> tuple[str, Markup]:
     """The title of a page of Markdown, and the rest of it."""
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     title, *tokens = markdown.parse(re.sub(r"^<!-- .* -->\n", "", text, flags=re.MULTILINE))[1:]
+    levels = [int(token.tag[1]) for token in tokens[1:] if token.type == "heading_open"]
     for at, token in enumerate(tokens):
+        if token.type in {"heading_open", "heading_close"}:  # no level is left out, as screen readers want it
+            token.tag = f"h{int(token.tag[1]) - min(levels, default=2) + 2}"
         if token.type == "heading_open":
             token.attrSet("id", re.sub(r"[^\w-]", "", tokens[at + 1].content.lower().replace(" ", "-")))
         elif token.type == "th_open":
@@ -301,4 +304,4 @@ def _rendered(text: str) -> tuple[str, Markup]:
         for child in token.children or ():
             if child.type == "link_open":  # to another page of it
                 child.attrSet("href", re.sub(r"^(\w+)\.md", r"/manual/\1", str(child.attrGet("href"))))
-    return title.content, Markup(markdown.renderer.render(tokens[1:], markdown.options, {}))  # noqa: S704 - ours
+    return title.content.replace("`", ""), Markup(markdown.renderer.render(tokens[1:], markdown.options, {}))  # noqa: S704 - ours

@@ -75,14 +75,18 @@ def ends_in(seconds: float) -> str:
     return f"about {lasting(seconds)}, until {clock(datetime.now(UTC) + timedelta(seconds=seconds))}"
 
 
-def waits(progress: Progress) -> list[str]:
-    """What keeps it just now, most pressing first; empty where nothing does."""
+def waits(progress: Progress, ahead: str = "") -> list[str]:
+    """What keeps it just now, most pressing first; empty where nothing does.
+
+    The account, if it waits for that, is used for the sheet `ahead`, as far as the page knows.
+    """
     said = []
     if progress.stopping:
         said.append("Stopping: calls under way are finished and noted.")
     if (holder := progress.waiting_for) is not None:
         whose = "which is among the runs" if not holder.host else f"by {holder.host}"
-        said.append(f"Waiting for another run of the same account, {whose}; then this goes on.")
+        which = f"“{ahead}”, which has the same account" if ahead else f"another run of the same account, {whose}"
+        said.append(f"Waiting for {which}; then this goes on.")
     if (outage := progress.outage) is not None:
         why = outage.words.rstrip(".")
         said.append(f"LeadSquared can't be reached: {why}. It was tried {outage.tries} of {outage.most} times.")
@@ -155,10 +159,10 @@ def before_it_runs(desk: Desk | None) -> str:
     return "waiting for your approval" if desk is not None and desk.plan is not None else "not sent"
 
 
-def how_it_stands(run: KnownRun, *, goes_on: bool, waits: bool) -> tuple[str, str]:
+def how_it_stands(run: KnownRun, *, goes_on: bool, waits: bool, ahead: str = "") -> tuple[str, str]:
     """The state of a run in a word or two, and the class of its colour."""
     if goes_on:
-        return "waiting for another run of the account" if waits else "going on", "way"
+        return f"waiting for {ahead or 'another run of the account'}" if waits else "going on", "way"
     if is_cut_off(run):
         return "interrupted", "doubt"
     counts = {State(state): rows for state, rows in (run.counts or {}).items()}

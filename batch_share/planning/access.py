@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share.common import ascii_lower, plural, utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerError, SettingsError
+from batch_share.leadsquared.account import names_of_others
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.people import ALL_USERS, leads_where, read_leads, read_users
 from batch_share.leadsquared.protocol import Owner, activities_of_type
@@ -40,6 +41,7 @@ from batch_share.sheet.values import check_seen, parse_event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from batch_share.leadsquared.protocol import ActivityView
     from batch_share.ledger.files import LedgerName
@@ -176,7 +178,10 @@ async def _told(
             check_whole(history)
         except HistoryError as error:
             remarks.append(str(error))
-        seen = await _look(history, settings.host)
+        others = set[str]()
+        with suppress(SettingsError):  # nobody needs keys to look at what is here
+            others = names_of_others(settings)
+        seen = await _look(history, settings.host, others)
         now = utc_now()
         live = history.live_after(now)
     shares = []
@@ -289,12 +294,15 @@ def _share_of(view: ActivityView, end: dt.datetime, seen: _Seen, by_address: Map
     return KnownShare(*whose, None, True, end, "", None, None, "")
 
 
-async def _look(history: History, host: str | None) -> _Seen:
-    """Bring what is known of these ledgers up to date, and read what else they tell. Raises HistoryError."""
+async def _look(history: History, host: str | None, others: AbstractSet[str]) -> _Seen:
+    """Bring what is known of a host's ledgers up to date, but of no `others`, and read what else they tell.
+
+    Raises HistoryError.
+    """
     seen = _Seen()
     await catch_up(history)
     for known in history.ledgers():
-        if host not in {None, known.host}:
+        if host not in {None, known.host} or known.account in others:
             continue
         seen.here.add((known.ledger, known.job))
         try:
@@ -322,7 +330,7 @@ async def _look(history: History, host: str | None) -> _Seen:
 
 
 def _remarks(unseen: Sequence[KnownLedger], shares: Sequence[KnownShare], elsewhere: int) -> list[str]:
-    """Which ledgers could not be looked at, and how many shares are of other hosts than the one that is set."""
+    """Which ledgers could not be looked at, and how many shares are another host's or account's."""
     remarks = []
     if unseen:
         names = ", ".join(str(known.ledger) for known in unseen[:_NAMED])

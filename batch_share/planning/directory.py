@@ -744,8 +744,11 @@ class Enquiry:
             return
         users = await consult(self.connection, ALL_USERS, read_users)
         listed = users if isinstance(users, list) else []
-        named = {user.id for user in listed} | {ascii_lower(user.email) for user in listed}
-        await self._learn([answer_for(ref, listed) for ref in refs if ref.value in named])
+        named: dict[str, list[FoundUser]] = defaultdict(list)  # of thousands, each would be held against all others
+        for user in listed:
+            for name in {user.id, ascii_lower(user.email)}:
+                named[name].append(user)
+        await self._learn([answer_for(ref, named[ref.value]) for ref in refs if ref.value in named])
         await self._each([ref for ref in refs if ref.value not in named], self._alone)
 
     # ------------------------------------------------------------------------------------------ one alone

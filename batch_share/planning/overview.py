@@ -162,7 +162,11 @@ async def _known_of(ledger: LedgerName, settings: Settings, directory: Directory
             account = {name_of_account(settings)} - {account_name(host, access_key)}  # if that was told
         if host is not None and facts.host != host and await opened.sheet() is not None:
             return KnownRows(refusal=ANOTHER_HOST.format(ledger.short, facts.host, host))
-        if facts.account is not None and account - {facts.account} and await opened.sheet() is not None:
+        is_other = bool(account - {facts.account})
+        if facts.account is None:  # nobody was ever told whose it is: then names tell, as for a run
+            named = (await opened.settings_of_sheet()).get("account")
+            is_other = bool(named and settings.account) and named != settings.account
+        if is_other and await opened.sheet() is not None:
             return KnownRows(refusal=ANOTHER_ACCOUNT.format(ledger.short, host))
         async for answer in opened.lookups():
             directory.learn([answer])

@@ -940,7 +940,7 @@ NUMBER_UNKNOWN: Final = (
     "Which lead has the number {number} LeadSquared did not say: other machines' shares are left out"
 )
 AS_LAST_KNOWN: Final = "Could not be looked at: {ledgers}; {shares} told as last known"
-OTHER_HOST: Final = "Left out: {shares} at another host than the one that is set"
+OTHER_HOST: Final = "Left out: {shares} at another host, or of another account, than the one that is set"
 
 USERS_TOLD: Final = 3
 ROWS_TOLD: Final = 10
@@ -1194,3 +1194,46 @@ class Summary:
             first = self.waiting.first
             reported |= {"waiting": self.waiting.rows, "first_due": f"{first.isoformat()}Z" if first else None}
         return reported
+
+
+# ------------------------------------------------------------------------------------------------ of a store
+
+STORE_FOUND: Final = {
+    "unreachable": ("{why}.", "Check the URL, the network, and that PostgreSQL runs and lets this user in."),
+    "password": ("The password is refused.", "Set BATCH_SHARE_STORE with the right one, or PGPASSWORD."),
+    "pooled": (
+        "Something in between, such as PgBouncer, gives each transaction another connection: no lock would hold.",
+        "Connect to PostgreSQL itself, or have it keep a connection for the session (pool_mode = session).",
+    ),
+    "lease": (
+        "The server does not end a silent connection: a host that froze would keep its lock.",
+        "Allow idle_session_timeout to be set, or connect to PostgreSQL itself.",
+    ),
+    "old": ("PostgreSQL {version} is too old.", "It ends no silent connection before version {oldest}: update it."),
+    "superuser": (
+        "The user {user} is a superuser, which batch_share does not need to be.",
+        "Make a role of its own: `batch-share manual store` shows how.",
+    ),
+    "no_tables": ("It has no tables of batch_share.", "batch-share store init"),
+    "later": ("Its tables are of a later version of batch_share.", "Update batch_share on this machine."),
+    "earlier": ("Its tables are of an earlier version of batch_share.", "batch-share store upgrade"),
+    "unsynced": (
+        "synchronous_commit is {commit}: a crash may lose what was noted of a call, which is sent twice then.",
+        "Set it to on for this database.",
+    ),
+    "asynchronous": (
+        "A standby is not waited for: after a fail-over what was noted of a call may be missing: it is sent twice.",
+        "Name it in synchronous_standby_names; or pass --allow-async-standby, if you never fail over to it.",
+    ),
+    "well": ("PostgreSQL {version}, tables of this version, as {user}.", ""),
+}
+"""What `store check` finds, and what is to be done about it."""
+
+STORE_DONE: Final = {
+    "made": "The tables are made: ledgers can be kept in {store} now.",
+    "there": "The tables are there already, in {store}.",
+    "upgraded": "The tables are of version {to} now; they were of {since}.",
+    "newest": "The tables are of this version already.",
+    "moved": "{source} is now the ledger {target}. The file is kept, and can't be worked on any more.",
+}
+"""How the commands about a store end."""

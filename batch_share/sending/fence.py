@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING
 
 from batch_share.common import boot_time
-from batch_share.leadsquared.account import Account, AccountMemory, AccountTurn, account_name
+from batch_share.leadsquared.account import ASK_AGAIN, Account, AccountMemory, AccountTurn, account_name
 from batch_share.leadsquared.guesses import DAY_ZONE
 
 if TYPE_CHECKING:
@@ -35,15 +36,23 @@ class StoredTurn(AccountTurn):
         """Whether it is ours now."""
         return self.file.name in self._names
 
-    async def _take_free(self) -> bool:
+    async def take(self) -> None:
+        """Wait until nobody else has it. Raises LedgerError if the store is lost."""
         all_of_host = None if self._is_known else f"{account_name(self._host)}.host"
-        before = set(self._table.kept)
-        holder = await self._table.take(self.file.name, self._host, all_of_host)
-        if holder is not None:
-            self.holder = holder
-            return False
-        self._names = set(self._table.kept) - before
-        return True
+        try:
+            while not self.is_held:
+                before = set(self._table.kept)
+                holder = await self._table.take(self.file.name, self._host, all_of_host)
+                if holder is None:
+                    self._names = set(self._table.kept) - before
+                    return
+                self.holder = holder
+                if not self.is_awaited:
+                    self.is_awaited = True
+                    self._on_wait(holder)
+                await asyncio.sleep(ASK_AGAIN)
+        finally:
+            self.is_awaited = False
 
     def only(self, file: Path) -> AccountTurn:
         """The turn of this file alone: taken from this one, which is to be given back, or yet to be taken."""
@@ -82,8 +91,11 @@ class StoredMemory(AccountMemory):
         known, (text, age) = super().heed(file), self._table.kept.get(file.name, ("", 0.0))
         self._heeded = boot_time()
         if text:
-            known = Account.parse(text)
-            self._count(known, age if known.closed else 0.0)
+            known = Account.read(text)
+            age = age if known.closed else 0.0
+            self._age = min(age, age if self._age is None else self._age)
+            self._was_closed = self._was_closed and known.closed
+            self._period_before = max(self._period_before, known.period, known.rate.period if known.rate else 0.0)
         return known
 
     def move(self, file: Path) -> None:

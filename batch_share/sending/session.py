@@ -54,8 +54,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
     from pathlib import Path
 
-    from pydantic import SecretStr
-
     from batch_share.common import Rate
     from batch_share.leadsquared.client import Client
     from batch_share.leadsquared.people import FoundUser
@@ -414,16 +412,22 @@ async def open_connection(
     proxy = proxy_for(host, settings.proxy)
     course = course or Course()
     async with AsyncExitStack() as turns:
-        url: SecretStr | None = getattr(settings, "store", None)
-        if accounts is None and url is not None:
+        if accounts is None and settings.store is not None:
             from batch_share.ledger.postgres import Store  # noqa: PLC0415 - for few, and it takes time
 
-            store = Store.of(url.get_secret_value())
+            store = Store.of(settings.store.get_secret_value())
             accounts = await turns.enter_async_context(open_accounts(store, command))
-        turn = await _take_turn(_turn_of(settings, waiter, accounts), course, turns)
-        if turn.file != _account_file(settings):  # whoever had it until now was told which account the key is of
-            turn.give_back()
-            turn = await _take_turn(_turn_of(settings, waiter, accounts), course, turns)
+        turn: AccountTurn | None = None
+        while turn is None or turn.file != _account_file(settings):
+            if turn is not None:  # whoever had it until now was told which account the key is of
+                turn.give_back()
+            # While nobody knows which account the key is of, it is the turn of all that it may be.
+            is_known = name_of_account(settings) != account_name(host, access_key) or remembered(settings).asked
+            besides = tuple if is_known else partial(any_account, settings.state_folder, host)
+            turn = AccountTurn(_account_file(settings), waiter.wait_turn, besides)
+            if accounts is not None:
+                turn = StoredTurn(accounts, turn.file, waiter.wait_turn, host, is_known=is_known)
+            await _take_turn(turn, course, turns)
         memory = AccountMemory(turn.file, host=host)
         if accounts is not None:
             memory = StoredMemory(accounts, turn.file, host)
@@ -472,16 +476,6 @@ def _heed_all(memory: AccountMemory, settings: Settings) -> None:
     for name in names_of_account(settings) - {name_of_account(settings)}:
         with suppress(OSError):  # it has just become another's
             memory.heed(settings.state_folder / f"{name}.account")
-
-
-def _turn_of(settings: Settings, waiter: Waiter, accounts: Accounts | None) -> AccountTurn:
-    """The turn to call the account; while nobody knows which the key is of, the turn of all that it may be."""
-    host, access_key, _ = settings.credentials()
-    is_known = name_of_account(settings) != account_name(host, access_key) or remembered(settings).asked
-    if accounts is not None:
-        return StoredTurn(accounts, _account_file(settings), waiter.wait_turn, host, is_known=is_known)
-    besides = tuple if is_known else partial(any_account, settings.state_folder, host)
-    return AccountTurn(_account_file(settings), waiter.wait_turn, besides)
 
 
 async def _take_turn(turn: AccountTurn, course: Course, turns: AsyncExitStack) -> AccountTurn:

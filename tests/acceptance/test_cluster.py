@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import signal
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from processes import SAMPLES, Pause, SandboxProcess, Shell, shell_for
 from queues import emptied
+from recipes import snippet
 
 from batch_share.jobs.outputs import results_of
 from batch_share.ledger.files import LedgerName
@@ -110,7 +112,7 @@ def test_what_can_not_be_handed_over_is_told_in_a_sentence(hosts: list[Shell], s
     many = shell.run("submit", "leads.csv", "--event", "201")
     assert (many.returncode, "Add --yes" in many.stderr) == (1, True)
     gone = shell.run("submit", "none.csv", "--yes")
-    assert (gone.returncode, "can't be read" in gone.stderr) == (2, True)
+    assert (gone.returncode, "no such file" in gone.stderr) == (2, True)
     assert shell.run("cancel", "1").returncode == 1
     assert shell.run("submit", *GIVEN, "--at", "soon").returncode == 2
     plan = shell.run("plan", *GIVEN[:1], "--event", "201", "--save", "plan.json")
@@ -118,3 +120,12 @@ def test_what_can_not_be_handed_over_is_told_in_a_sentence(hosts: list[Shell], s
     other = shell.run("submit", *GIVEN, "--plan", "plan.json", "--duration", "9d")
     assert (other.returncode, "duration" in other.stderr) == (1, True)
     assert json.loads(shell.run("jobs", "--json").stdout) == []
+
+
+def test_the_service_of_the_manual_does_what_was_submitted(hosts: list[Shell]) -> None:
+    command = re.search(r"^ExecStart=(.+)$", snippet("worker", "hosts"), re.MULTILINE)
+    assert command is not None
+    hosts[0].run("submit", *GIVEN)
+    assert hosts[1].run(*command[1].split()[1:], "--once").returncode == 0
+    ((job),) = json.loads(hosts[2].run("jobs", "--json").stdout)
+    assert (job["state"], job["exit_code"]) == ("ended", 3)

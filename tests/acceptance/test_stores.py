@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from processes import SAMPLES, Shell
+from stores import IS_INSTALLED, server
 
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.postgres import StoredName
@@ -199,3 +200,33 @@ def test_a_sheets_ledger_is_another_for_each_place_it_may_be_at(tmp_path: Path, 
     assert isinstance(one, StoredName)
     assert one == LedgerName.of_sheet(tmp_path / "leads.csv", url)
     assert one != LedgerName.of_sheet(tmp_path / "x" / "leads.csv", url)
+
+
+def test_a_store_is_made_checked_and_given_the_ledger_of_a_file(
+    shell: Shell, tmp_path: Path, sandbox: SandboxProcess
+) -> None:
+    if not IS_INSTALLED:
+        pytest.skip("nothing that starts PostgreSQL is installed")
+    with server() as made:
+        url = str(made.store())
+        stored = replace(shell, env={**shell.env, "BATCH_SHARE_STORE": url})
+        assert shell.run("store", "check").returncode == 2
+        assert "batch-share store init" in stored.run("store", "check").stdout
+        for is_new in (True, False):
+            assert json.loads(stored.run("store", "init", "--json").stdout) == {"store": url, "made": is_new}
+        checked = stored.run("store", "check", "--json")
+        assert (checked.returncode, json.loads(checked.stdout)["problems"]) == (0, 0)
+        assert stored.run("store", "upgrade").stdout == "The tables are of this version already.\n"
+        few(tmp_path / "leads.csv")
+        assert shell.run("run", "leads.csv", *SHEET, "--yes").returncode == 0
+        moved = stored.run("move", "leads.csv.ledger.db", "--json")
+        assert moved.returncode == 0, moved.stderr
+        assert json.loads(moved.stdout)["ledger"].startswith(f"{url}#")
+        assert f"it was moved to {url}#" in shell.run("resume", "leads.csv").stderr
+        for command in (("status", "leads.csv"), ("run", "leads.csv", *SHEET, "--yes")):
+            done = stored.run(*command, "--json")
+            assert json.loads(done.stdout)["states"] == {"shared": 3}, done.stderr
+        assert sandbox.report()["activities"] == 3
+        assert stored.run("move", "leads.csv").returncode == 1
+        stored.run("revoke", "leads.csv", "--yes")
+        assert sandbox.report()["live_shares"]["count"] == 0

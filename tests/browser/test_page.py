@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from browsing import PATIENCE, opened
+from browsing import PATIENCE, environment, opened
 from hostile import wide
 from openpyxl import load_workbook
-from trial import FAST, HEADER, KEY, SECRET, options, sheet_rows
+from trial import FAST, HEADER, options, sheet_rows
 from visiting import visiting
 
 from batch_share.page.desk import Desk
@@ -141,16 +141,6 @@ def cells(file: Path) -> dict[str, list[list[str]]]:
         page.title: [[one.sub("…", str(cell)) for cell in row] for row in page.values]
         for page in load_workbook(file)
         if page.title not in {"Summary", "Runs"}
-    }
-
-
-def environment(trial: Trial) -> dict[str, str]:
-    """What a command needs to share in the trial's account."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("BATCH_SHARE")}
-    env |= {"BATCH_SHARE_HOST": trial.sandbox.url, "BATCH_SHARE_ACCESS_KEY": KEY, "BATCH_SHARE_SECRET_KEY": SECRET}
-    env |= {"BATCH_SHARE_RATE": "25/1s", "BATCH_SHARE_GRACE": "0", "BATCH_SHARE_AUDIT_PAGES": "0"}
-    return env | {
-        f"BATCH_SHARE_{kind}_FOLDER": str(trial.folder / kind.lower()) for kind in ("STATE", "DATA", "LOG")
     }
 
 

@@ -8,38 +8,41 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections import Counter
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from queues import WorkerProcess, emptied, ended, hand_over
+from sqlalchemy import make_url, text
 from stores import server
 from trial import CREATE, Trial, options, sheet_rows
 
 from batch_share.cluster.queue import Queue
 from batch_share.common import Rate
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.postgres import LEASE, StoredName, shared
+from batch_share.ledger.postgres import LEASE, WORKERS, Store, StoredName, shared
 from batch_share.ledger.states import State
 from batch_share.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from trial import Step
 
     from batch_share.cluster.queue import QueuedJob
-    from batch_share.ledger.postgres import Store
     from batch_share.sandbox.wire import Reply, SandboxCall
 
 RATE = Rate(10, 0.5)
 SLOW = {"rate": [RATE.limit, RATE.period], "workers": 4, "wait": 30.0}
-KILLS = int(os.environ.get("CLUSTER_KILLS", "3"))
+KILLS = int(os.environ.get("CLUSTER_KILLS", "1"))
 FREEZES = int(os.environ.get("CLUSTER_FREEZES", "1"))
 RESTARTS = int(os.environ.get("CLUSTER_RESTARTS", "1"))
 ROWS = 24
@@ -103,7 +106,10 @@ class Storm:
         await self.stack.enter_async_context(made)
 
     async def keep_busy(self, queue: Queue) -> None:
-        """Each account has a job that is not over."""
+        """Each account has a job that is not over, and both workers live."""
+        async with asyncio.timeout(120):  # to start takes a worker longer, on a busy machine, than until it is hit
+            while living(queue) < len(self.workers):  # noqa: ASYNC110 - others do it
+                await asyncio.sleep(0.1)
         for sandbox, own in self.jobs.items():
             if not own or queue.job(own[-1].id).is_over:
                 it, first = Trial(self.folder, sandbox), ROWS * len(own)
@@ -141,6 +147,13 @@ class Storm:
             assert (report["activities"], report["live_shares"]["count"]) == (rows, rows)
 
 
+def living(queue: Queue) -> int:
+    """How many workers have their place in the store."""
+    with queue.store.looking() as connection:
+        locks = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = {WORKERS} AND granted"
+        return int(connection.execute(text(locks)).scalar_one())
+
+
 def drives(queue: Queue, job: QueuedJob, worker: WorkerProcess) -> bool:
     """Whether it is this worker that has a job now."""
     found = queue.job(job.id)
@@ -176,3 +189,70 @@ async def test_workers_are_killed_and_frozen_and_their_store_is_restarted(tmp_pa
     sys.stderr.write(f"\n{jobs} jobs, {len(taken)} taken over, in {[round(each, 1) for each in taken]} s\n")
     if os.getloadavg()[0] < 2 * (os.cpu_count() or 1):  # else nobody can tell what took the time
         assert not taken or taken[len(taken) // 2] < LEASE + 1
+
+
+class Way:
+    """The way to a store, which can fall silent without either end being told, as where a cable is out."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._there = f"{make_url(str(store)).query['host']}/.s.PGSQL.5432"
+        self._here = folder
+        self.is_silent = False
+        self.store = Store.of(f"{str(store).partition('?')[0]}?host={quote(str(folder), safe='')}")
+        self._pumps: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Way:
+        self._server = await asyncio.start_unix_server(self._join, self._here / ".s.PGSQL.5432")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for pump in self._pumps:
+            pump.cancel()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        its_reader, its_writer = await asyncio.open_unix_connection(self._there)
+        for pump in (self._pump(reader, its_writer), self._pump(its_reader, writer)):
+            self._pumps.add(asyncio.create_task(pump))
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while said := await source.read(65_536):
+                while self.is_silent:  # noqa: ASYNC110 - what was said meanwhile comes late
+                    await asyncio.sleep(0.05)
+                sink.write(said)
+                await sink.drain()
+        while self.is_silent:  # noqa: ASYNC110 - that it ended is not heard of either
+            await asyncio.sleep(0.05)
+        sink.close()
+
+
+async def test_a_worker_that_is_cut_off_from_the_store_sends_nothing_more(tmp_path: Path, store: Store) -> None:
+    queue, ledger, posted = emptied(store), f"{tmp_path}-split", asyncio.Semaphore(0)
+
+    async def count(step: Step, call: SandboxCall) -> Reply:
+        if call.endpoint == CREATE:
+            posted.release()
+        return await step(call)
+
+    socket = Path(tempfile.mkdtemp(prefix="way-"))
+    async with Sandbox(options(rate=RATE, latency=0.05), wrappers=[count]) as sandbox, Way(store, socket) as way:
+        it = Trial(tmp_path, sandbox)
+        it.write(sheet_rows(ROWS, sandbox.world))
+        async with WorkerProcess(way.store, tmp_path / "one", [sandbox.url], **SLOW) as cut_off:
+            job = await hand_over(it, queue, ledger)
+            for _ in range(ROWS // 3):
+                await asyncio.wait_for(posted.acquire(), 60)
+            way.is_silent = True
+            async with WorkerProcess(store, tmp_path / "two", [sandbox.url], **SLOW):
+                over = await ended(queue, job, 120)
+                assert not drives(queue, job, cut_off)
+                way.is_silent = False
+                await asyncio.sleep(2)  # it hears again, and finds that it has lost
+        assert (over.state, over.exit_code) == ("ended", 0)
+        report = sandbox.report()
+        assert (report["duplicates"], report["refusals"], report["activities"]) == (0, 0, ROWS)
+        assert report["fullest_window"] <= RATE.limit
+    shutil.rmtree(socket)
+    assert await settled(store, ledger) == {State.SHARED: ROWS}

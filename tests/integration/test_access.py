@@ -154,7 +154,10 @@ async def test_shares_at_another_host_are_counted_alone(tmp_path: Path) -> None:
         await it.run()
         elsewhere = await BatchShare(it.settings(host="http://127.0.0.1:9")).access()
         assert elsewhere.shares == []
-        assert elsewhere.remarks[0] == "Left out: 2 shares at another host than the one that is set"
+        assert (
+            elsewhere.remarks[0]
+            == "Left out: 2 shares at another host, or of another account, than the one that is set"
+        )
         nowhere = it.settings().model_copy(update={"host": None})
         assert len((await BatchShare(nowhere).access()).shares) == 2
 

@@ -12,6 +12,7 @@ from invariants import check_never_twice
 from pydantic import SecretStr
 from trial import CREATE, DROPPED, KEY, Fault, Onlooker, Trial, answer, envelope, sheet_rows, trial
 
+from batch_share import BatchShare
 from batch_share.common import Rate
 from batch_share.errors import AccessDenied, LedgerError
 from batch_share.leadsquared import account
@@ -320,3 +321,36 @@ async def test_what_the_account_learnt_by_another_key_is_kept(tmp_path: Path) ->
             assert connection.turn.is_held
         assert Account.read(own).rate == Rate(2, 1.0)
         assert not first.sent(CREATE)
+
+
+async def test_another_accounts_ledgers_are_left_alone_by_what_is_done_to_all(tmp_path: Path) -> None:
+    """By names alone, without a call: it was told of both keys that they are of two accounts."""
+    async with trial(tmp_path, other_access_keys=(SECOND,)) as first:
+        await first.run()
+        second = second_of(first, sheet_rows(14))
+        key = account_name(first.sandbox.url, SecretStr(SECOND))
+        async with BatchShare(second.settings()) as library:
+            assert len((await library.access()).shares) == 12, "nobody knows that it is another's"
+            remember_account(tmp_path / "state", key, account_name("org", first.sandbox.url, "another"))
+            found = await library.access()
+        assert found.shares == []
+        left_out = "Left out: 12 shares at another host, or of another account, than the one that is set"
+        assert found.remarks[0] == left_out
+        async with BatchShare(first.settings()) as library:
+            assert len((await library.access()).shares) == 12
+
+
+async def test_a_plan_refuses_a_ledger_of_another_account_by_its_name_before_any_call(tmp_path: Path) -> None:
+    by_name: dict[str, Any] = {"accounts": {"asia": {}, "europe": {}}}
+    async with trial(tmp_path, Fault(WHO, range(1, 99), told("")), other_access_keys=(SECOND,)) as it:
+        await it.run(**by_name, account="asia")
+        it.write(sheet_rows(13))
+        before = len(it.sandbox.journal.since(0))
+        settings = it.settings(**by_name, account="europe", access_key=SecretStr(SECOND))
+        options = SheetOptions.of(settings)
+        for watcher in (None, Onlooker()):
+            seen = await show_sheet(it.folder / "leads.csv", options, settings, watcher, it.name)
+            assert "belongs to another account" in seen.refusal
+        assert len(it.sandbox.journal.since(0)) == before
+        settings = it.settings(**by_name, account="asia")
+        assert (await show_sheet(it.folder / "leads.csv", options, settings, None, it.name)).refusal == ""

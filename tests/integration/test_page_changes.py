@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import re
 import sqlite3
 from contextlib import closing
 from html import unescape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pytest
+from pydantic import SecretStr
 from trial import HEADER, Trial, options, sheet_rows
 from visiting import visiting
 
-from batch_share import BatchShare
+from batch_share import BatchShare, LedgerName
 from batch_share.page import server
+from batch_share.page.shelf import Kept
 from batch_share.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from visiting import Visitor
 
@@ -101,7 +104,9 @@ async def test_cells_are_corrected_in_the_results_and_what_was_sent_stays(trial:
         await visitor.get(f"{visitor.sheet}/results")
         assert "4 of 6 rows are shared." in visitor.text
         assert "Look at the plan" in visitor.text
-        await visitor.get(f"{visitor.sheet}/columns")
+        own = visitor.sheet
+        assert "waiting for your approval" in await visitor.get("/")
+        await visitor.get(f"{own}/columns")
         assert visitor.path.endswith("/plan"), "its columns are no question any more"
         visitor.text = page
         await visitor.approve()
@@ -149,7 +154,8 @@ async def test_what_can_not_be_corrected_is_said_and_nothing_is_kept_twice(trial
         await visitor.post(action, visitor.form(action))
         assert (visitor.status, "every cell says what it said" in visitor.text) == (400, True)
         form = visitor.form(action)
-        await visitor.post(action, form | {"cell-0": "7d"})
+        await asyncio.gather(*(visitor.post(action, form | {"cell-0": "7d"}) for _ in range(2)))  # a double click
+        assert visitor.status == 200
         await visitor.ended("/plan", "Looking up leads")
         await visitor.post(action, form | {"cell-0": "9d"})  # a second tab, or Back and again: it is the same form
         assert "6 leads will be shared" in await visitor.ended("/plan", "Looking up leads")
@@ -368,10 +374,18 @@ async def test_failed_rows_that_are_dropped_again_lead_to_the_results_of_their_o
         assert trial.sandbox.report()["duplicates"] == 0
 
 
+def test_failed_rows_know_the_ledger_of_their_job_be_it_a_file_or_in_a_store() -> None:
+    kept = Kept(
+        "1", "leads.csv", "leads.csv", "", of="/srv/leads.csv.ledger.db", store=SecretStr("postgresql://x/y")
+    )
+    assert kept.ledger == LedgerName(Path("/srv/leads.csv.ledger.db"))
+    in_store = LedgerName.of("leads", kept.store)
+    assert str(Kept("1", "leads.csv", "leads.csv", "", of=str(in_store), store=kept.store).ledger) == str(in_store)
+
+
 async def test_cells_of_a_run_that_a_command_began_are_corrected_too(trial: Trial) -> None:
-    lines = sheet_rows(6)
-    lines[0][HEADER.index("Duration")] = "soon"
-    trial.write(lines)
+    content = sheet(6, {"Duration": "soon"}).replace(b"\r\n", b",,\r\n")  # two columns have no header
+    (trial.folder / "leads.csv").write_bytes(content)
     assert (await trial.run()).summary.troubled == 1
     async with visiting(trial) as visitor:
         await visitor.get("/")

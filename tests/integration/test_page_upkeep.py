@@ -13,6 +13,7 @@ import pytest
 from trial import HEADER, Trial, options, sheet_rows
 from visiting import Visitor, visiting
 
+from batch_share.common import Rate
 from batch_share.ledger.files import LedgerName
 from batch_share.sandbox import Sandbox
 from batch_share.sheet.reader import open_sheet
@@ -46,7 +47,7 @@ def aged(trial: Trial, days: int) -> None:
     ago = f"datetime('now', '-{days} days') || '.000000'"
     for file in [*(trial.folder / "page").glob("*/*.ledger.db"), trial.folder / "data" / "history.db"]:
         with closing(sqlite3.connect(file)) as connection:
-            connection.execute(f"UPDATE runs SET started_at = {ago}, ended_at = {ago}")
+            connection.execute(f"UPDATE runs SET ended_at = {ago}")
             if file.name != "history.db":
                 connection.execute(f"UPDATE rows SET ends_at = {ago}, state = 'ended' WHERE state = 'shared'")
             else:
@@ -272,3 +273,25 @@ async def test_a_sheet_is_read_once_however_often_its_columns_are_shown(
         file.unlink()
         await visitor.get(f"{visitor.sheet}/columns")
         assert "The sheet was deleted with its old runs" in visitor.text
+
+
+async def test_a_run_that_waits_for_the_account_says_for_which_sheet_and_goes_on_then(trial: Trial) -> None:
+    trial.changes["rate"] = Rate(4, 1.0)
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(8), "first.csv")
+        await visitor.approve()
+        first = visitor.sheet
+        await visitor.get("/")
+        await visitor.upload(sheet(3, 20), "second.csv")
+        action = f"{visitor.sheet}/columns"
+        await visitor.post(action, visitor.form(action) | {"then": "plan"})
+        second = visitor.sheet
+        waits = "Waiting for “first.csv”, which has the same account; then this goes on."
+        async with asyncio.timeout(20):
+            while waits not in await visitor.get(f"{second}/plan"):
+                assert "How far it is" in await visitor.get(f"{first}/run"), "it has not ended before"
+        assert "Waiting for" not in await visitor.get(f"{first}/run")
+        trial.changes["rate"] = Rate(40, 1.0)
+        await visitor.get(f"{second}/plan")
+        await visitor.ended("/plan", "Looking up leads")
+        assert "3 leads will be shared with" in visitor.text

@@ -5,27 +5,34 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import re
 from collections import Counter
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
-from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, trial
+from trial import CREATE, KEY, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 
 from batch_share import BatchShare
-from batch_share.common import Holder, utc_now
-from batch_share.errors import BatchShareError, LedgerError
+from batch_share.common import Holder, Rate, utc_now
+from batch_share.errors import BatchShareError, DailyLimitReached, LedgerError
+from batch_share.jobs.check_up import ask
 from batch_share.jobs.job import do
-from batch_share.jobs.run import Resume
+from batch_share.jobs.run import AuditLedger, Resume
+from batch_share.jobs.verify import Verification
+from batch_share.leadsquared.account import account_name, remember_account
 from batch_share.ledger.accounts import open_accounts
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.known import open_history
 from batch_share.ledger.postgres import StoredName
 from batch_share.ledger.states import State
-from batch_share.sending.session import Course, _account_file
+from batch_share.planning.access import who_has_access
+from batch_share.planning.intake import show_sheet
+from batch_share.planning.plan import SheetOptions
+from batch_share.sending.session import Course, _account_file, open_connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -100,6 +107,83 @@ async def test_a_job_waits_for_another_that_calls_the_account_from_elsewhere(
             course.stop.ask()
             with pytest.raises(BatchShareError, match="Nothing was sent"):
                 await run
+
+
+async def test_who_has_no_ledger_waits_for_the_account_too(tmp_path: Path, store: Store) -> None:
+    url = SecretStr(str(store))
+    async with stored(tmp_path, store) as it:
+        await it.run()
+        calls = len(it.sandbox.journal.calls)
+        settings, waits = it.settings(store=url), Onlooker()
+        account, options = _account_file(settings).name, SheetOptions.of(settings)
+        async with open_accounts(store, "run") as elsewhere:
+            assert await elsewhere.take(account, it.sandbox.url) is None
+            whose = rf"another batch_share \({platform.node()}, process {os.getpid()}, `run` since "
+            assert re.match(whose, (await ask(settings)).why_not)
+            it.write(sheet_rows(13))
+            sheet, new = tmp_path / "leads.csv", LedgerName.of(tmp_path / "new.db")
+            for work in (
+                show_sheet(sheet, options, settings, waits, new),
+                Verification(settings, waits, "100001", "user1@sales.example.com").carry_out(),
+                who_has_access(settings, None, None, None, waits),
+                do(AuditLedger(it.name), settings, waits),
+            ):
+                waits.waited_for.clear()
+                waiting = asyncio.create_task(work)
+                while not waits.waited_for:
+                    await asyncio.wait([waiting], timeout=0.01)
+                    assert not waiting.done()
+                waiting.cancel()
+                await asyncio.wait([waiting])
+            assert len(it.sandbox.journal.calls) == calls
+        assert (await ask(settings)).why_not == ""
+
+
+async def test_the_calls_of_a_day_count_over_hosts(tmp_path: Path, store: Store) -> None:
+    async with stored(tmp_path, store) as it:
+        await it.run()
+        calls = len(it.sandbox.journal.calls)
+        (tmp_path / "second").mkdir()
+        second = StoredTrial(tmp_path / "second", it.sandbox, store=store)
+        second.write(sheet_rows(24)[12:])
+        ending = await second.run(daily_limit=calls + 6)
+        assert isinstance(ending.error, DailyLimitReached)
+        assert len(it.sandbox.journal.calls) == calls + 6
+        assert (await second.resume(daily_limit=1000)).summary.states == {State.SHARED: 12}
+
+
+async def test_what_was_learnt_on_one_host_is_known_on_another(tmp_path: Path, store: Store) -> None:
+    async with stored(tmp_path, store) as it:
+        url = SecretStr(str(store))
+        async with open_connection(it.settings(store=url), Onlooker()) as connection:
+            connection.memory.keep(rate=Rate(7, 5.0), share_batch=3)
+            assert connection.memory.account.calls == 1  # whose the key is
+        elsewhere = it.settings(store=url, state_folder=tmp_path / "another", rate=None)
+        async with open_connection(elsewhere, Onlooker()) as connection:
+            assert connection.pacer.rate == Rate(7, 5.0)
+            assert connection.memory.account.share_batch == 3
+            assert connection.memory.account.calls == 2
+            assert 0.0 < connection.memory.seconds_to_wait(5.0) <= 5.0
+
+
+async def test_after_a_host_that_was_cut_off_a_whole_period_is_waited_whatever_a_clock_says(
+    tmp_path: Path, store: Store
+) -> None:
+    async with stored(tmp_path, store) as it:
+        url = SecretStr(str(store))
+        with suppress(ZeroDivisionError):
+            async with open_connection(it.settings(store=url), Onlooker()):
+                raise ZeroDivisionError
+        name = _account_file(it.settings()).name
+        with store.looking() as connection:
+            long_ago = "UPDATE batch_share.accounts SET called = now() - interval '3 days' WHERE name = :name"
+            connection.execute(text(long_ago), {"name": name})
+        elsewhere = it.settings(store=url, state_folder=tmp_path / "another")
+        remember_account(tmp_path / "another", account_name(it.sandbox.url, SecretStr(KEY)), name.split(".")[0])
+        async with open_connection(elsewhere, Onlooker()) as connection:
+            assert 5.5 < connection.memory.seconds_to_wait(5.0) <= 6.0
+            await asyncio.sleep(0.2)
+            assert connection.memory.seconds_to_wait(5.0) <= 5.8
 
 
 async def facts(it: StoredTrial) -> Facts:

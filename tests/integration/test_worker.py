@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
 from queues import emptied, ended, hand_over
 from sqlalchemy import text
 from stores import server
@@ -15,6 +16,7 @@ from trial import KEY, SECRET, Trial, trial
 from batch_share.cluster.queue import Queue
 from batch_share.cluster.worker import Worker
 from batch_share.common import Rate
+from batch_share.errors import LedgerTooNew
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.postgres import ENGINE, StoredName, shared
 from batch_share.ledger.states import State
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    import pytest
     from trial import Step
 
     from batch_share.ledger.postgres import Store
@@ -178,3 +179,31 @@ async def test_two_keys_of_one_account_are_one_at_a_time(tmp_path: Path, store: 
         assert [queue.job(each.id).exit_code for each in (first, second)] == [0, 0]
         report = it.sandbox.report()
         assert (report["refusals"], report["fullest_window"] <= 10) == (0, True)
+
+
+async def test_a_worker_whose_store_is_upgraded_ends_its_calls_and_leaves_its_job(
+    tmp_path: Path, store: Store
+) -> None:
+    queue, said, posted = emptied(store), list[str](), asyncio.Event()
+
+    async def tell(step: Step, call: SandboxCall) -> Reply:
+        posted.set()
+        return await step(call)
+
+    async with trial(tmp_path, tell, rate=Rate(10, 0.5), rows=24) as it:
+        it.changes["rate"] = Rate(10, 0.5)
+        job = await hand_over(it, queue, f"{tmp_path}-u")
+        working = asyncio.create_task(worker_for(it, store, said).work())
+        await asyncio.wait_for(posted.wait(), 60)
+        try:
+            with store.looking() as connection:
+                connection.execute(text("UPDATE batch_share.store SET version = version + 1"))
+            with pytest.raises(LedgerTooNew, match="Update batch_share"):
+                await asyncio.wait_for(working, 60)
+        finally:
+            with store.looking() as connection:
+                connection.execute(text("UPDATE batch_share.store SET version = version - 1"))
+        assert queue.job(job.id).state == "running"
+        await worker_for(it, store, said).work(once=True)
+        assert queue.job(job.id).exit_code == 0
+        assert max(Counter(it.leads_sent()).values()) == 1

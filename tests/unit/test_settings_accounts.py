@@ -173,7 +173,42 @@ def test_keys_go_to_no_host_that_a_nearer_place_gives_their_account(
     assert refusal(account="europe").startswith("accounts.europe.access_key: is not set")
     assert load_settings(account="europe").event == "201"
     env(monkeypatch, "europe")
+    assert refusal(account="europe").startswith("accounts.europe.host: is another in another place, and its keys")
+    monkeypatch.setenv("BATCH_SHARE_ACCOUNTS__EUROPE__HOST", "http://127.0.0.1:9")
     assert secrets(load_settings(account="europe")) == ["http://127.0.0.1:9", *KEYS.values()]
+
+
+@pytest.mark.parametrize("anybodys", ["http://127.0.0.1:8080", EUROPE])
+def test_keys_of_the_environment_go_to_no_host_that_a_file_beside_sheets_names_in_place_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, anybodys: str
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(f"[accounts.asia]\nhost = '{ASIA}'\n", encoding="utf-8")
+    monkeypatch.setattr("batch_share.settings.user_file", lambda: own)
+    toml(f"[accounts.asia]\nhost = '{anybodys}'\n")
+    env(monkeypatch, "asia")
+    with pytest.raises(SettingsError, match="name the host there, too") as refused:
+        load_settings(account="asia")
+    assert not any(key in str(refused.value) for key in KEYS.values())
+    monkeypatch.setenv("BATCH_SHARE_ACCOUNTS__ASIA__HOST", ASIA)
+    assert load_settings(account="asia").credentials()[0] == ASIA
+
+
+@pytest.mark.parametrize("file", ["batch-share.toml", ".env"])
+def test_keys_of_the_environment_go_to_no_strange_host_of_an_account_without_leave(
+    monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    strange = "https://leadsquared.com.example"
+    words = f"[accounts.asia]\nhost = '{strange}'\n"
+    if file == ".env":
+        words = f"BATCH_SHARE_ACCOUNTS__ASIA__HOST={strange}\n"
+    with open(file, "w", encoding="utf-8") as out:  # noqa: PTH123
+        out.write(words)
+    env(monkeypatch, "asia")
+    with pytest.raises(SettingsError, match="keys go to no host but"):
+        load_settings(account="asia")
+    monkeypatch.setenv("BATCH_SHARE_ALLOW_HOST", strange)
+    assert load_settings(account="asia").credentials()[0] == strange
 
 
 def test_a_host_that_is_typed_with_an_account_is_that_of_the_account(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from batch_share.common import Holder
-from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew, SettingsError
+from batch_share.errors import GIVEN_UP, LedgerError, LedgerLocked, LedgerTooNew, SettingsError
 from batch_share.ledger import postgres
 from batch_share.ledger.accounts import holders, open_accounts
-from batch_share.ledger.database import GIVEN_UP
 from batch_share.ledger.files import LedgerName, locked, open_ledger, read_ledger
 from batch_share.ledger.postgres import Store, StoredName
 from batch_share.ledger.states import Stage, State

@@ -28,7 +28,7 @@ MOST: Final = {
     "jobs/run.py": 1,
     "jobs/watch.py": 4,
     "ledger/database.py": 1,
-    "ledger/files.py": 5,
+    "ledger/files.py": 3,
     "ledger/known.py": 1,
     "ledger/records.py": 3,
     "planning/already_shared.py": 5,
