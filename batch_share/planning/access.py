@@ -217,8 +217,8 @@ async def _told(
     if ending is not None:
         shares = [each for each in shares if each.ends_at <= now + dt.timedelta(minutes=ending)]
     unseen = [known.ledger for known in seen.unseen]
-    others = OTHERS if settings.store is None else OTHERS_OF_STORE
-    return Access(shares, [*remarks, others if connection is None else BY_HAND], frozenset(user_ids), unseen)
+    unknown = OTHERS if settings.store is None else OTHERS_OF_STORE
+    return Access(shares, [*remarks, unknown if connection is None else BY_HAND], frozenset(user_ids), unseen)
 
 
 async def _of_others(
