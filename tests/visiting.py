@@ -61,8 +61,8 @@ class Visitor:
         await self.get(f"/enter?token={self.link()}")
 
     def form(self, action: str) -> dict[str, str]:
-        """What the form of this address on the page would send, with nothing changed in it."""
-        (inner,) = re.findall(rf'<form [^>]*action="{re.escape(action)}"[^>]*>(.*?)</form>', self.text, re.DOTALL)
+        """What the first form of this address on the page would send, with nothing changed in it."""
+        inner, *_ = re.findall(rf'<form [^>]*action="{re.escape(action)}"[^>]*>(.*?)</form>', self.text, re.DOTALL)
         sent = {}
         for tag in re.findall(r"<input [^>]*>", inner):
             said = dict(re.findall(r'([a-z]+)="([^"]*)"', tag))

@@ -14,7 +14,7 @@ from batch_share.jobs.check_up import Finding, Level
 from batch_share.ledger import postgres, schema
 from batch_share.ledger.database import MOVED_TO
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.postgres import OLDEST, StoredName, explain, shared
+from batch_share.ledger.postgres import LOCKS, OLDEST, StoredName, explain, shared
 from batch_share.results.wording import STORE_FOUND
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ _WORKING: Final = text(
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
 _MOVED: Final = select(schema.about.c.value).where(schema.about.c.name == MOVED_TO)
-_LOCKS: Final = 0x62_73_68  # as whoever works on a ledger holds one
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class StoreSeen:
     """What a store tells of itself, and the way there.
 
     `number` is its version as 150018; `tables` is that of its tables, None if it has none. It `keeps` one
-    connection for a session, and the `lease` that was asked for, in seconds.
+    connection for a session, and it has the lease that was asked for.
     """
 
     number: int
@@ -65,7 +64,7 @@ class StoreSeen:
     waited_for: str = ""
     standbys: int = 0
     keeps: bool = True
-    lease: float | None = postgres.LEASE
+    has_lease: bool = True
 
 
 def check_store(store: Store, *, allow_async: bool = False) -> list[Finding]:
@@ -88,7 +87,7 @@ def judge(seen: StoreSeen, *, allow_async: bool = False) -> list[Finding]:
         found.append(_finding("way there", Level.PROBLEM, "pooled"))
     if seen.number // 10_000 < OLDEST:
         found.append(_finding("version", Level.PROBLEM, "old", version=seen.version, oldest=OLDEST))
-    elif seen.keeps and seen.lease != postgres.LEASE:
+    elif seen.keeps and not seen.has_lease:
         found.append(_finding("lease", Level.PROBLEM, "lease"))
     if seen.tables != schema.VERSION:
         is_later = seen.tables is not None and seen.tables > schema.VERSION
@@ -127,7 +126,9 @@ def _look(store: Store) -> StoreSeen:
             other.exec_driver_sql("ROLLBACK")
     given = {name: seen[name] for name in seen if name != "has_tables"}
     keeps = before == after and kept == "kept"
-    return StoreSeen(**given, tables=tables, keeps=keeps, lease=None if lease is None else float(lease))
+    return StoreSeen(
+        **given, tables=tables, keeps=keeps, has_lease=lease is not None and float(lease) == postgres.LEASE
+    )
 
 
 def upgrade_store(store: Store) -> int:
@@ -136,13 +137,13 @@ def upgrade_store(store: Store) -> int:
     Raises LedgerError, LedgerLocked while somebody works on a ledger of it, LedgerTooNew.
     """
     with store.looking() as connection:
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCKS})"))  # of two that do it at once
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({LOCKS})"))  # of two that do it at once
         has_tables = connection.scalar(text("SELECT to_regclass('batch_share.store')")) is not None
         since = connection.scalar(text("SELECT version FROM batch_share.store FOR UPDATE")) if has_tables else None
         if since is None or since >= schema.VERSION:
             store.check_version(connection)
             return schema.VERSION
-        if connection.scalar(_WORKING, {"locks": _LOCKS}):
+        if connection.scalar(_WORKING, {"locks": LOCKS}):
             raise LedgerLocked(
                 store,
                 "somebody works on a ledger of it: stop that first",

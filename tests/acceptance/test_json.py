@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
+    from batch_share.ledger.postgres import Store
     from batch_share.sandbox.wire import Reply, SandboxCall
 
 HOW = ("--event", "201", "--duration", "7d")
@@ -55,7 +56,8 @@ class Answers:
         """The one value that was printed, which is as described."""
         (line,) = printed.splitlines()
         value = json.loads(line)
-        name = "config show" if command.startswith("config") else command.split(maxsplit=1)[0]
+        first, *rest = command.split()
+        name = f"{first} {rest[0]}" if first in {"config", "store"} else first
         name = f"{name} --all-jobs" if "--all-jobs" in command else name
         assert misfits_of(value, name, self.met) == [], command
         return value
@@ -82,11 +84,12 @@ def answers(sandbox: SandboxProcess, folder: Path, met: set[str]) -> Answers:
     return Answers(shell_for(sandbox, folder), met)
 
 
-def test_every_command_prints_what_is_described_and_nothing_else(tmp_path: Path) -> None:
+def test_every_command_prints_what_is_described_and_nothing_else(tmp_path: Path, store: Store) -> None:
     met: set[str] = set()
     with sandbox_thread(SandboxOptions(**OPTIONS)) as sandbox:
         a_job_from_its_plan_to_its_end(answers(sandbox, tmp_path / "one", met), sandbox)
         what_there_is_to_look_at(answers(sandbox, tmp_path / "two", met), sandbox)
+        in_a_store(answers(sandbox, tmp_path / "three", met), str(store))
     troubles(tmp_path, met)
     Answers(shell_for(sandbox, tmp_path), met).fitting(json.dumps(Asked("run", Path("leads.csv")).cut(130)), "run")
     assert all_keys() - met == set()
@@ -163,6 +166,16 @@ def what_there_is_to_look_at(run: Answers, sandbox: SandboxProcess) -> None:
     assert run("doctor", code=1, BATCH_SHARE_ACCESS_KEY="another")["problems"] >= 1
     assert run("config", "show")["access_key"]["value"] is True
     assert run("config", "show", code=2, BATCH_SHARE_RATE="fast")["error"]["kind"] == "SettingsError"
+
+
+def in_a_store(run: Answers, url: str) -> None:
+    """A ledger of a file is moved to a store that is made and well."""
+    run.write("leads.csv", sheet_rows(3))
+    run("run", "leads.csv", *HOW, "--yes")
+    assert run("store", "init", BATCH_SHARE_STORE=url)["made"] is False
+    assert run("store", "upgrade", BATCH_SHARE_STORE=url)["store"] == url
+    assert run("store", "check", BATCH_SHARE_STORE=url)["problems"] == 0
+    assert run("move", "leads.csv", BATCH_SHARE_STORE=url)["ledger"].startswith(f"{url}#")
 
 
 def troubles(folder: Path, met: set[str]) -> None:
