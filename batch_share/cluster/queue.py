@@ -353,10 +353,14 @@ def _keep_sheet(connection: Connection, ledger: str, name: str, content: bytes) 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a worker saw when it looked: jobs that are its own from now on, and those of its own that are to end."""
+    """What a worker saw when it looked: jobs that are its own from now on, and those of its own that are to end.
+
+    It has `missed` what is due if another took at that moment.
+    """
 
     claimed: Sequence[QueuedJob]
     stop: Collection[int]
+    missed: bool = False
 
 
 class Post:
@@ -401,16 +405,17 @@ class Post:
                     self._store.check_version(self._connection)
             if seen.is_time and accounts:
                 Queue(self._store).tick()
-            claimed: list[QueuedJob] = []
+            claimed, missed = list[QueuedJob](), False
             if seen.is_due:
                 with self._connection.begin():
                     # One takes at a time: two might take two jobs of one account. The others look again soon.
-                    if self._connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({WORKERS}, 0)")):
+                    missed = not self._connection.scalar(text(f"SELECT pg_try_advisory_xact_lock({WORKERS}, 0)"))
+                    if not missed:
                         rows = self._connection.execute(_CLAIM, {**given, "host": self._host})
                         claimed = [QueuedJob.of(row) for row in rows]
         except SQLAlchemyError as error:
             raise explain(self._store, error) from None
-        return Seen(claimed, {*seen.stop})
+        return Seen(claimed, {*seen.stop}, missed)
 
     def close(self) -> None:
         """Give the place up; whatever jobs it has are anybody's."""

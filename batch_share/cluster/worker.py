@@ -205,7 +205,7 @@ class Worker:
             mine -= {end.id for end in ends}
             mine |= {job.id for job in seen.claimed}
             loop.call_soon_threadsafe(self._take, seen)
-            if not mine and (is_last or once):
+            if not mine and (is_last or (once and not seen.missed)):
                 return
             self._wake.wait(LOOK)
             self._wake.clear()

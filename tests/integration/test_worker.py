@@ -176,7 +176,7 @@ async def test_two_keys_of_one_account_are_one_at_a_time(tmp_path: Path, store: 
 
         workers = [Worker(store, {account: settings}, said.append) for account in (it.sandbox.url, "other")]
         await asyncio.gather(*(worker.work(once=True) for worker in workers))
-        assert [queue.job(each.id).exit_code for each in (first, second)] == [0, 0]
+        assert [queue.job(each.id).exit_code for each in (first, second)] == [0, 0], said
         report = it.sandbox.report()
         assert (report["refusals"], report["fullest_window"] <= 10) == (0, True)
 
