@@ -37,7 +37,7 @@ from batch_share.jobs.revoke import Revoke, would_revoke
 from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
 from batch_share.jobs.verify import Verification, Verified
 from batch_share.jobs.watch import SETTLE, Inbox, SheetOutcome, Watch
-from batch_share.ledger.files import LedgerName, locked, read_ledger
+from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.outputs import Named
 from batch_share.planning.access import who_has_access
 from batch_share.planning.already_shared import (
@@ -598,7 +598,7 @@ class BatchShare:
     def in_use(self, ledger: LedgerLike) -> bool:
         """Whether somebody, be it another process, works on a ledger just now. Raises LedgerError."""
         try:
-            with locked(self.ledger_of(ledger), patience=0):
+            with self.ledger_of(ledger).locked(patience=0):
                 return False
         except LedgerLocked:
             return True

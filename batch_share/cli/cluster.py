@@ -195,6 +195,7 @@ def worker(
     from batch_share.cli.work import draining
     from batch_share.cluster.worker import Worker, account_of
     from batch_share.logs import LineHandler, attached, open_log
+    from batch_share.results.wording import ExitCode
 
     queue, settings = _queue(given), given.settings()
     accounts: dict[str, Callable[[Mapping[str, Any]], Settings]] = {}
@@ -231,7 +232,7 @@ def worker(
             asyncio.run(work())
         except (KeyboardInterrupt, asyncio.CancelledError):
             tell("Cut off. What was under way is in the ledgers: another worker goes on with it.")
-            return 130
+            return ExitCode.INTERRUPTED
     return 0
 
 

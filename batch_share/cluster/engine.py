@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from batch_share.ledger.postgres import Store
 
 _TASK: Final = "see_to"
-_AGAIN: Final = (
-    1.0  # seconds: its pool's own back-off would have it come back long after a store that was restarted
-)
+_AGAIN: Final = 1.0
+"""Seconds: its pool's own back-off would have it come back long after a store that was restarted."""
 
 # A worker that is frozen between two statements of it must not keep others waiting.
 _OPTIONS: Final = {

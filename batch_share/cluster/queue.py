@@ -129,10 +129,7 @@ class QueuedJob:
             "exit_code",
             "error",
         )
-        times = {name: getattr(self, name) for name in ("submitted", "due", "began", "ended")}
-        return {name: getattr(self, name) for name in shown} | {
-            name: at.astimezone(dt.UTC).isoformat(timespec="seconds") if at else None for name, at in times.items()
-        }
+        return {name: getattr(self, name) for name in shown} | _times(self, "submitted", "due", "began", "ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,10 +162,16 @@ class Schedule:
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        times = {"next": self.next, "last": self.last}
-        return {name: getattr(self, name) for name in ("name", "account", "cron", "zone", "dropped", "paused")} | {
-            name: at.astimezone(dt.UTC).isoformat(timespec="seconds") if at else None for name, at in times.items()
-        }
+        shown = ("name", "account", "cron", "zone", "dropped", "paused")
+        return {name: getattr(self, name) for name in shown} | _times(self, "next", "last")
+
+
+def _times(of: object, *names: str) -> dict[str, str | None]:
+    """For programs, in UTC; None where it is not known yet."""
+    moments = {name: getattr(of, name) for name in names}
+    return {
+        name: at.astimezone(dt.UTC).isoformat(timespec="seconds") if at else None for name, at in moments.items()
+    }
 
 
 def next_time(cron: str, zone: str, after: dt.datetime) -> dt.datetime:

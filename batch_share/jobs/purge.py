@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_share.common import spell_time, utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerLocked
-from batch_share.ledger.files import locked, read_ledger
+from batch_share.ledger.files import read_ledger
 from batch_share.ledger.known import CallCount, catch_up, open_history
 from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, OPEN
 from batch_share.outputs import digest_of
@@ -174,7 +174,7 @@ async def _delete(history: History, old: Old, folder: Path, *, force: bool) -> l
             file.unlink(missing_ok=True)
         return files
     lock_file = old.known.ledger.lock_file
-    with locked(old.known.ledger):
+    with old.known.ledger.locked():
         written = [file for file in old.written if digest_of(file) in old.digests]
         files = [*written, *(file for file in reversed(old.own) if file != lock_file)]
         for file in files:

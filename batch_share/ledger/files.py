@@ -29,7 +29,6 @@ from batch_share.settings import STORES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from contextlib import AbstractContextManager
     from datetime import datetime
     from os import PathLike
 
@@ -152,7 +151,10 @@ class LedgerName:
 
     @contextmanager
     def locked(self, patience: float = 0.2) -> Iterator[None]:
-        """Hold its lock. Raises LedgerLocked while another process does, LedgerError."""
+        """Hold its lock. Raises LedgerLocked while another process does, LedgerError.
+
+        It is waited for `patience` seconds, for whoever looks whether somebody has it takes it for a moment.
+        """
         lock = FileLock(self.lock_file, mode=0o600, thread_local=False)
         try:
             lock.acquire(timeout=patience, poll_interval=0.02)
@@ -205,14 +207,6 @@ class LedgerName:
                 problem="There is no such ledger.",
                 hint="Running a sheet makes one.",
             )
-
-
-def locked(ledger: LedgerName, *, patience: float = 0.2) -> AbstractContextManager[None]:
-    """Hold the ledger's lock. Raises LedgerLocked while another process does, LedgerError.
-
-    It is waited for `patience` seconds, for whoever looks whether somebody has it takes it for a moment.
-    """
-    return ledger.locked(patience)
 
 
 @asynccontextmanager

@@ -26,7 +26,7 @@ from filelock import FileLock
 from batch_share.common import utc_now
 from batch_share.errors import BatchShareError, HistoryError, LedgerError, LedgerLocked
 from batch_share.ledger.database import create_private
-from batch_share.ledger.files import LedgerName, locked, read_ledger
+from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.queries import NEVER
 from batch_share.ledger.records import run_id
 from batch_share.ledger.states import BEING_REVOKED, ON_ITS_WAY, State
@@ -843,7 +843,7 @@ async def catch_up(
 def is_in_use(ledger: LedgerName) -> bool:
     """Whether a process works on the ledger. Raises LedgerError."""
     try:
-        with locked(ledger):
+        with ledger.locked():
             return False
     except LedgerLocked:
         return True

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from processes import DEADLINE, ROOT, SAMPLES, SandboxProcess, Shell
 
-from batch_share.ledger.files import LedgerName, locked
+from batch_share.ledger.files import LedgerName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -268,7 +268,7 @@ def broken(case: str, sheet: Path) -> AbstractContextManager[None]:
         ledger = sheet.with_name(f"{sheet.name}.ledger.db")
         with closing(sqlite3.connect(ledger)) as connection:
             connection.execute("CREATE TABLE about (x)")
-        return locked(LedgerName.of(ledger))
+        return LedgerName.of(ledger).locked()
     return nullcontext()
 
 

@@ -32,7 +32,7 @@ from trial import (
 from batch_share.errors import CanaryFailed, HistoryError, TooManyRevokes, TooManyRows
 from batch_share.jobs import revoke, run
 from batch_share.jobs.outputs import nothing_due, unchanged
-from batch_share.ledger.files import LedgerName, locked
+from batch_share.ledger.files import LedgerName
 from batch_share.ledger.known import FILE
 from batch_share.ledger.states import State
 from batch_share.library import BatchShare
@@ -282,7 +282,7 @@ async def test_a_ledger_that_is_in_use_or_gone_is_reported(tmp_path: Path) -> No
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(0, 3, "reassign"))
-        with locked(LedgerName.of(it.ledger)):
+        with LedgerName.of(it.ledger).locked():
             ending = await scene.second.run()
         assert "is in use, so rows that revoke its shares wait: run again" in ending.remarks[0]
         assert ending.summary.exit_code == 1
@@ -301,7 +301,7 @@ async def test_a_row_that_waits_for_a_ledger_in_use_is_something_to_do(tmp_path:
         await it.run()
         scene = Scene(it)
         acting(scene.second, scene.row(0, 0, "revoke"))
-        with locked(LedgerName.of(it.ledger)):
+        with LedgerName.of(it.ledger).locked():
             await scene.second.run()
         job = SheetJob(scene.second.folder / "leads.csv", LedgerName.of(scene.second.ledger))
         assert await nothing_due(job.ledger) is None

@@ -35,7 +35,7 @@ from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.run import RunSheet
 from batch_share.leadsquared.account import names_of_account
 from batch_share.ledger import known, reading, schema
-from batch_share.ledger.files import LedgerName, locked, open_ledger, read_ledger
+from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.known import FILE, History, open_history
 from batch_share.ledger.states import State
 from batch_share.planning import already_shared
@@ -694,7 +694,7 @@ async def test_a_ledger_in_use_is_kept_even_when_forced(tmp_path: Path) -> None:
         await it.run()
         age(tmp_path)
         sweep = await find_old(it.settings(), 1, force=True)
-        with locked(LedgerName.of(it.ledger)):
+        with LedgerName.of(it.ledger).locked():
             sweep = await delete(it.settings(), sweep)
         assert sweep.deleted == []
         assert "another batch_share process" in sweep.kept_at_last[0].why

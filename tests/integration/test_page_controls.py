@@ -15,7 +15,7 @@ from visiting import visiting
 
 from batch_share.cli.manual import page as manual
 from batch_share.common import Rate
-from batch_share.ledger.files import LedgerName, locked
+from batch_share.ledger.files import LedgerName
 from batch_share.page import server
 from batch_share.sandbox import Sandbox
 
@@ -149,7 +149,7 @@ async def test_the_manual_lists_all_controls_of_the_pages_and_no_others(
             await visitor.results()
             for of_these in ("", "?from=1"):
                 look("Results", await visitor.get(f"{visitor.sheet}/results{of_these}"))
-            with locked(LedgerName(next((tmp_path / "page").glob("*/forty.csv.ledger.db")))):
+            with LedgerName(next((tmp_path / "page").glob("*/forty.csv.ledger.db"))).locked():
                 look("Results", await visitor.get(f"{visitor.sheet}/results"))
 
             for at in range(21):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,7 @@ from batch_share.ledger.postgres import ENGINE, StoredName, shared
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
     from typing import Any
 
@@ -115,15 +116,23 @@ async def test_an_engine_that_is_broken_changes_nothing(
         assert queue.job(job.id).exit_code == 0
 
 
-async def test_who_is_told_to_drain_gives_its_job_back_and_another_ends_it(tmp_path: Path, store: Store) -> None:
-    queue, said, posted = emptied(store), list[str](), asyncio.Event()
+@asynccontextmanager
+async def slow_trial(folder: Path) -> AsyncIterator[tuple[Trial, asyncio.Event]]:
+    """One whose sheet takes seconds, and what happens once its first call arrives."""
+    posted = asyncio.Event()
 
     async def tell(step: Step, call: SandboxCall) -> Reply:
         posted.set()
         return await step(call)
 
-    async with trial(tmp_path, tell, rate=Rate(10, 0.5), rows=24) as it:
+    async with trial(folder, tell, rate=Rate(10, 0.5), rows=24) as it:
         it.changes["rate"] = Rate(10, 0.5)
+        yield it, posted
+
+
+async def test_who_is_told_to_drain_gives_its_job_back_and_another_ends_it(tmp_path: Path, store: Store) -> None:
+    queue, said = emptied(store), list[str]()
+    async with slow_trial(tmp_path) as (it, posted):
         job = await hand_over(it, queue, f"{tmp_path}-d")
         first = worker_for(it, store, said)
         working = asyncio.create_task(first.work())
@@ -184,14 +193,8 @@ async def test_two_keys_of_one_account_are_one_at_a_time(tmp_path: Path, store: 
 async def test_a_worker_whose_store_is_upgraded_ends_its_calls_and_leaves_its_job(
     tmp_path: Path, store: Store
 ) -> None:
-    queue, said, posted = emptied(store), list[str](), asyncio.Event()
-
-    async def tell(step: Step, call: SandboxCall) -> Reply:
-        posted.set()
-        return await step(call)
-
-    async with trial(tmp_path, tell, rate=Rate(10, 0.5), rows=24) as it:
-        it.changes["rate"] = Rate(10, 0.5)
+    queue, said = emptied(store), list[str]()
+    async with slow_trial(tmp_path) as (it, posted):
         job = await hand_over(it, queue, f"{tmp_path}-u")
         working = asyncio.create_task(worker_for(it, store, said).work())
         await asyncio.wait_for(posted.wait(), 60)

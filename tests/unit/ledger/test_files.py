@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from batch_share.errors import LedgerError, LedgerLocked, LedgerTooNew
 from batch_share.ledger import schema
-from batch_share.ledger.files import LedgerName, locked, open_ledger, read_ledger
+from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.states import Stage, State
 from batch_share.outputs import Output, Written
 
@@ -323,7 +323,7 @@ async def test_a_ledger_is_opened_for_work_once_at_a_time(file: Path) -> None:
 async def test_a_damaged_ledger_that_another_has_is_said_to_be_worked_on(file: Path) -> None:
     """It can't tell who has it."""
     file.write_bytes(b"no ledger" * 100)
-    with locked(LedgerName.of(file)):
+    with LedgerName.of(file).locked():
         for way in (open_ledger(LedgerName.of(file)), open_ledger(LedgerName.of(file), host=HOST)):
             with pytest.raises(LedgerLocked, match=r"Another batch_share process is working on it\. Wait for"):
                 async with way:

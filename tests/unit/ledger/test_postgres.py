@@ -18,7 +18,7 @@ from batch_share.common import Holder
 from batch_share.errors import GIVEN_UP, LedgerError, LedgerLocked, LedgerTooNew, SettingsError
 from batch_share.ledger import postgres
 from batch_share.ledger.accounts import holders, open_accounts
-from batch_share.ledger.files import LedgerName, locked, open_ledger, read_ledger
+from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.postgres import Store, StoredName
 from batch_share.ledger.states import Stage, State
 from batch_share.outputs import Named
@@ -161,7 +161,7 @@ async def test_a_lock_that_would_be_another_connections_is_refused(
     async with working(name):
         pass
     monkeypatch.setattr(postgres, "LEASE", 4.0001)  # the server takes milliseconds
-    with pytest.raises(LedgerError, match="PgBouncer"), locked(name):
+    with pytest.raises(LedgerError, match="PgBouncer"), name.locked():
         pass
 
 
@@ -172,7 +172,7 @@ async def test_a_lock_is_not_had_where_the_server_is_gone_meanwhile(
         pass
     connect, gone = Store.connect, Store.of(NOWHERE)
     monkeypatch.setattr(Store, "connect", lambda _store, **more: connect(gone, **more))
-    with pytest.raises(LedgerError, match="can't be reached"), locked(name):
+    with pytest.raises(LedgerError, match="can't be reached"), name.locked():
         pass
 
 
@@ -245,9 +245,9 @@ async def test_whoever_loses_the_store_has_no_account_any_more(name: StoredName,
 
 async def test_a_ledger_may_be_waited_for(name: StoredName) -> None:
     async with working(name):
-        with pytest.raises(LedgerLocked), locked(name, patience=0.06):
+        with pytest.raises(LedgerLocked), name.locked(patience=0.06):
             pass
-    with locked(name):
+    with name.locked():
         pass
 
 
