@@ -336,10 +336,12 @@ class PlanChanged(BatchShareError):
 
 
 class NotConfirmed(BatchShareError):
-    """A run was shown, and not agreed to: nothing was sent."""
+    """A run, or what a command was to revoke, was shown and not agreed to: nothing was sent."""
 
-    def __init__(self, words: str = "Nothing was sent: the run was not confirmed.") -> None:
-        super().__init__(words, hint="Confirm it if this is what you want to send.")
+    def __init__(self, words: str = "", *, deed: str = "send") -> None:
+        done, what = ("revoked", "it") if deed == "revoke" else ("sent", "the run")
+        words = words or f"Nothing was {done}: {what} was not confirmed."
+        super().__init__(words, hint=f"Confirm it if this is what you want to {deed}.")
 
 
 class TooManyRows(BatchShareError):

@@ -209,7 +209,7 @@ OPTIONS: Final = {
     "set": _value(HOW, "NAME=VALUE", "Any other setting, such as max_rows=100; may be repeated.", list[str]),
     "canary": _value(SAFETY, "N", SETTING_TEXTS["canary"]),
     "yes": _switch(
-        SAFETY, "Don't ask before sending. Needed for over 50 rows if nobody can be asked.", "--yes", "-y"
+        SAFETY, "Don't ask. If nobody can be asked, needed to revoke, and to send over 50 rows.", "--yes", "-y"
     ),
     "output": _value(OUTPUT, "FILE", "A .csv or .xlsx file for the plan of every row.", Path, "--output", "-o"),
     "save": _value(OUTPUT, "FILE", "A file for the plan, to run exactly that with run --plan.", Path),

@@ -496,7 +496,9 @@ class Display:
         out, summary, audited, more = console(), ending.summary, ending.command == "status --audit", 0
         audit = spell_audit(summary, near) if audited or (ending.sent and ending.command != "revoke") else []
         if not audited:
-            say(out, answer(ending.command, summary, ending.became))
+            said = answer(ending.command, summary, ending.became, is_stopped=ending.error is not None)
+            if said:
+                say(out, said)
         elif not audit:
             say(out, "Nothing to audit: no activity was ever posted.")
         for line in audit:

@@ -240,7 +240,7 @@ async def _agreed(job: Kind, session: Session, watcher: Watcher, course: Course,
             elif answer:
                 return choice
             if not answer and not session.stop.asked:
-                session.stop.ask(NotConfirmed())
+                session.stop.ask(NotConfirmed(deed=choice.preview.deed))
     return None
 
 

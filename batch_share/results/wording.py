@@ -519,16 +519,17 @@ _ANSWERS: Final[Mapping[str, tuple[str, str, Collection[State]]]] = {
 """By command: its answer where there was nothing to do, what it did to all rows, or to those in these states."""
 
 
-def answer(command: str, summary: Summary, became: Mapping[State, int]) -> str:
+def answer(command: str, summary: Summary, became: Mapping[State, int], *, is_stopped: bool = False) -> str:
     """What came of what was asked for: `12 of 12 revoked.`, or of a run `97 of 100 rows are shared. 3 failed.`
 
-    `became` counts the rows that the command was about, by the state that they are in now.
+    `became` counts the rows that the command was about, by the state that they are in now. "" if it was stopped
+    before it was about any: that there are none is not said then.
     """
     if command not in _ANSWERS:
         return f"{headline(summary.states)} {others(summary.states)}".strip()
     nothing, done, states = _ANSWERS[command]
     if not (asked := sum(became.values())):
-        return nothing
+        return "" if is_stopped else nothing
     if not states:
         return f"{plural(asked, 'row')} {done}: {_counted(became)}"
     rest = {state: rows for state, rows in became.items() if state not in states}

@@ -220,6 +220,19 @@ def test_a_revocation_says_how_many_were_revoked(shell: Shell, tmp_path: Path) -
     assert "1 share with " in seen(shell, "revoke", "--user", user, "--all-jobs", "--yes")
 
 
+def test_a_revocation_that_nobody_agreed_to_says_that_and_not_that_no_share_stands(
+    shell: Shell, tmp_path: Path
+) -> None:
+    few(tmp_path / SHEET)
+    shell.run("run", SHEET, *OF_SHEET)
+    code, out, shown = shell.at_terminal("n", "revoke", SHEET)
+    assert (code, "Nothing was revoked: it was not confirmed." in shown) == (1, True)
+    alone = shell.run("revoke", SHEET)
+    assert (alone.returncode, "nobody to ask" in alone.stderr) == (1, True)
+    for said in (out + shown, alone.stdout + alone.stderr):
+        assert "no share of it stands" not in said
+
+
 def test_where_there_is_nothing_to_ask_that_is_the_answer(shell: Shell, tmp_path: Path) -> None:
     few(tmp_path / SHEET)
     shell.run("run", SHEET, *OF_SHEET, "--no-follow-up")
