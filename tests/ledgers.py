@@ -144,6 +144,23 @@ def seen_from_outside(file: Path | LedgerName, query: str) -> list[Any]:
         return connection.execute(query).fetchall()
 
 
+def change_from_outside(file: Path | LedgerName, *statements: str, **values: Any) -> None:
+    """Change a ledger while nobody works on it."""
+    if isinstance(file, StoredName):
+        number = file.number()
+        with file.store.looking() as connection:
+            connection.execute(text("SELECT set_config('bs.ledger', :number, true)"), {"number": str(number)})
+            written = text("UPDATE batch_share.ledgers SET written = written + 1 WHERE id = :id")
+            connection.execute(written, {"id": number})
+            for statement in statements:
+                connection.execute(text(statement), values)
+        return
+    with closing(sqlite3.connect(str(file))) as connection:
+        for statement in statements:
+            connection.execute(statement, values)
+        connection.commit()
+
+
 def _as_in_a_file(value: Any) -> Any:
     """A value as SQLite has it."""
     if isinstance(value, datetime):

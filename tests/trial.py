@@ -193,7 +193,7 @@ class Trial:
     @property
     def name(self) -> LedgerName:
         """What the ledger is called."""
-        return LedgerName.of(self.ledger)
+        return LedgerName.of_sheet(self.folder / "leads.csv", self.changes.get("store"))
 
     def write(self, rows: Sequence[Sequence[str]]) -> None:
         """Write the sheet."""
