@@ -168,9 +168,11 @@ def _as_in_a_file(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (list, dict)) else value
 
 
-def seen_in_words(file: Path, query: str) -> list[Any]:
-    """The same, where rows have a reason and a notice too, in words for people."""
-    with closing(sqlite3.connect(file)) as connection:
+def seen_in_words(file: Path | LedgerName, query: str) -> list[Any]:
+    """The same; in a file rows have a reason and a notice too, in words for people."""
+    if isinstance(file, StoredName):
+        return seen_from_outside(file, query)
+    with closing(sqlite3.connect(str(file))) as connection:
         connection.create_function("reason_of", 5, _reason)
         connection.create_function("notice_of", 2, _notice)
         connection.execute(

@@ -279,7 +279,7 @@ class Trial:
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the ledger from outside; of its rows also the reason and the notice, in words for people."""
-        return seen_in_words(self.ledger, statement)
+        return seen_in_words(self.name, statement)
 
     def change(self, statement: str) -> None:
         """Change the ledger from outside, while nobody works on it."""
