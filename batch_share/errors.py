@@ -103,6 +103,14 @@ def check_not_empty(setting: str, value: object) -> None:
         raise SettingsError(setting, "is empty: leave it out, or give it a value")
 
 
+class ScheduleMissed(BatchShareError):
+    """A schedule did not run when it should have: `words` say at what time that was, and why."""
+
+    def __init__(self, schedule: str, account: str, words: str) -> None:
+        super().__init__(f"The schedule {schedule} {words}.")
+        self.schedule, self.account, self.words = schedule, account, words
+
+
 class SheetError(BatchShareError):
     """The sheet as a whole can't be read. `path` is the sheet, `wrong` the reason, `row` the place if known."""
 

@@ -223,6 +223,7 @@ def _add_queue(made: MetaData) -> None:
         Column("last", moment),
         Column("dropped", Integer, nullable=False, server_default="0"),
         Column("paused", Boolean, nullable=False, server_default="false"),
+        Column("missed", moment),
     )
 
 
