@@ -2,6 +2,7 @@
 
     BatchShareError              base; `str(error)` is one sentence for a person
     ├── SettingsError            a setting is missing or makes no sense
+    ├── ScheduleMissed           a schedule of a store did not run when it should have
     ├── SheetError               the sheet can't be read at all (a bad row is no error: it is an `invalid` row)
     ├── LedgerError              the ledger can't be opened, written or trusted
     │   ├── LedgerLocked         another process is using it
