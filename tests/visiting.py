@@ -135,7 +135,8 @@ async def visiting(trial: Trial, *, two_people: bool = False, **proxy: str) -> A
 
     folder = trial.folder / "page"
     door = Door(folder, **proxy)
-    server = WholePage(folder, door, settings, two_people=two_people)
+    store = trial.changes.get("store")
+    server = WholePage(folder, door, settings, two_people=two_people, store=store)
     jar = aiohttp.CookieJar(unsafe=True)
     async with listening(server, 0), aiohttp.ClientSession(cookie_jar=jar) as http:
         visitor = Visitor(server, door, trial, http)

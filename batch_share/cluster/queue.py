@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,13 +19,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from batch_share.cluster import engine
 from batch_share.errors import BatchShareError, LedgerError, ScheduleMissed, SettingsError
 from batch_share.ledger import schema
-from batch_share.ledger.postgres import WORKERS, Store, StoredName, explain, try_lock
+from batch_share.ledger.postgres import SERVED, WORKERS, Store, StoredName, explain, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from sqlalchemy import Connection
 
+    from batch_share.ledger.files import LedgerName
 
 JobState = Literal["queued", "running", "ended", "cancelled"]
 
@@ -54,11 +56,18 @@ _SEEN: Final = text(
     f"WITH {_LIVING}, {_DUE} SELECT EXISTS (SELECT FROM due) AS is_due, "  # noqa: S608
     "(SELECT max(version) FROM batch_share.store) AS version, "
     "ARRAY(SELECT id FROM batch_share.jobs WHERE worker = :me AND stop) AS stop, "
+    "ARRAY(SELECT id FROM batch_share.jobs WHERE worker = :me AND cut) AS cut, "
     "EXISTS (SELECT FROM batch_share.schedules WHERE next <= now() AND NOT paused) AS is_time"
 )
 _CLAIM: Final = text(
     f"WITH {_LIVING}, {_DUE} UPDATE batch_share.jobs SET worker = :me, host = :host, "  # noqa: S608
     "state = 'running', began = coalesce(began, now()) FROM due WHERE jobs.id = due.id RETURNING jobs.*"
+)
+_HAS_WORKER: Final = text(
+    "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' "  # noqa: S608
+    f"AND classid = {SERVED} AND objsubid = 2 AND granted "
+    "AND objid = (hashtext(:account)::bigint & 4294967295)::oid "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
 _END: Final = text(
     "UPDATE batch_share.jobs SET worker = NULL, state = :state, exit_code = :exit_code, error = :error, "
@@ -243,6 +252,11 @@ class Queue:
         """That of the store at this URL. Raises SettingsError, which quotes nothing of it."""
         return cls(Store.of(url))
 
+    @classmethod
+    def of(cls, ledger: LedgerName) -> Queue | None:
+        """That of the store that a ledger is in; None of one in a file."""
+        return cls(ledger.store) if isinstance(ledger, StoredName) else None
+
     def ledger(self, name: str | None, sheet: str = "") -> StoredName:
         """The ledger of this name in its store; without one, a new one for the sheet called so."""
         new = f"{sheet}-{dt.datetime.now(dt.UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
@@ -281,16 +295,30 @@ class Queue:
             raise LedgerError(f"{self.store}#{job.ledger}", "the sheet of this job was purged: submit it anew")
         return str(row.name), bytes(row.bytes)
 
-    def cancel(self, wanted: int) -> QueuedJob:
-        """Ask for a job's end: whoever does it ends it as by Ctrl-C, and one that is not begun never is."""
+    def open_jobs(self) -> dict[str, QueuedJob]:
+        """By ledger, what goes on or is handed over. A follow-up that waits for its time holds nobody up."""
+        with self.store.looking() as connection:
+            found = "SELECT * FROM batch_share.jobs WHERE state = 'running' OR (state = 'queued' AND kind = 'run')"
+            return {row.ledger: QueuedJob.of(row) for row in connection.execute(text(f"{found} ORDER BY id DESC"))}
+
+    def has_worker(self, account: str) -> bool:
+        """Whether a worker is there that has the keys of the account of this name."""
+        with self.store.looking() as connection:
+            return bool(connection.scalar(_HAS_WORKER, {"account": account}))
+
+    def cancel(self, wanted: int, *, cut: bool = False) -> QueuedJob:
+        """Ask for a job's end: whoever does it ends it as by Ctrl-C, and one that is not begun never is.
+
+        `cut`: what is under way is not waited for.
+        """
         with self.store.looking() as connection:
             asked = (
-                "UPDATE batch_share.jobs SET stop = true, "
+                "UPDATE batch_share.jobs SET stop = true, cut = cut OR :cut, "
                 "state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END, "
                 "ended = CASE state WHEN 'queued' THEN now() ELSE ended END "
                 "WHERE id = :id AND state IN ('queued', 'running')"
             )
-            account = connection.scalar(text(f"{asked} RETURNING account"), {"id": wanted})
+            account = connection.scalar(text(f"{asked} RETURNING account"), {"id": wanted, "cut": cut})
             if account is not None:
                 engine.call(connection, account)
         return self.job(wanted)
@@ -408,11 +436,13 @@ def _keep_sheet(connection: Connection, ledger: str, name: str, content: bytes) 
 class Seen:
     """What a worker saw when it looked: jobs that are its own from now on, and those of its own that are to end.
 
-    It is `late` for what is due if another took at that moment. Schedules that were `missed` are to be told.
+    Of these some are to be `cut` off. It is `late` for what is due if another took at that moment. Schedules that
+    were `missed` are to be told.
     """
 
     claimed: Sequence[QueuedJob]
     stop: Collection[int]
+    cut: Collection[int] = ()
     late: bool = False
     missed: Sequence[ScheduleMissed] = ()
 
@@ -424,7 +454,7 @@ class Post:
     thread, and never made anew. Raises LedgerError, as all its methods do.
     """
 
-    def __init__(self, store: Store, host: str) -> None:
+    def __init__(self, store: Store, host: str, accounts: Collection[str] = ()) -> None:
         self._store, self._host = store, host
         try:
             engine = store.connect(lease=True, poolclass=NullPool)
@@ -433,6 +463,10 @@ class Post:
                 store.check_version(self._connection)
                 self.number: int = self._connection.scalar(text("SELECT nextval('batch_share.workers')::integer"))
             try_lock(store, self._connection, WORKERS, self.number)  # nobody else has this number
+            with self._connection.begin():
+                shown = text(f"SELECT pg_advisory_lock_shared({SERVED}, hashtext(:account))")
+                for account in accounts:  # so others know whose work is done
+                    self._connection.execute(shown, {"account": account})
         except SQLAlchemyError as error:
             raise explain(store, error) from None
 
@@ -471,9 +505,12 @@ class Post:
                         claimed = [QueuedJob.of(row) for row in rows]
         except SQLAlchemyError as error:
             raise explain(self._store, error) from None
-        return Seen(claimed, {*seen.stop}, late, missed)
+        return Seen(claimed, {*seen.stop}, {*seen.cut}, late, missed)
 
     def close(self) -> None:
         """Give the place up; whatever jobs it has are anybody's."""
+        with suppress(SQLAlchemyError):
+            if not self._connection.invalidated:  # else the server would see it a moment later
+                self._connection.execute(text("SELECT pg_advisory_unlock_all()"))
         self._connection.close()
         self._connection.engine.dispose()

@@ -137,6 +137,7 @@ class Worker:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._jobs: dict[int, Job[Ending]] = {}
         self._stopped: set[int] = set()  # those that somebody asked to end
+        self._cut: set[int] = set()  # those of which nobody waits for calls under way
         self._ends: list[JobEnd] = []
         self._telling: set[asyncio.Task[None]] = set()
         self._far: dict[int, Mapping[str, Any]] = {}
@@ -154,7 +155,7 @@ class Worker:
         async with waking(self._queue.store, [*self._accounts], self.wake):
             while not self.drains:
                 try:
-                    post = await asyncio.to_thread(Post, self._queue.store, self._host)
+                    post = await asyncio.to_thread(Post, self._queue.store, self._host, self._accounts)
                     said = ""
                     await self._serve(post, once=once)
                 except StoreTrouble as error:
@@ -215,11 +216,15 @@ class Worker:
     def _take(self, seen: Seen) -> None:
         """Begin what was taken, and end what somebody asked to end."""
         self._stopped |= {*seen.stop}
+        self._cut |= {*seen.cut}
         for job in seen.claimed:
             self._tasks[job.id] = asyncio.create_task(self._drive(job))
         for number in seen.stop:
             if number in self._jobs:
                 self._jobs[number].stop()
+        for number in seen.cut:
+            if number in self._jobs:
+                self._jobs[number].cut()
         for missed in seen.missed:
             self._tell(str(missed))
             told = self._notify("schedule", missed.account, missed.schedule, missed)
@@ -252,6 +257,10 @@ class Worker:
                 end = JobEnd(queued.id, "running")
             else:
                 await self._notify(queued.kind, queued.account, queued.ledger, error)
+        except asyncio.CancelledError:
+            if self._is_cut or queued.id not in self._cut:
+                raise
+            end = JobEnd(queued.id, "cancelled", ExitCode.INTERRUPTED)
         except Exception as error:
             log.exception("a job failed for a reason that nobody foresaw", job=queued.id)
             words = f"batch_share has a fault of its own: {type(error).__name__}. The log has more."
@@ -260,6 +269,7 @@ class Worker:
             self._jobs.pop(queued.id, None)
             self._tasks.pop(queued.id, None)
             self._stopped.discard(queued.id)
+            self._cut.discard(queued.id)
             self._ends.append(end)
             self.wake()
             if end.error or end.state != "running":
@@ -333,11 +343,9 @@ class Worker:
 
 
 def _far(job: Job[Ending]) -> dict[str, Any]:
+    """How far a job is, for whoever looks on elsewhere."""
     seen = job.progress
-    return {
-        "phase": seen.phase,
-        "states": {str(state): rows for state, rows in seen.states.items()},
-        "done": seen.done,
-        "calls": seen.calls,
-        "eta": seen.eta,
+    plain = ("phase", "calls", "calls_per_second", "allowed_per_second", "refusals", "looked_up", "done", "eta")
+    return {name: getattr(seen, name) for name in (*plain, "at_least", "stopping")} | {
+        "states": {str(state): rows for state, rows in seen.states.items()}
     }

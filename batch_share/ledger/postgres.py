@@ -98,6 +98,9 @@ _BEAT: Final = LEASE / 4
 _CONNECT_SECONDS: Final = 10
 _PATIENCE: Final = 30  # seconds that a statement may take: 100,000 rows are taken in by many
 WORKERS: Final = LOCKS + 2  # between them are those of accounts
+SERVED: Final = LOCKS + 3
+"""Of accounts that workers have the keys of, each by the hash of its name: shared by all of them."""
+
 _SCHEMA, _VIEWS, ENGINE = "batch_share", "batch_share_ledger", "batch_share_engine"
 _LIVES: Final = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 4000}
 
@@ -199,7 +202,7 @@ def _add_queue(made: MetaData) -> None:
         Column("submitted", moment, nullable=False, server_default=now_),
         Column("due", moment, nullable=False, server_default=now_),
         Column("state", Text, nullable=False, server_default="queued"),
-        Column("stop", Boolean, nullable=False, server_default="false"),
+        *(Column(name, Boolean, nullable=False, server_default="false") for name in ("stop", "cut")),
         Column("worker", Integer),
         Column("host", Text),
         Column("began", moment),

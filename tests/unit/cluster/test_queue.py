@@ -90,6 +90,20 @@ def test_what_a_dead_worker_had_is_anybodys_and_what_it_says_later_counts_no_mor
     assert (queue.job(job.id).exit_code, queue.job(job.id).error) == (3, "of rows")
 
 
+@pytest.mark.parametrize(
+    "account", ["europe", "india", "africa", "https://127.0.0.1:9", "a", "b"]
+)  # hashes of any sign
+def test_whose_work_is_done_shows_as_long_as_a_worker_is_there(queue: Queue, account: str) -> None:
+    assert not queue.has_worker(account)
+    first, second = (Post(queue.store, "here:1", [account, "another"]) for _ in range(2))
+    assert queue.has_worker(account)
+    first.close()
+    assert queue.has_worker(account)
+    assert not queue.has_worker("third")
+    second.close()
+    assert not queue.has_worker(account)
+
+
 def test_what_is_not_due_or_rests_or_is_anothers_account_is_left(queue: Queue, post: Callable[[], Post]) -> None:
     later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     queue.submit(wanted(due=later))
