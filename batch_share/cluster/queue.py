@@ -209,9 +209,7 @@ class Schedule:
 def _times(of: object, *names: str) -> dict[str, str | None]:
     """For programs, in UTC; None where it is not known yet."""
     moments = {name: getattr(of, name) for name in names}
-    return {
-        name: at.astimezone(dt.UTC).isoformat(timespec="seconds") if at else None for name, at in moments.items()
-    }
+    return {name: f"{at.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}" if at else None for name, at in moments.items()}
 
 
 def next_time(cron: str, zone: str, after: dt.datetime) -> dt.datetime:
