@@ -1,8 +1,9 @@
 """What `--json` prints, command by command, for the programs that read it: the one place that describes it.
 
-Each command prints one object on standard output, `runs`, `jobs` and `schedule list` a list. A command that an error
-ends prints Stopped: by itself, or, if rows were counted, its keys beside theirs. A key that is not always there is
-there when it says something. Times are UTC, such as `2026-12-31T09:00:00Z`; rows have the sheet's own numbers.
+Each command prints one object on standard output, `runs`, `jobs` and `schedule list` a list. A command that an
+error ends prints Stopped: by itself, or, if rows were counted, its keys beside theirs. A key that is not always
+there is there when it says something. Times are UTC, such as `2026-12-31T09:00:00Z`; rows have the sheet's own
+numbers.
 
 How far a job is, standard error tells now and then; unless it is a terminal, as an InProgress on a line of its own.
 """
