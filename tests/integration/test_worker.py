@@ -104,6 +104,11 @@ async def test_what_the_engine_has_left_behind_changes_nothing(tmp_path: Path) -
                     connection.execute(text(f"ALTER TABLE procrastinate_jobs DISABLE TRIGGER {name}"))
             await worker_for(it, store, said).work(once=True)
             assert [queue.job(each.id).exit_code for each in (job, again)] == [0, 0]
+            with store.looking() as connection:
+                connection.execute(text(f"DROP SCHEMA {ENGINE} CASCADE"))
+            last = await hand_over(it, queue, f"{tmp_path}-e3")
+            await worker_for(it, store, said).work(once=True)
+            assert queue.job(last.id).exit_code == 0
         shared(store).dispose()
 
 
