@@ -142,6 +142,7 @@ def upgrade_store(store: Store) -> int:
         since = connection.scalar(text("SELECT version FROM batch_share.store FOR UPDATE")) if has_tables else None
         if since is None or since >= schema.VERSION:
             store.check_version(connection)
+            store.upgrade_engine(connection)
             return schema.VERSION
         if connection.scalar(_WORKING, {"locks": LOCKS}):
             raise LedgerLocked(
@@ -167,6 +168,7 @@ def upgrade_store(store: Store) -> int:
         # Of each ledger too, or it would be brought up to date as a file is.
         of_ledgers = "UPDATE batch_share.about SET value = CAST(:version AS text) WHERE name = 'schema_version'"
         connection.execute(text(of_ledgers), now)
+        store.upgrade_engine(connection)
         return int(since)
 
 

@@ -18,7 +18,7 @@ from batch_share.jobs.check_up import Level
 from batch_share.jobs.stores import StoreSeen, check_store, move_ledger, upgrade_store
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.postgres import Store, StoredName, shared
+from batch_share.ledger.postgres import ENGINE, Store, StoredName, shared
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
@@ -122,6 +122,30 @@ def test_tables_of_an_earlier_version_are_upgraded_while_nobody_works(
     assert upgrade_store(own) == NOW - 1
     assert upgrade_store(own) == NOW
     assert not StoredName(own, "any").exists()
+
+
+def test_what_wakes_workers_is_brought_up_to_what_is_installed(
+    own: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.init()
+    (tmp_path / "02.00.00_01_pre_old.sql").write_text("SELECT 'was done' / 0;")
+    (tmp_path / "99.00.00_50_post_more.sql").write_text("INSERT INTO more VALUES ('100%'); SELECT '%s';")
+    (tmp_path / "99.00.00_01_pre_more.sql").write_text("CREATE TABLE more (said text);")
+    monkeypatch.setattr("procrastinate.schema.SchemaManager.get_migrations_path", lambda: str(tmp_path))
+    for _ in range(2):
+        assert upgrade_store(own) == NOW
+    with own.looking() as connection:
+        assert connection.scalars(text(f"SELECT said FROM {ENGINE}.more")).all() == ["100%"]
+
+
+def test_what_wakes_workers_is_made_where_it_was_not_installed(own: Store) -> None:
+    own.init()
+    with own.looking() as connection:
+        connection.execute(text(f"DROP SCHEMA {ENGINE} CASCADE"))
+        connection.execute(text("UPDATE batch_share.store SET engine = NULL"))
+    upgrade_store(own)
+    with own.looking() as connection:
+        assert connection.scalar(text(f"SELECT count(*) FROM {ENGINE}.procrastinate_jobs")) == 0
 
 
 async def test_tables_are_not_upgraded_while_somebody_works(own: Store) -> None:
