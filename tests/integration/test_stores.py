@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
 from stores import IS_INSTALLED, server
 from trial import trial
 
-from batch_share.errors import LedgerError, LedgerLocked, SettingsError
+from batch_share.errors import LedgerError, LedgerLocked, SettingsError, StoreTrouble
 from batch_share.jobs import stores
 from batch_share.jobs.check_up import Level
 from batch_share.jobs.stores import StoreSeen, check_store, move_ledger, upgrade_store
@@ -199,6 +201,52 @@ async def test_a_move_that_fails_leaves_everything_as_it_was(
         with pytest.raises(LedgerError, match="it was moved to"):
             await it.resume()
         assert (await move_ledger(it.name, target))["rows"] == 12
+
+
+async def test_a_move_that_is_cut_off_as_it_commits_leaves_one_ledger_to_work_on(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = StoredName(store, f"cut {tmp_path}")
+    whole, loop, begun, go_on = stores._take_over, asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def take_over(*given: Any) -> dict[str, int]:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(30)
+        return whole(*given)
+
+    monkeypatch.setattr(stores, "_take_over", take_over)
+    async with trial(tmp_path) as it:
+        await it.run()
+        moving = asyncio.create_task(move_ledger(it.name, target))
+        await begun.wait()
+        moving.cancel()  # as by Ctrl-C
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await moving
+        async with read_ledger(target) as there:
+            assert await there.counts() == {State.SHARED: 12}
+        with pytest.raises(LedgerError, match="it was moved to"):
+            await it.resume()
+
+
+async def test_a_move_whose_commit_is_not_answered_leaves_one_ledger_to_work_on(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, whole = StoredName(store, f"unanswered {tmp_path}"), stores._take_over
+
+    def take_over(*given: Any) -> dict[str, int]:
+        whole(*given)
+        raise StoreTrouble(target, "it was lost")
+
+    monkeypatch.setattr(stores, "_take_over", take_over)
+    async with trial(tmp_path) as it:
+        await it.run()
+        with pytest.raises(StoreTrouble):
+            await move_ledger(it.name, target)
+        assert target.exists()
+        with pytest.raises(LedgerError, match="it was moved to"):
+            await it.resume()
 
 
 async def test_nothing_is_moved_of_what_is_no_ledger(tmp_path: Path, store: Store) -> None:

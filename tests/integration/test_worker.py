@@ -287,7 +287,9 @@ async def test_a_forced_job_whose_end_nobody_was_told_of_is_not_sent_again(tmp_p
             assert queue.job(job.id).exit_code == 0
             assert max(Counter(it.leads_sent()).values()) == 1
             with store.looking() as connection:
-                change = "UPDATE batch_share.jobs SET state = 'running', exit_code = NULL, ended = NULL, worker = NULL"
+                change = (
+                    "UPDATE batch_share.jobs SET state = 'running', exit_code = NULL, ended = NULL, worker = NULL"
+                )
                 connection.execute(text(change))
         again = await hand_over(it, queue, f"{tmp_path}-f", force=True)
         await worker_for(it, store, said).work(once=True)
