@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from datetime import datetime
 from html import unescape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from visiting import Visitor, visiting
 
 from batch_share.common import Rate
 from batch_share.ledger.files import LedgerName
+from batch_share.ledger.known import KnownRun
+from batch_share.page.words import how_it_ended, how_it_stands
 from batch_share.sandbox import Sandbox
 from batch_share.sheet.reader import open_sheet
 
@@ -53,6 +56,23 @@ def aged(trial: Trial, days: int) -> None:
             else:
                 connection.execute("UPDATE ledgers SET mark = NULL, seen = NULL")
             connection.commit()
+
+
+@pytest.mark.parametrize(
+    ("ended", "stands", "said"),
+    [
+        ("done (1,204 calls were refused; the limit is 25/5s)", "done", ""),
+        ("not confirmed", "not confirmed", ""),
+        ("stopped", "stopped", "It was stopped"),
+        ("https://x.example could not be reached (7 tries).", "stopped", "It ended before it was done"),
+    ],
+)
+def test_what_history_says_of_how_a_run_ended(ended: str, stands: str, said: str) -> None:
+    at, ledger = datetime(2026, 3, 1), LedgerName.of("leads.csv.ledger.db")  # noqa: DTZ001 - the index is in UTC
+    run = KnownRun("bcdfghjk", ledger, "", 1, "revoke", "leads.csv", at, at, ended, {"shared": 1}, None)
+    assert how_it_stands(run, goes_on=False, waits=False)[0] == stands
+    assert how_it_ended(run).startswith(said)
+    assert bool(how_it_ended(run)) == bool(said)
 
 
 async def test_history_has_each_run_with_who_it_was_and_what_was_noted(
