@@ -1236,5 +1236,7 @@ STORE_DONE: Final = {
     "upgraded": "The tables are of version {to} now; they were of {since}.",
     "newest": "The tables are of this version already.",
     "moved": "{source} is now the ledger {target}. The file is kept, and can't be worked on any more.",
+    "moved_back": "{source} is now the ledger {target}. What the store has of it is kept, and can't be worked on "
+    "any more.",
 }
 """How the commands about a store end."""
