@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import JSON, URL, Boolean, NullPool, Text, cast, create_engine, func, select, text
+from sqlalchemy import URL, Boolean, DateTime, NullPool, create_engine, func, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from batch_share.errors import LedgerError, LedgerLocked, SettingsError
@@ -214,31 +214,33 @@ def _into_file(source: LedgerName, file: Path, stored: Connection) -> None:
         with engine.begin() as connection:
             schema.metadata.create_all(connection)
             for table in schema.metadata.sorted_tables:
-                # As a file has them: JSON is its text, and a time is text too.
-                columns = [
-                    cast(each, Text).label(each.name) if isinstance(each.type, JSON) else each
-                    for each in table.columns
-                ]
-                found = stored.execute(select(*columns), execution_options={"yield_per": _AT_ONCE})
-                into = f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
-                moved = 0
-                for page in found.partitions():
-                    rows = [
-                        tuple(
-                            cell.isoformat(" ", "microseconds") if isinstance(cell, datetime) else cell
-                            for cell in row
-                        )
-                        for row in page
-                    ]
-                    connection.exec_driver_sql(into, rows)
-                    moved += len(page)
                 count = select(func.count()).select_from(table)
-                there, here = connection.scalar(count), stored.scalar(count)
-                if not there == here == moved:
-                    raise LedgerError(source, f"not all of its {table.name} came")
+                there, came = stored.scalar(count), 0
+                # As a file has them: yes is 1, a time is a text of one length, and JSON is what it was.
+                columns = [
+                    f"to_char({name}, 'YYYY-MM-DD HH24:MI:SS.US')"
+                    if isinstance(each.type, DateTime)
+                    else f"CAST({name} AS integer)"
+                    if isinstance(each.type, Boolean)
+                    else name
+                    for each in table.columns
+                    for name in [f'"{each.name}"']
+                ]
+                into = f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+                driver: Any = stored.connection.driver_connection
+                out = f"COPY (SELECT {', '.join(columns)} FROM {table.name}) TO STDOUT"  # noqa: S608
+                with driver.cursor() as cursor, cursor.copy(out) as copy:
+                    rows = iter(copy.rows())
+                    while page := [*islice(rows, _AT_ONCE)]:
+                        connection.exec_driver_sql(into, page)
+                        came += len(page)
+                if not there == came == connection.scalar(count):
+                    raise LedgerError(source, f"not all of its {table.name} came")  # noqa: TRY301 - rolls it back
             connection.execute(schema.about.insert().values(name=COPY_OF, value=str(source)))
     except SQLAlchemyError as error:
         raise explain_any(source, error) from None
+    except Exception as error:
+        raise _is_refused(source, error) from None
     finally:
         engine.dispose()
 
@@ -278,9 +280,7 @@ def _into_store(source: LedgerName, target: StoredName, file: Connection) -> Non
     except SQLAlchemyError as error:
         raise explain(target.store, error) from None
     except Exception as error:
-        if not type(error).__module__.startswith("psycopg"):  # its own, of rows that it can't take
-            raise
-        raise LedgerError(source, f"it can't be taken over ({str(error).splitlines()[0]})") from None
+        raise _is_refused(source, error) from None
 
 
 def _number_for(connection: Connection, source: LedgerName, target: StoredName, file: Connection) -> int:
@@ -313,3 +313,10 @@ def _is_taken(target: StoredName) -> LedgerError:
         problem="There is a ledger of this name in the store already.",
         hint="Choose another name.",
     )
+
+
+def _is_refused(source: LedgerName, error: Exception) -> Exception:
+    """What is raised: the driver's own errors, of rows that it can't take or give, in a sentence."""
+    if not type(error).__module__.startswith("psycopg"):
+        return error
+    return LedgerError(source, f"it can't be taken over ({str(error).splitlines()[0]})")
