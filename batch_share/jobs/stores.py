@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import URL, Boolean, DateTime, NullPool, create_engine, func, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from batch_share.errors import LedgerError, LedgerLocked, SettingsError
+from batch_share.errors import LedgerError, LedgerLocked, SettingsError, first_of
 from batch_share.jobs.check_up import Finding, Level
 from batch_share.ledger import postgres, schema
 from batch_share.ledger.database import COPY_OF, MOVED_TO, prepare
@@ -41,7 +41,15 @@ _SEEN: Final = text(
     "current_setting('synchronous_commit') AS commit, "
     "current_setting('synchronous_standby_names', true) AS waited_for, "
     "(SELECT count(*) FROM pg_stat_replication) AS standbys, "
-    "to_regclass('batch_share.store') IS NOT NULL AS has_tables"
+    "EXISTS (SELECT FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace "
+    "WHERE nspname = 'batch_share' AND relname = 'store') AS has_tables"
+)
+_KEPT_FROM: Final = text(
+    "SELECT relname FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace "
+    "WHERE nspname IN ('batch_share', 'batch_share_ledger', 'batch_share_engine') AND relkind IN ('r', 'v') "
+    "AND NOT (has_schema_privilege(space.oid, 'USAGE') AND has_table_privilege(pg_class.oid, 'SELECT') "
+    "AND has_table_privilege(pg_class.oid, 'INSERT') AND has_table_privilege(pg_class.oid, 'UPDATE') "
+    "AND has_table_privilege(pg_class.oid, 'DELETE')) ORDER BY relname"
 )
 _LEASE: Final = text("SELECT extract(epoch FROM current_setting('idle_session_timeout', true)::interval)")
 _PID: Final = text("SELECT pg_backend_pid()")
@@ -57,8 +65,8 @@ _AT_ONCE: Final = 1000  # rows that are read before they are written: little eno
 class StoreSeen:
     """What a store tells of itself, and the way there.
 
-    `number` is its version as 150018; `tables` is that of its tables, None if it has none. It `keeps` one
-    connection for a session, and it has the lease that was asked for.
+    `number` is its version as 150018; `tables` is that of its tables, None if it has none. The user is
+    `kept_from` some of them. It `keeps` one connection for a session, and it has the lease that was asked for.
     """
 
     number: int
@@ -66,6 +74,7 @@ class StoreSeen:
     user: str
     is_superuser: bool = False
     tables: int | None = schema.VERSION
+    kept_from: Sequence[str] = ()
     commit: str = "on"
     waited_for: str = ""
     standbys: int = 0
@@ -95,7 +104,10 @@ def judge(seen: StoreSeen, *, allow_async: bool = False) -> list[Finding]:
         found.append(_finding("version", Level.PROBLEM, "old", version=seen.version, oldest=OLDEST))
     elif seen.keeps and not seen.has_lease:
         found.append(_finding("lease", Level.PROBLEM, "lease"))
-    if seen.tables != schema.VERSION:
+    if seen.kept_from:
+        tables = first_of([*dict.fromkeys(seen.kept_from)])
+        found.append(_finding("user", Level.PROBLEM, "kept_from", user=seen.user, tables=tables))
+    elif seen.tables != schema.VERSION:
         is_later = seen.tables is not None and seen.tables > schema.VERSION
         kind = "no_tables" if seen.tables is None else "later" if is_later else "earlier"
         found.append(_finding("tables", Level.PROBLEM, kind))
@@ -119,7 +131,9 @@ def _look(store: Store) -> StoreSeen:
     engine = store.connect(lease=True, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         seen = connection.execute(_SEEN).mappings().one()
-        tables = connection.scalar(text("SELECT version FROM batch_share.store")) if seen["has_tables"] else None
+        kept_from = connection.execute(_KEPT_FROM).scalars().all()
+        may_look = seen["has_tables"] and not kept_from
+        tables = connection.scalar(text("SELECT version FROM batch_share.store")) if may_look else None
         lease = connection.scalar(_LEASE)
         connection.execute(text("SET bs.probe = 'kept'"))
         # Whoever hands out connections for a transaction gives the one that was used last to the next who asks.
@@ -133,7 +147,11 @@ def _look(store: Store) -> StoreSeen:
     given = {name: seen[name] for name in seen if name != "has_tables"}
     keeps = before == after and kept == "kept"
     return StoreSeen(
-        **given, tables=tables, keeps=keeps, has_lease=lease is not None and float(lease) == postgres.LEASE
+        **given,
+        tables=tables,
+        kept_from=kept_from,
+        keeps=keeps,
+        has_lease=lease is not None and float(lease) == postgres.LEASE,
     )
 
 

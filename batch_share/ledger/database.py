@@ -233,7 +233,8 @@ class Database:
             await self._at_rest.wait()
             await self._no_reads.wait()
             if not self._is_shared:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+                leave = self.held.close if self.held is not None else self._engine.dispose
+                await asyncio.get_running_loop().run_in_executor(self._thread, leave)
         finally:
             # Also when it is cut: whoever opens the ledger next must find nobody writing.
             self._thread.shutdown(wait=True)

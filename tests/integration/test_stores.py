@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = schema.VERSION
+SCHEMAS = ("batch_share", "batch_share_ledger", "batch_share_engine")
 
 
 @pytest.fixture
@@ -51,9 +52,9 @@ def test_a_store_is_checked_as_it_is(own: Store) -> None:
     assert own.init()
     with own.looking() as connection:
         connection.execute(text("CREATE ROLE lesser LOGIN"))
-        for name in ("batch_share", "batch_share_ledger"):
+        for name in SCHEMAS:
             connection.execute(text(f"GRANT USAGE ON SCHEMA {name} TO lesser"))
-        connection.execute(text("GRANT SELECT ON batch_share.store TO lesser"))
+            connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO lesser"))
     lesser = Store.of(str(own).replace("postgres@", "lesser@"))
     (well,) = check_store(lesser)
     assert (well.level, "as lesser" in well.words) == (Level.OK, True)
@@ -63,6 +64,29 @@ def test_a_store_is_checked_as_it_is(own: Store) -> None:
     assert [each.check for each in check_store(lesser)] == ["commits"]
     (gone,) = check_store(Store.of(str(own).replace("?host=", "?host=/nowhere")))
     assert (gone.check, gone.level) == ("way there", Level.PROBLEM)
+
+
+def test_a_role_that_may_not_read_or_write_some_tables_is_told_which(own: Store) -> None:
+    own.init()
+    lesser = Store.of(str(own).replace("postgres@", "lesser@"))
+    with own.looking() as connection:
+        connection.execute(text("CREATE ROLE lesser LOGIN"))
+        for name in SCHEMAS:
+            connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO lesser"))
+    (nothing,) = check_store(lesser)
+    assert (nothing.check, nothing.level) == ("user", Level.PROBLEM)
+    with own.looking() as connection:
+        for name in SCHEMAS:
+            connection.execute(text(f"GRANT USAGE ON SCHEMA {name} TO lesser"))
+        connection.execute(text("REVOKE SELECT ON batch_share.store, batch_share.rows FROM lesser"))
+        connection.execute(text("REVOKE UPDATE ON batch_share_ledger.rows, batch_share.jobs FROM lesser"))
+    (some,) = check_store(lesser)
+    assert some.words == "The user lesser may not read and write all of its tables: jobs, rows, store."
+    with own.looking() as connection:
+        for name in SCHEMAS:
+            connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO lesser"))
+    assert [each.level for each in check_store(lesser)] == [Level.OK]
+    shared(lesser).dispose()
 
 
 def test_what_hands_out_another_connection_for_each_transaction_is_found(
