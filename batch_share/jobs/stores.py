@@ -166,6 +166,7 @@ def upgrade_store(store: Store) -> int:
         since = connection.scalar(text("SELECT version FROM batch_share.store FOR UPDATE")) if has_tables else None
         if since is None or since >= schema.VERSION:
             store.check_version(connection)
+            store.upgrade_engine(connection)
             return schema.VERSION
         if connection.scalar(_WORKING, {"locks": LOCKS}):
             raise LedgerLocked(
@@ -191,16 +192,17 @@ def upgrade_store(store: Store) -> int:
         # Of each ledger too, or it would be brought up to date as a file is.
         of_ledgers = "UPDATE batch_share.about SET value = CAST(:version AS text) WHERE name = 'schema_version'"
         connection.execute(text(of_ledgers), now)
+        store.upgrade_engine(connection)
         return int(since)
 
 
 async def move_ledger(source: LedgerName, target: LedgerName) -> str:
     """Take a ledger over from a file into a store, or from there into a file, whole or not at all; its job.
 
-    First all of it is copied; the copy is nobody's to work on until the ledger
-    itself, by the connection that has its lock, says that it was moved there: so it can be worked on in one place
-    only, whenever this is cut off. Raises LedgerError if the name is taken or nothing is there, LedgerMoved if it
-    is elsewhere already, LedgerLocked while somebody works on it.
+    First all of it is copied; the copy is nobody's to work on until the ledger itself, by the connection that has
+    its lock, says that it was moved there: so it can be worked on in one place only, wherever this is cut off.
+
+    Raises LedgerError if the name is taken or nothing is there, LedgerMoved if it is elsewhere already, LedgerLocked while somebody works on it.
     """
     if source.in_store is target.in_store:
         raise SettingsError("ledger", "a ledger is moved from a file into a store, or from there into a file")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 import sys
+import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
@@ -16,19 +18,28 @@ from stores import IS_INSTALLED, server
 from trial import trial
 
 from batch_share import BatchShare
-from batch_share.errors import BatchShareError, LedgerError, LedgerLocked, LedgerMoved, SettingsError
+from batch_share.errors import (
+    BatchShareError,
+    LedgerError,
+    LedgerLocked,
+    LedgerMoved,
+    SettingsError,
+    StoreTrouble,
+)
 from batch_share.jobs import stores
 from batch_share.jobs.check_up import Level
 from batch_share.jobs.stores import StoreSeen, check_store, move_ledger, upgrade_store
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.postgres import Store, StoredName, shared
+from batch_share.ledger.postgres import ENGINE, Store, StoredName, shared
 from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from trial import Trial
 
 NOW = schema.VERSION
 SCHEMAS = ("batch_share", "batch_share_ledger", "batch_share_engine")
@@ -151,6 +162,30 @@ def test_tables_of_an_earlier_version_are_upgraded_while_nobody_works(
     assert upgrade_store(own) == NOW - 1
     assert upgrade_store(own) == NOW
     assert not StoredName(own, "any").exists()
+
+
+def test_what_wakes_workers_is_brought_up_to_what_is_installed(
+    own: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.init()
+    (tmp_path / "02.00.00_01_pre_old.sql").write_text("SELECT 'was done' / 0;")
+    (tmp_path / "99.00.00_50_post_more.sql").write_text("INSERT INTO more VALUES ('100%'); SELECT '%s';")
+    (tmp_path / "99.00.00_01_pre_more.sql").write_text("CREATE TABLE more (said text);")
+    monkeypatch.setattr("procrastinate.schema.SchemaManager.get_migrations_path", lambda: str(tmp_path))
+    for _ in range(2):
+        assert upgrade_store(own) == NOW
+    with own.looking() as connection:
+        assert connection.scalars(text(f"SELECT said FROM {ENGINE}.more")).all() == ["100%"]
+
+
+def test_what_wakes_workers_is_made_where_it_was_not_installed(own: Store) -> None:
+    own.init()
+    with own.looking() as connection:
+        connection.execute(text(f"DROP SCHEMA {ENGINE} CASCADE"))
+        connection.execute(text("UPDATE batch_share.store SET engine = NULL"))
+    upgrade_store(own)
+    with own.looking() as connection:
+        assert connection.scalar(text(f"SELECT count(*) FROM {ENGINE}.procrastinate_jobs")) == 0
 
 
 async def test_tables_are_not_upgraded_while_somebody_works(own: Store) -> None:
@@ -292,6 +327,62 @@ async def test_a_move_that_is_cut_off_anywhere_leaves_one_ledger_to_work_on(
         assert cuts > 20
         with pytest.raises(LedgerMoved):
             await move_ledger(one, other)
+
+
+async def test_a_move_that_is_cut_off_as_it_commits_leaves_one_ledger_to_work_on(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = StoredName(store, f"cut {tmp_path}")
+    whole, loop, begun, go_on = stores._into_store, asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def take_over(*given: Any) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(30)
+        whole(*given)
+
+    monkeypatch.setattr(stores, "_into_store", take_over)
+    async with trial(tmp_path) as it:
+        await it.run()
+        moving = asyncio.create_task(move_ledger(it.name, target))
+        await begun.wait()
+        moving.cancel()  # as by Ctrl-C
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await moving
+        await is_a_copy(target, it)
+
+
+async def is_a_copy(target: StoredName, it: Trial) -> None:
+    """All of it came, and the file is still the ledger: until it is moved anew."""
+    assert target.exists()
+    with pytest.raises(
+        LedgerMoved, match=r"is a copy of .* whose move was cut off, and that is the one to work on"
+    ):
+        async with read_ledger(target):
+            pass
+    assert (await it.resume()).summary.states == {State.SHARED: 12}
+
+
+async def test_a_move_whose_commit_is_not_answered_leaves_one_ledger_to_work_on(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, whole = StoredName(store, f"unanswered {tmp_path}"), stores._into_store
+
+    def take_over(*given: Any) -> None:
+        whole(*given)
+        raise StoreTrouble(target, "it was lost")
+
+    monkeypatch.setattr(stores, "_into_store", take_over)
+    async with trial(tmp_path) as it:
+        await it.run()
+        with pytest.raises(StoreTrouble):
+            await move_ledger(it.name, target)
+        await is_a_copy(target, it)
+        monkeypatch.setattr(stores, "_into_store", whole)
+        await move_ledger(it.name, target)
+        async with read_ledger(target) as there:
+            assert await there.counts() == {State.SHARED: 12}
 
 
 async def test_nothing_is_moved_of_what_is_no_ledger(tmp_path: Path, store: Store) -> None:
