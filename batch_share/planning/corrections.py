@@ -51,9 +51,6 @@ _CAUSE_OF: Final = {text: cause for cause, text in FAULTS.items()}
 MEANING: Final = ("event", "access", "duration", "until", "dates", "note", "timezone", "allow_duplicates")
 """The settings that say what a row means: its job's hold for a row that is corrected."""
 
-_SENT: Final = "Row {} was sent, or begun, so it is not corrected here."
-
-
 @dataclass(frozen=True, slots=True)
 class Corrections:
     """What a sheet of failed rows says: its new `edits`, and by Id the failed rows that are to be tried `again`.
@@ -204,7 +201,7 @@ async def correct(
             if raw.problem is not None or any(said.get(each.column) != each.before for each in cells):
                 raise BatchShareError(f"Row {number} says something else by now: look at it again.")
             if row is not None and not (row.state in NEVER_SENT or is_unsent(row)):
-                raise BatchShareError(_SENT.format(number))
+                raise BatchShareError(f"Row {number} was sent, or begun, so it is not corrected here.")
             kept = before.get(key)
             was = dict(zip(sheet.columns, raw.cells, strict=True))
             changed = {**(kept.cells if kept else {}), **{each.column: each.after for each in cells}}
@@ -216,7 +213,7 @@ async def correct(
             async for row in ledger.in_order():
                 number = elsewhere.get(tuple(row.cells), 0)
                 if number and not (row.state in NEVER_SENT or is_unsent(row)):
-                    raise BatchShareError(_SENT.format(number))
+                    raise BatchShareError(f"Row {number} was sent, or begun, so it is not corrected here.")
         await ledger.put_edits(edits)
 
 
