@@ -2,6 +2,7 @@
 
     BatchShareError              base; `str(error)` is one sentence for a person
     ├── SettingsError            a setting is missing or makes no sense
+    ├── ScheduleMissed           a schedule of a store did not run when it should have
     ├── SheetError               the sheet can't be read at all (a bad row is no error: it is an `invalid` row)
     ├── LedgerError              the ledger can't be opened, written or trusted
     │   ├── LedgerLocked         another process is using it
@@ -101,6 +102,14 @@ def check_not_empty(setting: str, value: object) -> None:
     """Raises SettingsError for a text that was given as nothing: it is no way to say that nothing was given."""
     if is_blank(value):
         raise SettingsError(setting, "is empty: leave it out, or give it a value")
+
+
+class ScheduleMissed(BatchShareError):
+    """A schedule did not run when it should have: `words` say at what time that was, and why."""
+
+    def __init__(self, schedule: str, account: str, words: str) -> None:
+        super().__init__(f"The schedule {schedule} {words}.")
+        self.schedule, self.account, self.words = schedule, account, words
 
 
 class SheetError(BatchShareError):

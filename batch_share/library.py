@@ -217,6 +217,9 @@ class BatchShare:
     error.
     """
 
+    number = 0
+    """Of the job of a store that a worker does by this: begun anew, it is not forced anew."""
+
     def __init__(
         self,
         settings: Settings | None = None,
@@ -337,7 +340,7 @@ class BatchShare:
         if strange:  # never passed over: what was meant for a few rows would be done to all
             raise TypeError(f"{kind} is not told {', '.join(strange)}")
         made = kinds[kind](file, **given)
-        made.writes = self._writes
+        made.writes, made.number = self._writes, self.number
 
         async def work(course: Course) -> Ending:
             try:

@@ -144,6 +144,23 @@ def seen_from_outside(file: Path | LedgerName, query: str) -> list[Any]:
         return connection.execute(query).fetchall()
 
 
+def change_from_outside(file: Path | LedgerName, *statements: str, **values: Any) -> None:
+    """Change a ledger while nobody works on it."""
+    if isinstance(file, StoredName):
+        number = file.number()
+        with file.store.looking() as connection:
+            connection.execute(text("SELECT set_config('bs.ledger', :number, true)"), {"number": str(number)})
+            written = text("UPDATE batch_share.ledgers SET written = written + 1 WHERE id = :id")
+            connection.execute(written, {"id": number})
+            for statement in statements:
+                connection.execute(text(statement), values)
+        return
+    with closing(sqlite3.connect(str(file))) as connection:
+        for statement in statements:
+            connection.execute(statement, values)
+        connection.commit()
+
+
 def _as_in_a_file(value: Any) -> Any:
     """A value as SQLite has it."""
     if isinstance(value, datetime):
@@ -151,9 +168,11 @@ def _as_in_a_file(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, (list, dict)) else value
 
 
-def seen_in_words(file: Path, query: str) -> list[Any]:
-    """The same, where rows have a reason and a notice too, in words for people."""
-    with closing(sqlite3.connect(file)) as connection:
+def seen_in_words(file: Path | LedgerName, query: str) -> list[Any]:
+    """The same; in a file rows have a reason and a notice too, in words for people."""
+    if isinstance(file, StoredName):
+        return seen_from_outside(file, query)
+    with closing(sqlite3.connect(str(file))) as connection:
         connection.create_function("reason_of", 5, _reason)
         connection.create_function("notice_of", 2, _notice)
         connection.execute(

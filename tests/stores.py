@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import NullPool, create_engine, text
 
-from batch_share.ledger.postgres import Store
+from batch_share.ledger.postgres import Store, shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,3 +119,14 @@ def server(*options: str) -> Iterator[Server]:
         with suppress(AssertionError):
             made.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def with_tables(made: Server) -> Iterator[Store]:
+    """A new store of the server, with its tables."""
+    its = made.store()
+    its.init()
+    try:
+        yield its
+    finally:
+        shared(its).dispose()

@@ -193,7 +193,7 @@ class Trial:
     @property
     def name(self) -> LedgerName:
         """What the ledger is called."""
-        return LedgerName.of(self.ledger)
+        return LedgerName.of_sheet(self.folder / "leads.csv", self.changes.get("store"))
 
     def write(self, rows: Sequence[Sequence[str]]) -> None:
         """Write the sheet."""
@@ -279,7 +279,7 @@ class Trial:
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """Ask the ledger from outside; of its rows also the reason and the notice, in words for people."""
-        return seen_in_words(self.ledger, statement)
+        return seen_in_words(self.name, statement)
 
     def change(self, statement: str) -> None:
         """Change the ledger from outside, while nobody works on it."""

@@ -10,6 +10,8 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import pytest
+from ledgers import change_from_outside
 from trial import UNCHANGED, Trial
 
 from batch_share.page.changes import WholePage
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from batch_share.settings import Settings
+
+
+on_both = pytest.mark.parametrize("its_store", ["file", "store"], indirect=True)
+"""Of a test that is run with its ledgers in files, and in a store."""
 
 
 class Visitor:
@@ -55,6 +61,16 @@ class Visitor:
     def sandbox_calls(self) -> int:
         """How many calls LeadSquared's stand-in has seen."""
         return int(self.trial.sandbox.report()["total_calls"])
+
+    def alter(self, *statements: str, name: str = "", **values: Any) -> None:
+        """Change what the ledgers of all sheets, or of those called so, say; and what is known of their runs."""
+        for kept in self.server._shelf.all():
+            if name in {"", kept.name}:
+                change_from_outside(kept.ledger, *statements, **values)
+        if self.trial.changes.get("store") is None:  # a store has no list of its ledgers besides
+            of_runs = [each for each in statements if "UPDATE runs" in each]
+            forgotten = "UPDATE ledgers SET mark = NULL, seen = NULL"
+            change_from_outside(self.trial.folder / "data" / "history.db", *of_runs, forgotten, **values)
 
     async def enter(self) -> None:
         """Follow a new link."""
@@ -135,7 +151,8 @@ async def visiting(trial: Trial, *, two_people: bool = False, **proxy: str) -> A
 
     folder = trial.folder / "page"
     door = Door(folder, **proxy)
-    server = WholePage(folder, door, settings, two_people=two_people)
+    store = trial.changes.get("store")
+    server = WholePage(folder, door, settings, two_people=two_people, store=store)
     jar = aiohttp.CookieJar(unsafe=True)
     async with listening(server, 0), aiohttp.ClientSession(cookie_jar=jar) as http:
         visitor = Visitor(server, door, trial, http)

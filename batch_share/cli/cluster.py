@@ -336,6 +336,7 @@ def list_(given: Given) -> int:
         then = "paused" if each.paused else f"next {each.next.astimezone():%Y-%m-%d %H:%M}"
         last = f", last {each.last.astimezone():%Y-%m-%d %H:%M}" if each.last else ""
         left = f", {each.dropped} left out, as the one before went on" if each.dropped else ""
+        left += f", did not run at {each.missed.astimezone():%Y-%m-%d %H:%M}" if each.missed else ""
         typer.echo(f"{each.name}  {each.cron} ({each.zone}), {each.account}: {then}{last}{left}")
     return 0
 

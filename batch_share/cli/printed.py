@@ -1,8 +1,9 @@
 """What `--json` prints, command by command, for the programs that read it: the one place that describes it.
 
-Each command prints one object on standard output, `runs` a list. A command that an error ends prints Stopped: by
-itself, or, if rows were counted, its keys beside theirs. A key that is not always there is there when it says
-something. Times are UTC, such as `2026-12-31T09:00:00Z`; rows have the sheet's own numbers.
+Each command prints one object on standard output, `runs`, `jobs` and `schedule list` a list. A command that an
+error ends prints Stopped: by itself, or, if rows were counted, its keys beside theirs. A key that is not always
+there is there when it says something. Times are UTC, such as `2026-12-31T09:00:00Z`; rows have the sheet's own
+numbers.
 
 How far a job is, standard error tells now and then; unless it is a terminal, as an InProgress on a line of its own.
 """
@@ -288,6 +289,41 @@ MovedLedger = TypedDict(
 )
 MovedLedger.__doc__ = "What `move` did."
 
+
+class Handed(TypedDict):
+    """A job that is handed over to workers."""
+
+    id: Annotated[int, "its number, for `cancel`"]
+    ledger: Annotated[str, "what its ledger is called in the store"]
+    account: Annotated[str, "its account, by its name in the settings, else its host"]
+    kind: Annotated[Literal["run", "follow_up"], "what is done; a follow-up is handed over by itself"]
+    state: Annotated[Literal["queued", "running", "ended", "cancelled"], "how it stands"]
+    host: Annotated[str | None, "which worker began it last, as `host:process`; null: none yet"]
+    schedule: Annotated[str | None, "which schedule made it; null: none"]
+    submitted_by: Annotated[str, "who handed it over"]
+    exit_code: Annotated[int | None, "as `run` has it; null: it has not ended, or never began"]
+    error: Annotated[str | None, "what stopped it early, or why it rests just now, for people"]
+    submitted: Annotated[Time, "when it was handed over"]
+    due: Annotated[Time, "when it is to begin"]
+    began: Annotated[Time | None, "when it first did"]
+    ended: Annotated[Time | None, "when it was over"]
+    totals: NotRequired[Annotated[Totals | None, "of `submit --wait`: its ledger's; null: it has none"]]
+
+
+class Planned(TypedDict):
+    """A schedule."""
+
+    name: Annotated[str, "its own, and its ledger's in the store"]
+    account: Annotated[str, "whose, by its name in the settings, else its host"]
+    cron: Annotated[str, "its five fields"]
+    zone: Annotated[str, "by whose clocks"]
+    dropped: Annotated[int, "times at which it did not run, as the job before was not over"]
+    paused: Annotated[bool, "whether it makes no jobs"]
+    next: Annotated[Time, "when it is due"]
+    last: Annotated[Time | None, "when it last made a job"]
+    missed: Annotated[Time | None, "when it last should have run, and did not"]
+
+
 Setting = TypedDict(
     "Setting",
     {
@@ -334,6 +370,11 @@ PRINTED: Final[Mapping[str, Any]] = {
     "store upgrade": StoreUpgraded,
     "store check": Checked,
     "move": MovedLedger,
+    "submit": Handed,
+    "jobs": list[Handed],
+    "cancel": Handed,
+    "schedule add": Planned,
+    "schedule list": list[Planned],
     "config show": dict[str, Setting],
 }
 """By command, what it prints."""

@@ -45,9 +45,15 @@ def _queue_of(account: str) -> str:
 
 
 def call(connection: Connection, account: str) -> None:
-    """Have whoever works for the account look, once the transaction of this connection is committed."""
-    from procrastinate import App, SyncPsycopgConnector  # noqa: PLC0415 - it takes long
-    from procrastinate.exceptions import AlreadyEnqueued  # noqa: PLC0415
+    """Have whoever works for the account look, once the transaction of this connection is committed.
+
+    Where the engine can't be used they look all the same, only later.
+    """
+    try:
+        from procrastinate import App, SyncPsycopgConnector  # noqa: PLC0415 - it takes long
+        from procrastinate.exceptions import AlreadyEnqueued, ProcrastinateException  # noqa: PLC0415
+    except ModuleNotFoundError:
+        return
 
     task = App(connector=SyncPsycopgConnector()).configure_task(
         _TASK,
@@ -56,8 +62,13 @@ def call(connection: Connection, account: str) -> None:
         connection=connection.connection.driver_connection,
     )
     connection.exec_driver_sql(f"SET LOCAL search_path = {ENGINE}")
-    with suppress(AlreadyEnqueued), connection.begin_nested():  # then somebody is called already
-        task.defer()
+    try:
+        with connection.begin_nested():
+            task.defer()
+    except AlreadyEnqueued:  # then somebody is called already
+        pass
+    except ProcrastinateException as error:
+        log.info("nobody could be called", error=type(error).__name__)
 
 
 def _app(store: Store, wake: Callable[[], None]) -> App:

@@ -32,6 +32,7 @@ from batch_share.cluster.queue import JobEnd, Post, Queue, Wanted
 from batch_share.common import Order
 from batch_share.errors import BatchShareError, LedgerLocked, SheetError, StoreTrouble
 from batch_share.ledger.postgres import StoredName
+from batch_share.ledger.states import PROCESSING, rows_in
 from batch_share.library import BatchShare
 from batch_share.logs import log
 from batch_share.planning.plan import check_approval
@@ -136,7 +137,9 @@ class Worker:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._jobs: dict[int, Job[Ending]] = {}
         self._stopped: set[int] = set()  # those that somebody asked to end
+        self._cut: set[int] = set()  # those of which nobody waits for calls under way
         self._ends: list[JobEnd] = []
+        self._telling: set[asyncio.Task[None]] = set()
         self._far: dict[int, Mapping[str, Any]] = {}
         self._told = 0.0
         self._wake = threading.Event()
@@ -152,7 +155,7 @@ class Worker:
         async with waking(self._queue.store, [*self._accounts], self.wake):
             while not self.drains:
                 try:
-                    post = await asyncio.to_thread(Post, self._queue.store, self._host)
+                    post = await asyncio.to_thread(Post, self._queue.store, self._host, self._accounts)
                     said = ""
                     await self._serve(post, once=once)
                 except StoreTrouble as error:
@@ -190,8 +193,8 @@ class Worker:
             for job in self._jobs.values():
                 job.stop()
             self.wake()
-            if self._tasks:
-                await asyncio.wait(self._tasks.values())
+            if under_way := {*self._tasks.values(), *self._telling}:
+                await asyncio.wait(under_way)
             post.close()
 
     def _look_on(self, post: Post, loop: asyncio.AbstractEventLoop, once: bool) -> None:
@@ -205,7 +208,7 @@ class Worker:
             mine -= {end.id for end in ends}
             mine |= {job.id for job in seen.claimed}
             loop.call_soon_threadsafe(self._take, seen)
-            if not mine and (is_last or (once and not seen.missed)):
+            if not mine and (is_last or (once and not seen.late)):
                 return
             self._wake.wait(LOOK)
             self._wake.clear()
@@ -213,11 +216,20 @@ class Worker:
     def _take(self, seen: Seen) -> None:
         """Begin what was taken, and end what somebody asked to end."""
         self._stopped |= {*seen.stop}
+        self._cut |= {*seen.cut}
         for job in seen.claimed:
             self._tasks[job.id] = asyncio.create_task(self._drive(job))
         for number in seen.stop:
             if number in self._jobs:
                 self._jobs[number].stop()
+        for number in seen.cut:
+            if number in self._jobs:
+                self._jobs[number].cut()
+        for missed in seen.missed:
+            self._tell(str(missed))
+            told = self._notify("schedule", missed.account, missed.schedule, missed)
+            self._telling.add(task := asyncio.create_task(told))
+            task.add_done_callback(self._telling.discard)
         if self._jobs and time.monotonic() - self._told > _TOLD:
             self._told = time.monotonic()
             self._far = {number: _far(job) for number, job in self._jobs.items()}
@@ -230,7 +242,11 @@ class Worker:
         try:
             if not (queued.stop or self.drains):
                 self._tell(f"job {queued.id} ({queued.kind} of {queued.ledger}) begins.")
-                end = self._how(queued.id, await self._do(queued))
+                ended = await self._do(queued)
+                end = self._how(queued, ended)
+                # Of a follow-up only what it comes to, not that nothing is heard yet.
+                if end.state != "running" and not (end.follows and queued.kind == "follow_up"):
+                    await self._notify(queued.kind, queued.account, queued.ledger, ended, ended.summary.sheet)
             elif queued.stop:
                 end = JobEnd(queued.id, "cancelled", ExitCode.INTERRUPTED)
         except (StoreTrouble, LedgerLocked) as error:  # it may pass: somebody tries again, after a rest
@@ -239,6 +255,12 @@ class Worker:
             end = JobEnd(queued.id, "ended", ExitCode.of(error), str(error))
             if self.drains:  # it was to end before its first call
                 end = JobEnd(queued.id, "running")
+            else:
+                await self._notify(queued.kind, queued.account, queued.ledger, error)
+        except asyncio.CancelledError:
+            if self._is_cut or queued.id not in self._cut:
+                raise
+            end = JobEnd(queued.id, "cancelled", ExitCode.INTERRUPTED)
         except Exception as error:
             log.exception("a job failed for a reason that nobody foresaw", job=queued.id)
             words = f"batch_share has a fault of its own: {type(error).__name__}. The log has more."
@@ -247,6 +269,7 @@ class Worker:
             self._jobs.pop(queued.id, None)
             self._tasks.pop(queued.id, None)
             self._stopped.discard(queued.id)
+            self._cut.discard(queued.id)
             self._ends.append(end)
             self.wake()
             if end.error or end.state != "running":
@@ -254,24 +277,45 @@ class Worker:
                 code = f" (exit {end.exit_code})" if end.exit_code is not None else ""
                 self._tell(f"job {queued.id} {how}{code}. {end.error or ''}".strip())
 
-    def _how(self, number: int, ending: Ending) -> JobEnd:
+    def _how(self, queued: QueuedJob, ending: Ending) -> JobEnd:
         """How a job ended, once it had begun."""
+        number, summary = queued.id, ending.summary
         if isinstance(ending.error, (StoreTrouble, LedgerLocked)):
             return JobEnd(number, "running", error=str(ending.error), rests=True)
-        states = {str(state): rows for state, rows in ending.summary.states.items() if rows}
+        states = {str(state): rows for state, rows in summary.states.items() if rows}
         far = {"phase": "", "states": states, "done": 1.0}
         if ending.interrupted and number not in self._stopped:
             return JobEnd(number, "running", progress=far)  # this worker ends, and the job does not
         error = str(ending.error) if ending.error is not None else None
-        return JobEnd(number, "cancelled" if ending.interrupted else "ended", ending.exit_code, error, progress=far)
+        if ending.interrupted:
+            return JobEnd(number, "cancelled", ending.exit_code, error, progress=far)
+        waits = rows_in(summary.states, PROCESSING) + rows_in(summary.earlier, PROCESSING)
+        follows = waits > 0 and error is None and queued.may_be_followed_up
+        return JobEnd(number, "ended", ending.exit_code, error, progress=far, follows=follows)
+
+    async def _notify(
+        self, kind: str, account: str, ledger: str, ended: Ending | BatchShareError, file: str | None = None
+    ) -> None:
+        """Tell whoever the settings of the account here name, or of another one, of what came of a ledger."""
+        settings_of = self._accounts.get(account) or next(iter(self._accounts.values()))
+        try:
+            name = StoredName(self._queue.store, ledger)
+            command = kind.replace("_", "-")
+            problem = await BatchShare(settings_of({})).notify(command, file or ledger, ended, ledger=name)
+        except BatchShareError as error:
+            problem = str(error)
+        if problem:
+            self._tell(problem)
 
     async def _do(self, queued: QueuedJob) -> Ending:
         """The job as any other, on a copy of its sheet that nobody else can read. Raises BatchShareError."""
         settings = self._accounts[queued.account](queued.options.get("settings", {}))
+        if queued.kind == "follow_up":  # each once: who waits holds up what else is due of the account
+            settings = settings.model_copy(update={"wait": 0.0})
         name = StoredName(self._queue.store, queued.ledger)
         library = BatchShare(settings, watcher=_Agrees(), writes_beside=False)
+        library.number = queued.id
         with TemporaryDirectory(prefix="batch-share-") as folder:
-            file, ended = Path(folder) / "sheet", None
             # It may be in use by a person, or by a worker that was frozen a moment ago.
             # (Nobody here would hear of its end: so it is looked, as for everything.)
             while name.exists() and library.in_use(name) and not self._is_to_end(queued.id):  # noqa: ASYNC110
@@ -289,26 +333,20 @@ class Worker:
             if self._is_to_end(queued.id):
                 job.stop()
             try:
-                ended = await job
+                return await job
             except asyncio.CancelledError:
                 job.cut()
                 await job.over()
                 raise
-            finally:
-                if ended is not None and (problem := await library.notify("run", file, ended, ledger=name)):
-                    self._tell(problem)
-            return ended
 
     def _is_to_end(self, number: int) -> bool:
         return self.drains or number in self._stopped
 
 
 def _far(job: Job[Ending]) -> dict[str, Any]:
+    """How far a job is, for whoever looks on elsewhere."""
     seen = job.progress
-    return {
-        "phase": seen.phase,
-        "states": {str(state): rows for state, rows in seen.states.items()},
-        "done": seen.done,
-        "calls": seen.calls,
-        "eta": seen.eta,
+    plain = ("phase", "calls", "calls_per_second", "allowed_per_second", "refusals", "looked_up", "done", "eta")
+    return {name: getattr(seen, name) for name in (*plain, "at_least", "stopping")} | {
+        "states": {str(state): rows for state, rows in seen.states.items()}
     }

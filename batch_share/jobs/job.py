@@ -132,6 +132,7 @@ class Kind:
     `guarded`: failures may stop it; else it must see every row to its end, however many fail. `posts`: it may post
     activities and share. `only_looked_up`: it sends no other rows than those that it looks up or puts back.
     `renews`: it sends what has ended once more, if it is told to. `writes`: its results go beside the sheet.
+    `number`: that of the store's job which it is, 0 if it is none.
     """
 
     command: ClassVar[str]
@@ -140,6 +141,7 @@ class Kind:
     only_looked_up: ClassVar[bool] = False
     renews: ClassVar[bool] = False
     writes = True
+    number = 0
 
     def __init__(self, ledger: LedgerName) -> None:
         self.ledger = ledger

@@ -131,7 +131,7 @@ class Resume(Kind):
         """All rows that are to be sent, but for those that other ledgers have shared."""
         ledger, settings = session.ledger, session.settings
         await skip_shared(session)
-        await choose_renewals(ledger, settings)
+        await choose_renewals(ledger, settings, self.number)
         due, reported, taken = await _due_in(session)
         counts = await self._counted(session)
         counts.earlier = sum(taken.users.values())

@@ -142,6 +142,7 @@ def upgrade_store(store: Store) -> int:
         since = connection.scalar(text("SELECT version FROM batch_share.store FOR UPDATE")) if has_tables else None
         if since is None or since >= schema.VERSION:
             store.check_version(connection)
+            store.upgrade_engine(connection)
             return schema.VERSION
         if connection.scalar(_WORKING, {"locks": LOCKS}):
             raise LedgerLocked(
@@ -167,6 +168,7 @@ def upgrade_store(store: Store) -> int:
         # Of each ledger too, or it would be brought up to date as a file is.
         of_ledgers = "UPDATE batch_share.about SET value = CAST(:version AS text) WHERE name = 'schema_version'"
         connection.execute(text(of_ledgers), now)
+        store.upgrade_engine(connection)
         return int(since)
 
 
@@ -206,13 +208,23 @@ async def move_ledger(source: LedgerName, target: LedgerName) -> dict[str, int]:
             try:
                 return await database.read(partial(_take_over, source, target))
             except BaseException:
-                await database.write(_forget_move)
+                # In the thread that still takes it over where this was cut off: only then it is known.
+                await database.write(partial(_forget_move, target=target), alone=True)
                 raise
         finally:
             await database.close()
 
 
-def _forget_move(connection: Connection) -> None:
+def _forget_move(connection: Connection, target: StoredName | None = None) -> None:
+    """Let the file be worked on, unless all of it is at the `target`. Raises LedgerError if nobody can tell."""
+    if target is not None:
+        with target.store.looking() as there:
+            # Also where its commit was not answered: the name is waited for that may yet be taken.
+            made = text("INSERT INTO batch_share.ledgers (name) VALUES (:name) ON CONFLICT DO NOTHING RETURNING id")
+            number = there.scalar(made, {"name": target.name})
+            if number is None:
+                return
+            there.execute(text("DELETE FROM batch_share.ledgers WHERE id = :id"), {"id": number})
     connection.execute(schema.about.delete().where(schema.about.c.name == MOVED_TO))
 
 

@@ -47,6 +47,7 @@ from sqlalchemy import (
     make_url,
     select,
     text,
+    update,
 )
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
@@ -98,6 +99,9 @@ _BEAT: Final = LEASE / 4
 _CONNECT_SECONDS: Final = 10
 _PATIENCE: Final = 30  # seconds that a statement may take: 100,000 rows are taken in by many
 WORKERS: Final = LOCKS + 2  # between them are those of accounts
+SERVED: Final = LOCKS + 3
+"""Of accounts that workers have the keys of, each by the hash of its name: shared by all of them."""
+
 _SCHEMA, _VIEWS, ENGINE = "batch_share", "batch_share_ledger", "batch_share_engine"
 _LIVES: Final = {"keepalives_idle": 2, "keepalives_interval": 1, "keepalives_count": 2, "tcp_user_timeout": 4000}
 
@@ -112,7 +116,8 @@ _SET: Final = text("current_setting('bs.ledger')::integer")
 def _tables() -> MetaData:
     """The tables of all ledgers: those of one, each row with the number of its ledger."""
     made = MetaData(schema=_SCHEMA)
-    Table("store", made, Column("version", Integer, nullable=False))
+    # Of the engine's tables, in a schema of their own, its last migration that they have; null: there are none.
+    Table("store", made, Column("version", Integer, nullable=False), Column("engine", Text))
     Table(
         "ledgers",
         made,
@@ -199,7 +204,7 @@ def _add_queue(made: MetaData) -> None:
         Column("submitted", moment, nullable=False, server_default=now_),
         Column("due", moment, nullable=False, server_default=now_),
         Column("state", Text, nullable=False, server_default="queued"),
-        Column("stop", Boolean, nullable=False, server_default="false"),
+        *(Column(name, Boolean, nullable=False, server_default="false") for name in ("stop", "cut")),
         Column("worker", Integer),
         Column("host", Text),
         Column("began", moment),
@@ -223,6 +228,7 @@ def _add_queue(made: MetaData) -> None:
         Column("last", moment),
         Column("dropped", Integer, nullable=False, server_default="0"),
         Column("paused", Boolean, nullable=False, server_default="false"),
+        Column("missed", moment),
     )
 
 
@@ -337,13 +343,24 @@ class Store:
                 shown = f"SELECT {columns} FROM {_SCHEMA}.{table.name} {here}"  # noqa: S608
                 connection.execute(text(f"CREATE VIEW {_VIEWS}.{table.name} AS {shown}"))
             connection.execute(insert(_STORE).values(version=schema.VERSION))
-            with suppress(ModuleNotFoundError):  # without it there are no workers here
-                from procrastinate.schema import SchemaManager  # noqa: PLC0415 - it takes long
-
-                connection.exec_driver_sql(f"CREATE SCHEMA {ENGINE}; SET LOCAL search_path = {ENGINE}")
-                # As it is: through SQLAlchemy each % in it would stand for a value.
-                connection.connection.cursor().execute(SchemaManager.get_schema())
+            self.upgrade_engine(connection)
             return True
+
+    def upgrade_engine(self, connection: Connection) -> None:
+        """Make the tables of what wakes workers, or have it bring them up to what is installed of it; if it is."""
+        with suppress(ModuleNotFoundError):
+            from procrastinate.schema import SchemaManager  # noqa: PLC0415 - it takes long
+
+            since = connection.scalar(select(_STORE.c.engine))
+            migrations = sorted(Path(SchemaManager.get_migrations_path()).glob("*.sql"))
+            scripts = [each.read_text(encoding="utf-8") for each in migrations if each.name > (since or "")]
+            connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {ENGINE}; SET LOCAL search_path = {ENGINE}")
+            for script in scripts if since is not None else [SchemaManager.get_schema()]:
+                # As it is: through SQLAlchemy each % in it would stand for a value.
+                connection.connection.cursor().execute(script)
+            connection.exec_driver_sql(f"SET LOCAL search_path = {_VIEWS}")
+            if scripts:
+                connection.execute(update(_STORE).values(engine=migrations[-1].name))
 
     def check_version(self, connection: Connection) -> None:
         """Raises LedgerError if its tables are none of this version's, or there are none."""

@@ -149,7 +149,7 @@ class LedgerReader:
 
     Every method raises LedgerError, in one sentence, when the file can't be read.
     Rows whose share ends before `renew_before` (UTC, without a zone), or with `renews_all` each that is shared, are
-    to be sent too, once more; None: no row is.
+    to be sent too, once more; None: no row is. `forced_by`: the number of the store's job that has this done.
     """
 
     def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
@@ -159,6 +159,7 @@ class LedgerReader:
         self._only_looked_up_in: int | None = None
         self.renew_before: datetime | None = None
         self.renews_all = False
+        self.forced_by = 0
 
     async def facts(self) -> Facts:
         """What is known of the ledger as a whole."""

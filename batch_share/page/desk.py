@@ -8,22 +8,39 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from dataclasses import replace
+import time
+from contextlib import suppress
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Final
 
-from batch_share import BatchShare, LedgerLocked, NoLedger, NotConfirmed, SheetMapping, SheetOptions, State
+from batch_share import (
+    BatchShare,
+    LedgerLocked,
+    NoLedger,
+    NotConfirmed,
+    Progress,
+    SheetMapping,
+    SheetOptions,
+    State,
+)
 from batch_share.common import plural
-from batch_share.errors import BatchShareError
+from batch_share.errors import BatchShareError, LedgerError, SheetError, StoreTrouble
 from batch_share.outputs import Named
 from batch_share.results.writing import Line, write_csv
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
     from pathlib import Path
     from typing import Any, Literal
 
-    from batch_share import Correction, Job, LedgerName, Look, Overview, Preview, Progress, Settings, Summary
+    from pydantic import SecretStr
+
+    from batch_share import Correction, Job, LedgerName, Look, Overview, Preview, Settings, Summary
+    from batch_share.cluster.queue import Queue, QueuedJob
     from batch_share.page.shelf import Kept
+
+PLANNED_ROWS: Final = 250_000
+"""Rows of plans that wait for an approval, all together: these take 60 MB. The oldest plans are let go first."""
 
 EVERY: Final = 0.5
 """Seconds between two looks at how far it is: twice a second is as live as anybody can read."""
@@ -36,6 +53,109 @@ DEEDS: Final[dict[str, tuple[Literal["resume", "retry", "follow_up", "audit"], d
     "audit": ("audit", {}),
 }
 """What a button of the results does: a kind of job, and what it is told."""
+
+
+class JobElsewhere:
+    """A job that is handed over to workers, as far as a desk knows jobs: looked at, waited for, stopped, cut."""
+
+    ledger = None
+
+    def __init__(self, queue: Queue, seen: QueuedJob) -> None:
+        self._queue, self._seen, self.kind = queue, seen, seen.kind
+        self._is_left = False
+        self._asked: set[asyncio.Task[None]] = set()
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is, as its worker told last."""
+        seen, far = self._seen, dict(self._seen.progress or {})
+        if seen.state == "queued":
+            far["phase"] = "handed over: it begins once a worker is free"
+        elif seen.error is not None or not far.get("phase"):
+            far["phase"] = "it is tried again, after trouble with the store" if seen.error else "a worker begins"
+        states = {State(state): rows for state, rows in far.pop("states", {}).items()}
+        known = {each.name for each in fields(Progress)}
+        far = {name: value for name, value in far.items() if name in known} | {"stopping": seen.stop}
+        return Progress(**far, states=states, has_begun=bool(states))
+
+    def stop(self) -> None:
+        """Ask its worker to end it in good order, or whoever would begin it not to."""
+        self._ask(cut=False)
+
+    def cut(self) -> None:
+        """Ask its worker to end it where it is."""
+        self._ask(cut=True)
+
+    def leave(self) -> None:
+        """Look on no longer."""
+        self._is_left = True
+
+    async def over(self) -> None:
+        """It has ended: there is nothing of it here."""
+
+    def _ask(self, *, cut: bool) -> None:
+        async def ask() -> None:
+            with suppress(LedgerError):  # the store is away for a moment: the button is still there
+                self._seen = await asyncio.to_thread(self._queue.cancel, self._seen.id, cut=cut)
+
+        self._asked.add(task := asyncio.create_task(ask()))
+        task.add_done_callback(self._asked.discard)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._end().__await__()
+
+    async def _end(self) -> None:
+        """Look until it is over. Raises BatchShareError for what ended it early."""
+        while not self._seen.is_over and not self._is_left:
+            await asyncio.sleep(EVERY)
+            with suppress(StoreTrouble):  # it is back soon, and so is the job
+                self._seen = await asyncio.to_thread(self._queue.job, self._seen.id)
+        if self._seen.is_over and self._seen.error is not None:
+            raise BatchShareError(self._seen.error)
+
+
+def _queue_of(ledger: LedgerName) -> Queue | None:
+    """Where work on a ledger is handed over: its store, if it has one."""
+    if not ledger.in_store:
+        return None
+    from batch_share.cluster.queue import Queue  # noqa: PLC0415 - for few, and it takes time
+
+    return Queue.of(ledger)
+
+
+async def handed_over(store: SecretStr | None) -> Mapping[str, QueuedJob]:
+    """What workers of a store do or are to do, by what its ledger is called everywhere. Raises BatchShareError."""
+    if store is None:
+        return {}
+    from batch_share.cluster.queue import Queue  # noqa: PLC0415 - as above
+
+    queue = Queue.at(store.get_secret_value())
+    return {f"{queue.store}#{name}": job for name, job in (await asyncio.to_thread(queue.open_jobs)).items()}
+
+
+async def _hand_over(ledger: LedgerName, kept: Kept, plan: Overview, by: str) -> JobElsewhere | None:
+    """Submit the run of a plan, and that or nothing; None if no worker is there that has the account's keys."""
+    if (queue := _queue_of(ledger)) is None:
+        return None
+    from batch_share.cluster.queue import Wanted  # noqa: PLC0415 - as above
+    from batch_share.cluster.worker import account_of, options_of  # noqa: PLC0415
+
+    settings = plan.settings
+    if not await asyncio.to_thread(queue.has_worker, account_of(settings)):
+        return None
+    try:
+        content = await asyncio.to_thread(kept.sheet.read_bytes)
+    except OSError as error:
+        raise SheetError(kept.sheet, f"can't be read ({error.strerror})") from None
+    its = Wanted(
+        ledger.short,
+        account_of(settings),
+        by or "the page",
+        options=options_of(plan, settings, {}),
+        approved=plan.approval().model_dump(),
+        sheet=(kept.file, content),
+    )
+    return JobElsewhere(queue, await asyncio.to_thread(queue.submit, its))
 
 
 class Desk:
@@ -60,7 +180,8 @@ class Desk:
         self.error: BatchShareError | None = None
         self.plan: Overview | None = None
         self.plan_number = ""
-        self._job: Job[Any] | None = None
+        self.planned_at = 0.0
+        self._job: Job[Any] | JobElsewhere | None = None
         self._ended: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
 
@@ -192,6 +313,9 @@ class Desk:
             kept.approved, kept.approved_by = plan.to_send, by
             await asyncio.to_thread(kept.note)
             settings = plan.settings
+            if (handed := await _hand_over(self.ledger, kept, plan, by)) is not None:
+                self._follow(handed)
+                return
             library = BatchShare(settings, agree=lambda preview: _is_as_promised(preview, promised))
             options = self.options(settings)
             job = await library.start("run", kept.sheet, options, ledger=self.ledger, approved=approval)
@@ -222,6 +346,13 @@ class Desk:
         if self._job is not None:
             self._job.stop()
 
+    def drain(self) -> None:
+        """Stop what this process does; what a worker does goes on."""
+        if isinstance(self._job, JobElsewhere):
+            self._job.leave()
+        else:
+            self.stop()
+
     def cut(self) -> None:
         """End it where it is; what became of calls under way is looked up by whoever goes on."""
         if self._job is not None and self._job.progress.stopping:
@@ -231,6 +362,13 @@ class Desk:
         """Wait for its end."""
         if self._ended is not None:
             await asyncio.wait((self._ended,))
+
+    async def look_elsewhere(self) -> None:
+        """If a worker has a job of its ledger, or is to have it, look on. Raises LedgerError."""
+        if not self.goes_on and (queue := _queue_of(self.ledger)) is not None:
+            job = (await asyncio.to_thread(queue.open_jobs)).get(self.ledger.short)
+            if job is not None and not self.goes_on:
+                self._follow(JobElsewhere(queue, job))
 
     async def changes(self) -> None:
         """Wait until it may look otherwise: a moment, or its end."""
@@ -260,11 +398,11 @@ class Desk:
             raise BatchShareError("This run was not begun here, so its sheet can't be read anew.")
         return self.kept
 
-    def _follow(self, job: Job[Any]) -> None:
+    def _follow(self, job: Job[Any] | JobElsewhere) -> None:
         self._job, self.error = job, None
         self._ended = asyncio.create_task(self._await(job))
 
-    async def _await(self, job: Job[Any]) -> None:
+    async def _await(self, job: Job[Any] | JobElsewhere) -> None:
         came_to: Any = None
         error: BatchShareError | None = None
         try:
@@ -284,6 +422,16 @@ class Desk:
         if job.kind == "plan":
             self.plan, self.plan_number = came_to, secrets.token_hex(16)
             self.error = error if not job.progress.stopping else None  # whoever stopped it knows
+            self.planned_at = time.monotonic()
+            others = [each for each in self._all.values() if each is not self and each.plan is not None]
+            rows = self.plan.rows if self.plan is not None else 0
+            for each in sorted(others, key=lambda other: -other.planned_at):
+                rows += each.plan.rows if each.plan is not None else 0
+                if rows > PLANNED_ROWS:
+                    each.plan = None
+                    each.error = BatchShareError(
+                        "Its plan was let go, for larger ones were made since: plan again."
+                    )
         else:
             self.error = error or (came_to.error if came_to is not None else None)
 

@@ -28,7 +28,7 @@ from batch_share.errors import BatchShareError, SettingsError, SheetError, first
 from batch_share.logs import log
 from batch_share.outputs import private
 from batch_share.page import words
-from batch_share.page.desk import DEEDS, Desk
+from batch_share.page.desk import DEEDS, Desk, handed_over
 from batch_share.page.door import HEADERS, Door, Refused, new_link, note_server, server_of
 from batch_share.page.shelf import Shelf
 from batch_share.results.wording import at_rest, headline, others, spell_corrections, spell_guards
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from batch_share import KnownRun, Settings
+    from batch_share.cluster.queue import QueuedJob
     from batch_share.page.shelf import Kept
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -106,6 +107,7 @@ class Server:
     ) -> None:
         self.door, self._settings, self._two_people = door, settings, two_people
         self.folder, self._shelf, self._desks = folder, Shelf(folder, store), dict[str, Desk]()
+        self._store = store
         self._once, self._uploading = dict[str, str](), asyncio.Lock()
         self._is_closing = False
         self._static = _static_files()
@@ -148,7 +150,7 @@ class Server:
         """Stop all that goes on, in good order, and wait for that; whoever cancels this cuts it off."""
         self._is_closing = True
         for desk in self._desks.values():
-            desk.stop()
+            desk.drain()
         try:
             await asyncio.gather(*(desk.over() for desk in self._desks.values()))
         except asyncio.CancelledError:
@@ -227,8 +229,10 @@ class Server:
     ) -> web.Response:
         """Every sheet and run of this machine, newest first, and the way to drop another sheet."""
         library, known, account, accounts = BatchShare(self._settings()), None, None, list[str]()
+        handed: Mapping[str, QueuedJob] = {}
         try:
             known = await library.runs(_MOST_RUNS)
+            handed = await handed_over(self._store)
             account, accounts = library.settings.account, sorted(library.settings.accounts or ())
             if account or len(accounts) < 2:  # else one is chosen with the sheet
                 library.settings.credentials()
@@ -237,7 +241,8 @@ class Server:
         # The newest run of a ledger stands for it.
         newest = {str(run.ledger.resolved()): run for run in reversed(known.runs if known else ())}
         kept = {str(each.ledger.resolved()): each for each in await asyncio.to_thread(self._shelf.all)}
-        lines = [self._line(place, newest.get(place), kept.get(place)) for place in {**newest, **kept}]
+        places = {**newest, **kept}
+        lines = [self._line(each, newest.get(each), kept.get(each), handed.get(each)) for each in places]
         lines.sort(key=lambda line: line["at"], reverse=True)
         if wanted := request.query.get("name", "").strip():
             lines = [line for line in lines if wanted.casefold() in line["name"].casefold()]
@@ -253,8 +258,13 @@ class Server:
             is_whole=known is not None and not known.remarks, account=account, accounts=accounts,
         )  # fmt: skip
 
-    def _line(self, place: str, run: KnownRun | None, kept: Kept | None) -> dict[str, Any]:
-        """What the list says of a ledger: by its newest run, or else of a sheet that was not sent."""
+    def _line(
+        self, place: str, run: KnownRun | None, kept: Kept | None, handed: QueuedJob | None
+    ) -> dict[str, Any]:
+        """What the list says of a ledger: by its newest run, or else of a sheet that was not sent.
+
+        Workers may do what was `handed` over to them, or be about to.
+        """
         desk, counts = self._desks.get(place), run.counts or {} if run is not None else {}
         size = run.ledger.size() if run is not None else 0
         goes_on = False
@@ -270,6 +280,9 @@ class Server:
             at = words.utc(run.started_at)
             if not goes_on and desk is not None and (desk.is_planning or desk.plan is not None):
                 state, colour = words.before_it_runs(desk), "todo"
+        if handed is not None:
+            goes_on = True
+            state, colour = "going on" if handed.state == "running" else "handed over", "way"
         name = kept.name if kept is not None else run.sheet if run is not None else None
         return {
             "id": kept.id if kept is not None else run.id if run is not None else "",
@@ -359,7 +372,9 @@ class Server:
                 raise web.HTTPNotFound
             ledger, name = run.ledger, run.sheet or "(no sheet)"
         place = str(ledger.resolved())
-        return self._desks.setdefault(place, Desk(wanted, name, ledger, kept, self._settings, self._desks))
+        desk = self._desks.setdefault(place, Desk(wanted, name, ledger, kept, self._settings, self._desks))
+        await desk.look_elsewhere()
+        return desk
 
     async def where(self, request: web.Request) -> web.StreamResponse:
         """Lead to the page that shows how it stands."""

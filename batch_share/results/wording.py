@@ -31,6 +31,7 @@ from batch_share.errors import (
     OfAnotherSheet,
     OwnerNotVerified,
     PlanChanged,
+    ScheduleMissed,
     SettingsError,
     SheetError,
     StillThrottled,
@@ -878,8 +879,8 @@ def why_ended(error: BatchShareError) -> str | None:
 
 
 def why_stopped(error: BatchShareError) -> str:
-    """How such a job ended."""
-    return f"stopped, {why_ended(error) or OTHERWISE}"
+    """How such a job ended, or that none began."""
+    return error.words if isinstance(error, ScheduleMissed) else f"stopped, {why_ended(error) or OTHERWISE}"
 
 
 def spell_release(folder: Path, agreed: Path) -> str:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+import csv
 import json
 import re
 import shutil
 import signal
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from processes import SAMPLES, Pause, SandboxProcess, Shell, shell_for
+from processes import FAST, SAMPLES, Pause, SandboxProcess, Shell, sandbox_thread, shell_for
 from queues import emptied
 from recipes import snippet
 
-from batch_share.jobs.outputs import results_of
-from batch_share.ledger.files import LedgerName
-from batch_share.outputs import Named
+from batch_share.common import Rate
+from batch_share.sandbox import SandboxOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +40,7 @@ def hosts(tmp_path: Path, sandbox: SandboxProcess, store: Store) -> list[Shell]:
 
 
 def test_a_sheet_is_done_where_it_is_not_and_ends_as_a_run_of_it(
-    hosts: list[Shell], store: Store, sandbox: SandboxProcess
+    hosts: list[Shell], sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
     submits, works, writes = hosts
     handed = json.loads(submits.run("submit", *GIVEN, "--json").stdout)
@@ -49,12 +49,46 @@ def test_a_sheet_is_done_where_it_is_not_and_ends_as_a_run_of_it(
     assert (done.returncode, done.stdout) == (0, "")
     ((job),) = json.loads(writes.run("jobs", "--json").stdout)
     assert (job["id"], job["state"], job["exit_code"], job["error"]) == (handed["id"], "ended", 3, None)
-    target = Named("output", writes.folder / "answers.csv", writes.folder)
-    asyncio.run(results_of(LedgerName.of(f"{store}#{job['ledger']}"), target))
-    assert len((writes.folder / "answers.csv").read_text().splitlines()) == 111
+    for kind in ("csv", "xlsx"):
+        done = writes.run("results", job["ledger"], "--output", f"answers.{kind}")
+        assert (done.returncode, done.stderr) == (0, "")
     report = sandbox.report()
     assert (report["duplicates"], report["refusals"], report["live_shares"]["count"]) == (0, 0, 104)
     assert not [*works.folder.glob("*.csv")]
+    (tmp_path / "run").mkdir()
+    with sandbox_thread(SandboxOptions(port=0, rate=Rate.parse(FAST), latency=0.005, processing=0.05)) as other:
+        runs = shell_for(other, tmp_path / "run")
+        shutil.copy(SAMPLES / "leads.csv", runs.folder)
+        assert runs.run("run", *GIVEN).returncode == 3
+        assert runs.run("results", "leads.csv", "--output", "answers.xlsx").returncode == 0
+    ours, theirs = answered(writes.folder, "answers.csv"), answered(runs.folder, "leads.results.csv")
+    assert ours["answers.csv"].count(b"\n") == 111
+    assert ours.pop("answers.csv") == theirs.pop("leads.results.csv")
+    assert ours == theirs
+
+
+def answered(folder: Path, name: str) -> dict[str, bytes]:
+    """The answers in CSV, and all parts of those in a workbook, but for what tells one run from another.
+
+    Those are the Ids that the account gave, here by which row has them; the worksheet that tells of times, the
+    account and where the ledger is; and that a run leaves a sheet of failed rows beside its own, a worker none.
+    """
+    content = (folder / name).read_bytes()
+    rows = csv.DictReader(content.decode("utf-8-sig").splitlines())
+    given = {
+        row[kind]: f"<{kind} of {at}>" for at, row in enumerate(rows) for kind in ("Activity Id", "Request Id")
+    }
+    ids = re.compile("|".join(filter(None, given)).encode())
+    assert len(given) > 2 * 104
+    with zipfile.ZipFile(folder / "answers.xlsx") as book:
+        parts = {part: book.read(part) for part in book.namelist()}
+    assert b"<t>What became of the rows</t>" in parts.pop("xl/worksheets/sheet1.xml")
+    del parts["docProps/core.xml"]  # when it was written
+    failed = b"leads.failed.csv; then run that file", b"a sheet of its own; then run that sheet"
+    return {
+        part: ids.sub(lambda found: given[found[0].decode()].encode(), each).replace(*failed)
+        for part, each in {**parts, name: content}.items()
+    }
 
 
 def test_who_waits_ends_as_a_run_does(hosts: list[Shell]) -> None:

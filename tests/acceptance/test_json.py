@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from json_reference import all_keys, described, misfits, misfits_of
 from processes import FAST, SAMPLES, SandboxProcess, Shell, sandbox_thread, shell_for, wait_until
+from queues import emptied
 from trial import CREATE, DROPPED, SHARE, Fault, envelope, sheet_rows
 from trial import HEADER as COLUMNS
 
@@ -57,7 +58,7 @@ class Answers:
         (line,) = printed.splitlines()
         value = json.loads(line)
         first, *rest = command.split()
-        name = f"{first} {rest[0]}" if first in {"config", "store"} else first
+        name = f"{first} {rest[0]}" if first in {"config", "store", "schedule"} else first
         name = f"{name} --all-jobs" if "--all-jobs" in command else name
         assert misfits_of(value, name, self.met) == [], command
         return value
@@ -89,6 +90,7 @@ def test_every_command_prints_what_is_described_and_nothing_else(tmp_path: Path,
     with sandbox_thread(SandboxOptions(**OPTIONS)) as sandbox:
         a_job_from_its_plan_to_its_end(answers(sandbox, tmp_path / "one", met), sandbox)
         what_there_is_to_look_at(answers(sandbox, tmp_path / "two", met), sandbox)
+        emptied(store)
         in_a_store(answers(sandbox, tmp_path / "three", met), str(store))
     troubles(tmp_path, met)
     Answers(shell_for(sandbox, tmp_path), met).fitting(json.dumps(Asked("run", Path("leads.csv")).cut(130)), "run")
@@ -169,13 +171,31 @@ def what_there_is_to_look_at(run: Answers, sandbox: SandboxProcess) -> None:
 
 
 def in_a_store(run: Answers, url: str) -> None:
-    """A ledger of a file is moved to a store that is made and well."""
+    """A ledger of a file is moved to a store that is made and well; then sheets are handed over in it."""
     run.write("leads.csv", sheet_rows(3))
     run("run", "leads.csv", *HOW, "--yes")
     assert run("store", "init", BATCH_SHARE_STORE=url)["made"] is False
     assert run("store", "upgrade", BATCH_SHARE_STORE=url)["store"] == url
     assert run("store", "check", BATCH_SHARE_STORE=url)["problems"] == 0
     assert run("move", "leads.csv", BATCH_SHARE_STORE=url)["ledger"].startswith(f"{url}#")
+    run.write("more.csv", sheet_rows(6)[3:])
+    run = Answers(Shell(run.shell.folder, {**run.shell.env, "BATCH_SHARE_STORE": url}), run.met)
+    handed = run("submit", "more.csv", *HOW, "--yes")
+    assert (handed["state"], handed["kind"]) == ("queued", "run")
+    assert run.shell.run("worker", "--once").returncode == 0
+    assert run("submit", "more.csv", *HOW, "--into", handed["ledger"], "--at", "2999-01-01 07:00", "--yes")["due"]
+    assert [each["exit_code"] for each in run("jobs")] == [None, 0]
+    assert run("cancel", str(run("jobs")[0]["id"]))["state"] == "cancelled"
+    assert run("cancel", "0", code=1)["error"]["kind"] == "BatchShareError"
+    with run.shell.start("worker") as worker:
+        again = run("submit", "more.csv", *HOW, "--into", handed["ledger"], "--wait", "--yes")
+        worker.send_signal(signal.SIGTERM)
+        worker.communicate()
+    assert again["totals"]["states"] == {"shared": 3}
+    nightly = "schedule", "add", "nightly", "more.csv", "--cron", "0 7 * * 1-5", *HOW, "--yes"
+    assert run(*nightly)["paused"] is False
+    assert run(*nightly, code=2)["error"]["kind"] == "SettingsError"
+    assert run("schedule", "list")[0]["missed"] is None
 
 
 def troubles(folder: Path, met: set[str]) -> None:

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 from parsed_here import parse_here
+from pydantic import SecretStr
+from trial import Trial, options
 
+from batch_share.sandbox import Sandbox
 from batch_share.sending import follow_up
 from batch_share.sending.session import Stop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def its_store(request: pytest.FixtureRequest) -> SecretStr | None:
+    """None where ledgers are in files; where a test is `on_both`, then a store that is no other test's."""
+    is_stored = getattr(request, "param", "file") == "store"
+    return SecretStr(str(request.getfixturevalue("own_store"))) if is_stored else None
+
+
+@pytest.fixture
+async def trial(tmp_path: Path, its_store: SecretStr | None) -> AsyncIterator[Trial]:
+    """What the page is to share, and a sandbox for it."""
+    async with Sandbox(options()) as sandbox:
+        yield Trial(tmp_path, sandbox, {"store": its_store})
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import openpyxl
 import pytest
 from trial import CREATE, HEADER, Fault, Trial, envelope, sheet_rows, trial
+from visiting import on_both
 
-from batch_share import BatchShare, BatchShareError, Correction, LedgerName, NotConfirmed, PlanChanged, SheetError
+from batch_share import BatchShare, BatchShareError, Correction, NotConfirmed, PlanChanged, SheetError
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pydantic import SecretStr
 
 WHERE = HEADER.index("Duration")
 NOBODY = "ffffffff-0000-4000-8000-000000000000"
@@ -30,8 +33,12 @@ def of(it: Trial) -> BatchShare:
     return BatchShare(it.settings())
 
 
-async def test_what_is_corrected_before_the_first_run_is_planned_sent_and_told(tmp_path: Path) -> None:
+@on_both
+async def test_what_is_corrected_before_the_first_run_is_planned_sent_and_told(
+    tmp_path: Path, its_store: SecretStr | None
+) -> None:
     async with trial(tmp_path, rows=6) as it:
+        it.changes["store"] = its_store
         sheet, library = with_typos(it), of(it)
         as_written = sheet.read_bytes()
         first = await library.plan(sheet)
@@ -65,13 +72,15 @@ async def test_what_is_corrected_before_the_first_run_is_planned_sent_and_told(t
         assert ((await it.run()).sent, it.sandbox.report()["duplicates"]) == (0, 0)
 
 
+@on_both
 async def test_a_row_that_was_sent_or_says_something_else_is_not_corrected_nor_is_any_other_then(
-    tmp_path: Path,
+    tmp_path: Path, its_store: SecretStr | None
 ) -> None:
     async with trial(tmp_path, rows=6) as it:
+        it.changes["store"] = its_store
         sheet, library = with_typos(it), of(it)
         await it.run()
-        before = it.ledger.read_bytes()
+        before = it.rows("*")
         right = Correction(2, "Duration", "soon", "7d")
         for wrong, said in (
             (Correction(5, "Duration", "7d", "9d"), "Row 5 was sent, or begun"),
@@ -83,11 +92,13 @@ async def test_a_row_that_was_sent_or_says_something_else_is_not_corrected_nor_i
         with pytest.raises(SheetError, match="columns are not what they were"):
             await library.correct(sheet, [Correction(2, "Nothing", "", "7d")])
         assert (await library.corrections(it.name)) == ([], 0, 0)
-        assert it.ledger.read_bytes() == before
+        assert it.rows("*") == before
 
 
-async def test_a_correction_is_corrected_again_and_taken_back(tmp_path: Path) -> None:
+@on_both
+async def test_a_correction_is_corrected_again_and_taken_back(tmp_path: Path, its_store: SecretStr | None) -> None:
     async with trial(tmp_path, rows=3) as it:
+        it.changes["store"] = its_store
         sheet, library = with_typos(it, 3, 1), of(it)
         await library.correct(sheet, [Correction(2, "Duration", "soon", "later")])
         with pytest.raises(BatchShareError, match="something else by now"):
@@ -102,8 +113,12 @@ async def test_a_correction_is_corrected_again_and_taken_back(tmp_path: Path) ->
         assert it.rows("duration")[0] == (7 * 1440,)
 
 
-async def test_a_correction_that_is_taken_back_after_the_run_is_taken_out_by_the_next_one(tmp_path: Path) -> None:
+@on_both
+async def test_a_correction_that_is_taken_back_after_the_run_is_taken_out_by_the_next_one(
+    tmp_path: Path, its_store: SecretStr | None
+) -> None:
     async with trial(tmp_path, Fault(CREATE, [1], envelope(500, "No")), rows=3) as it:
+        it.changes["store"] = its_store
         sheet, library = with_typos(it, 3, 1), of(it)
         await library.correct(sheet, [Correction(2, "Duration", "soon", "7d")])
         assert (await it.run(workers=1)).summary.states == {State.SHARED: 2, State.FAILED: 1}
@@ -114,8 +129,12 @@ async def test_a_correction_that_is_taken_back_after_the_run_is_taken_out_by_the
         assert len(it.leads_sent()) == 2
 
 
-async def test_a_row_that_the_sheet_no_longer_has_so_is_read_as_it_is_and_that_is_told(tmp_path: Path) -> None:
+@on_both
+async def test_a_row_that_the_sheet_no_longer_has_so_is_read_as_it_is_and_that_is_told(
+    tmp_path: Path, its_store: SecretStr | None
+) -> None:
     async with trial(tmp_path, rows=3) as it:
+        it.changes["store"] = its_store
         sheet, library = with_typos(it, 3, 1), of(it)
         await library.correct(sheet, [Correction(2, "Duration", "soon", "7d")])
         rows = sheet_rows(3)
@@ -126,8 +145,12 @@ async def test_a_row_that_the_sheet_no_longer_has_so_is_read_as_it_is_and_that_i
         assert it.rows("duration")[0] == (9 * 1440,)
 
 
-async def test_what_was_approved_is_sent_with_its_corrections_or_not_at_all(tmp_path: Path) -> None:
+@on_both
+async def test_what_was_approved_is_sent_with_its_corrections_or_not_at_all(
+    tmp_path: Path, its_store: SecretStr | None
+) -> None:
     async with trial(tmp_path, rows=6) as it:
+        it.changes["store"] = its_store
         sheet, library = with_typos(it), of(it)
         await library.correct(sheet, [Correction(2, "Duration", "soon", "7d")])
         approval = (await library.plan(sheet)).approval()
@@ -139,8 +162,12 @@ async def test_what_was_approved_is_sent_with_its_corrections_or_not_at_all(tmp_
         assert ending.summary.states == {State.SHARED: 6}
 
 
-async def test_an_owner_is_corrected_to_another_before_anything_is_sent_for_the_row(tmp_path: Path) -> None:
+@on_both
+async def test_an_owner_is_corrected_to_another_before_anything_is_sent_for_the_row(
+    tmp_path: Path, its_store: SecretStr | None
+) -> None:
     async with trial(tmp_path, rows=3) as it:
+        it.changes["store"] = its_store
         rows, library = sheet_rows(3), of(it)
         owner = HEADER.index("User Id")
         it.write([[*rows[0][:owner], NOBODY, *rows[0][owner + 1 :]], *rows[1:]])
@@ -154,11 +181,14 @@ async def test_an_owner_is_corrected_to_another_before_anything_is_sent_for_the_
         assert await library.troubled(it.name) == []
 
 
-async def test_while_a_run_goes_on_nothing_is_corrected(tmp_path: Path) -> None:
+@on_both
+async def test_while_a_run_goes_on_nothing_is_corrected(tmp_path: Path, its_store: SecretStr | None) -> None:
     async with trial(tmp_path, rows=3) as it:
+        it.changes["store"] = its_store
         sheet, library = with_typos(it, 3, 1), of(it)
+        await it.run()
         with (
-            LedgerName.of_sheet(sheet).locked(),
+            it.name.locked(),
             pytest.raises(BatchShareError, match="Another batch_share process"),
         ):
             await library.correct(sheet, [Correction(2, "Duration", "soon", "7d")])

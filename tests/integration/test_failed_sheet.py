@@ -11,6 +11,7 @@ import pytest
 from placing import named
 from spreadsheets import opened
 from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
+from visiting import on_both
 
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.jobs.job import do
@@ -25,6 +26,8 @@ from batch_share.results.wording import ExitCode
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydantic import SecretStr
+
     from batch_share.jobs.job import Ending
     from batch_share.results.answers import FailedSheet
 
@@ -33,7 +36,7 @@ NOBODY = "ffffffff-0000-4000-8000-000000000000"
 
 async def run_failed(it: Trial, sheet: Path) -> Ending:
     """What `batch-share run leads.failed.csv` does."""
-    job = SheetJob(sheet, LedgerName.of_sheet(sheet))
+    job = SheetJob(sheet, LedgerName.of_sheet(sheet, it.changes.get("store")))
     return await do(RunSheet(job), it.settings(), Onlooker())
 
 
@@ -49,9 +52,13 @@ def write(sheet: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-async def test_a_fixed_sheet_of_failed_rows_shares_them_and_nothing_else(tmp_path: Path) -> None:
+@on_both
+async def test_a_fixed_sheet_of_failed_rows_shares_them_and_nothing_else(
+    tmp_path: Path, its_store: SecretStr | None
+) -> None:
     failed = tmp_path / "leads.failed.csv"
     async with trial(tmp_path, rows=6) as it:
+        it.changes["store"] = its_store
         rows = sheet_rows(6)
         it.write([*rows[:2], [NOBODY, "", *rows[2][2:]], [*rows[3][:4], "soon", "201"], *rows[4:]])
         ending = await it.run()
@@ -73,7 +80,7 @@ async def test_a_fixed_sheet_of_failed_rows_shares_them_and_nothing_else(tmp_pat
         assert fixed.summary.corrected == {"leads.failed.csv": 2}
         assert (fixed.summary.failed_sheet, fixed.summary.earlier) == (None, {})
         assert not failed.exists()
-        assert not LedgerName.of_sheet(failed).exists()
+        assert not LedgerName.of_sheet(failed, its_store).exists()
         assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
 
 
@@ -92,8 +99,12 @@ async def test_a_refused_activity_can_be_fixed_and_one_that_stands_is_left_out(t
         assert len(sent) == len(set(sent)) == 6
 
 
-async def test_what_somebody_is_fixing_is_not_touched_by_the_next_run_which_says_so(tmp_path: Path) -> None:
+@on_both
+async def test_what_somebody_is_fixing_is_not_touched_by_the_next_run_which_says_so(
+    tmp_path: Path, its_store: SecretStr | None
+) -> None:
     async with trial(tmp_path, rows=3) as it:
+        it.changes["store"] = its_store
         rows = sheet_rows(3)
         it.write([rows[0], [NOBODY, "", *rows[1][2:]]])
         failed = (await it.run()).summary.failed_sheet

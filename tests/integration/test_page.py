@@ -17,23 +17,18 @@ from urllib.parse import urlencode
 
 import aiohttp
 import pytest
-from trial import HEADER, Trial, options, sheet_rows
-from visiting import visiting
+from ledgers import seen_from_outside
+from trial import HEADER, Trial, sheet_rows
+from visiting import on_both, visiting
 
 from batch_share.common import Rate
 from batch_share.errors import SettingsError
-from batch_share.page import server
+from batch_share.ledger.postgres import StoredName
+from batch_share.page import desk, server
 from batch_share.page.door import LINK_SECONDS, new_link
-from batch_share.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-
-@pytest.fixture
-async def trial(tmp_path: Path) -> AsyncIterator[Trial]:
-    async with Sandbox(options()) as sandbox:
-        yield Trial(tmp_path, sandbox)
 
 
 def sheet(rows: int = 6, **changed: Any) -> bytes:
@@ -45,6 +40,7 @@ def sheet(rows: int = 6, **changed: Any) -> bytes:
     return out.getvalue().encode()
 
 
+@on_both
 async def test_a_sheet_is_for_the_account_that_was_chosen_with_it(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         assert "Choose one" not in visitor.text
@@ -65,9 +61,8 @@ async def test_a_sheet_is_for_the_account_that_was_chosen_with_it(trial: Trial) 
         await visitor.approve()
         await visitor.results()
         assert "All 3 rows are shared." in visitor.text
-        (ledger,) = (trial.folder / "page").glob("*/*.db")
-        with closing(sqlite3.connect(ledger)) as connection:
-            assert connection.execute("SELECT DISTINCT event FROM rows").fetchall() == [(202,)]
+        (kept,) = visitor.server._shelf.all()
+        assert seen_from_outside(kept.ledger, "SELECT DISTINCT event FROM rows") == [(202,)]
         assert "asia, europe" in await visitor.get("/settings")
     trial.changes["account"] = "asia"
     async with visiting(trial) as visitor:
@@ -75,6 +70,7 @@ async def test_a_sheet_is_for_the_account_that_was_chosen_with_it(trial: Trial) 
         assert visitor.form("/sheets")["account"] == "asia"
 
 
+@on_both
 async def test_a_sheet_goes_from_the_page_to_its_results(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         assert "Nothing yet" in visitor.text
@@ -99,6 +95,7 @@ async def test_a_sheet_goes_from_the_page_to_its_results(trial: Trial) -> None:
         assert "done, with rows to look at" in visitor.text
 
 
+@on_both
 async def test_what_is_sent_twice_is_done_once(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await visitor.upload(sheet(), once="1" * 32)
@@ -140,19 +137,16 @@ async def test_nothing_is_sent_without_the_tick_the_number_and_the_plan_itself(t
         assert trial.sandbox.report()["activities"] == 0
 
 
+@on_both
 async def test_a_run_that_was_cut_off_is_shown_as_interrupted_and_waits_for_a_person(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await visitor.plan(sheet(6))
         await visitor.approve()
         await visitor.results()
-        (ledger,) = (trial.folder / "page").glob("*/leads.csv.ledger.db")
-        with closing(sqlite3.connect(ledger)) as connection:  # as a killed process leaves it
-            connection.execute("UPDATE runs SET ended_at = NULL, ended = NULL")
-            connection.execute("UPDATE rows SET state = 'sharing', request_id = NULL WHERE position = 0")
-            connection.commit()
-        with closing(sqlite3.connect(trial.folder / "data" / "history.db")) as connection:
-            connection.execute("UPDATE runs SET ended_at = NULL, ended = NULL, counts = NULL")
-            connection.commit()
+        visitor.alter(  # as a killed process leaves it
+            "UPDATE runs SET ended_at = NULL, ended = NULL",
+            "UPDATE rows SET state = 'sharing', request_id = NULL WHERE position = 0",
+        )
         before, address = visitor.sheet, trial.sandbox.report()["total_calls"]
     async with visiting(trial) as visitor:
         await visitor.get("/")
@@ -367,6 +361,7 @@ async def test_a_server_that_is_started_again_leaves_no_more_cookies_and_knows_n
         assert other.key != before.key  # browsers share cookies among the ports of a host
 
 
+@on_both
 async def test_a_run_is_stopped_and_gone_on_with(trial: Trial) -> None:
     trial.changes |= {"rate": Rate(20, 1.0)}
     async with visiting(trial) as visitor:
@@ -397,6 +392,7 @@ async def test_a_run_is_stopped_and_gone_on_with(trial: Trial) -> None:
         assert trial.sandbox.report()["duplicates"] == 0
 
 
+@on_both
 async def test_behind_a_proxy_another_person_approves(trial: Trial) -> None:
     async with visiting(trial, two_people=True, origin="http://share.example", user_header="X-User") as visitor:
         await visitor.get("/")
@@ -429,12 +425,16 @@ async def test_a_cookie_of_a_page_behind_tls_goes_through_nothing_else(trial: Tr
         assert "Secure" in visitor.headers["Set-Cookie"]
 
 
+@on_both
 async def test_a_run_that_could_not_even_make_its_ledger_is_planned_again(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await visitor.plan(sheet())
         (kept,) = visitor.server._shelf.all()
-        with closing(sqlite3.connect(str(kept.ledger))) as made:  # as a full disk leaves it
-            made.execute("PRAGMA journal_mode = WAL")
+        if isinstance(kept.ledger, StoredName):  # as whoever is killed as they begin leaves it
+            kept.ledger.number(make=True)
+        else:
+            with closing(sqlite3.connect(str(kept.ledger))) as made:  # as a full disk leaves it
+                made.execute("PRAGMA journal_mode = WAL")
         await visitor.post(
             f"{visitor.sheet}/plan", {"form_key": visitor.form(f"{visitor.sheet}/approve")["form_key"]}
         )
@@ -459,6 +459,24 @@ async def test_a_plan_that_was_made_anew_is_not_approved_unseen(trial: Trial) ->
         await visitor.post(action, visitor.form(action) | {"sure": "yes"})
         await visitor.results()
         assert trial.sandbox.report()["activities"] == 6
+
+
+async def test_of_many_plans_that_nobody_approves_the_oldest_is_let_go_and_made_anew(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "PLANNED_ROWS", 12)
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(), "first.csv")
+        first = visitor.sheet
+        await visitor.plan(sheet(), "second.csv")
+        assert "leads will be shared" in await visitor.get(f"{first}/plan")
+        await visitor.plan(sheet(), "third.csv")
+        assert "leads will be shared" in visitor.text
+        shown = await visitor.get(f"{first}/plan")
+        assert "Its plan was let go" in shown
+        await visitor.post(f"{first}/plan", visitor.form(f"{first}/plan"))
+        assert visitor.sheet == first
+        assert "leads will be shared" in await visitor.ended("/plan", "Looking up leads")
 
 
 async def test_whoever_had_a_hand_in_a_sheet_is_not_the_one_who_approves_it(trial: Trial) -> None:
@@ -641,6 +659,7 @@ async def test_mistakes_can_be_downloaded_and_are_no_formulas(trial: Trial) -> N
             assert visitor.status == 404
 
 
+@on_both
 async def test_runs_say_when_the_next_row_is_due(trial: Trial) -> None:
     content = sheet(3).replace(b"\r\n", b",2030-01-02 10:00\r\n").replace(b",2030-01-02 10:00", b",Start", 1)
     async with visiting(trial) as visitor:
@@ -675,6 +694,7 @@ async def test_results_are_counted_by_user_when_that_is_asked_for_or_quick(
         assert "How many of each user" in visitor.text
 
 
+@on_both
 async def test_runs_are_listed_without_an_account_and_say_when_the_list_is_not_whole(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await visitor.plan(sheet(6))

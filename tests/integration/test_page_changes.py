@@ -6,35 +6,25 @@ import asyncio
 import csv
 import io
 import re
-import sqlite3
-from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openpyxl
-import pytest
 from pydantic import SecretStr
-from trial import HEADER, Trial, options, sheet_rows
-from visiting import visiting
+from trial import HEADER, Trial, sheet_rows
+from visiting import on_both, visiting
 
 from batch_share import BatchShare, LedgerName
 from batch_share.page import server
 from batch_share.page.shelf import Kept
-from batch_share.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    import pytest
     from visiting import Visitor
 
 OWNER = HEADER.index("User Id")
-
-
-@pytest.fixture
-async def trial(tmp_path: Path) -> AsyncIterator[Trial]:
-    async with Sandbox(options()) as sandbox:
-        yield Trial(tmp_path, sandbox)
 
 
 def sheet(rows: int = 6, *wrong: dict[str, str], users: int | None = None) -> bytes:
@@ -48,6 +38,11 @@ def sheet(rows: int = 6, *wrong: dict[str, str], users: int | None = None) -> by
     out = io.StringIO()
     csv.writer(out).writerows([HEADER, *lines])
     return out.getvalue().encode()
+
+
+def from_now(**span: float) -> str:
+    """A time from now, as a ledger has it."""
+    return (datetime.now(UTC).replace(tzinfo=None) + timedelta(**span)).isoformat(" ", "microseconds")
 
 
 def fields(visitor: Visitor) -> dict[str, str]:
@@ -65,6 +60,7 @@ async def correct(visitor: Visitor, **cells: str) -> str:
     return await visitor.ended("/plan", "Looking up leads")
 
 
+@on_both
 async def test_cells_are_corrected_in_the_plan_and_one_number_is_approved(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await visitor.plan(sheet(6, {"Duration": "soon"}, {"Duration": "soon", "Access": "full"}))
@@ -89,6 +85,7 @@ async def test_cells_are_corrected_in_the_plan_and_one_number_is_approved(trial:
         assert (again.sent, again.summary.corrected) == (0, {"page": 2})
 
 
+@on_both
 async def test_cells_are_corrected_in_the_results_and_what_was_sent_stays(trial: Trial) -> None:
     nobody = "ffffffff-0000-4000-8000-000000000000"
     async with visiting(trial) as visitor:
@@ -117,6 +114,7 @@ async def test_cells_are_corrected_in_the_results_and_what_was_sent_stays(trial:
         assert trial.sandbox.report()["duplicates"] == 0
 
 
+@on_both
 async def test_a_plan_of_corrections_that_was_lost_with_the_server_is_made_anew(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await visitor.plan(sheet(3, {"Duration": "soon"}))
@@ -136,6 +134,7 @@ async def test_a_plan_of_corrections_that_was_lost_with_the_server_is_made_anew(
         assert "corrected row" not in visitor.text
 
 
+@on_both
 async def test_a_correction_is_taken_back(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await visitor.plan(sheet(3, {"Duration": "soon"}))
@@ -147,6 +146,7 @@ async def test_a_correction_is_taken_back(trial: Trial) -> None:
         assert [*fields(visitor)] == ["Row 2, Duration"]
 
 
+@on_both
 async def test_what_can_not_be_corrected_is_said_and_nothing_is_kept_twice(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await visitor.plan(sheet(6, {"Duration": "soon"}))
@@ -250,6 +250,7 @@ def post_form(visitor: Visitor, action: str) -> dict[str, str]:
     return dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', inner))
 
 
+@on_both
 async def test_the_shares_of_rows_and_then_all_are_revoked(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await shared(visitor, sheet(9, users=3))
@@ -296,13 +297,11 @@ async def test_no_get_revokes_anything_and_only_our_own_form_does(trial: Trial) 
 # ------------------------------------------------------------------------------------------------ renew, access
 
 
+@on_both
 async def test_what_ends_soon_is_renewed_by_a_plan_that_somebody_approves(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await shared(visitor, sheet(3))
-        (ledger,) = (trial.folder / "page").glob("*/leads.csv.ledger.db")
-        with closing(sqlite3.connect(ledger)) as connection:  # as if most of its time were over
-            connection.execute("UPDATE rows SET ends_at = datetime('now', '+1 hour') || '.000000'")
-            connection.commit()
+        visitor.alter("UPDATE rows SET ends_at = :soon", soon=from_now(hours=1))  # most of its time is over
         await visitor.get(visitor.sheet)
         assert "Plan to renew 3 shares" in visitor.text
         action = f"{visitor.sheet}/plan"
@@ -316,6 +315,7 @@ async def test_what_ends_soon_is_renewed_by_a_plan_that_somebody_approves(trial:
         assert trial.sandbox.report()["activities"] == 6
 
 
+@on_both
 async def test_access_now_by_user_and_by_lead(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("batch_share.page.changes.ROWS_ON_PAGE", 2)
     async with visiting(trial) as visitor:
@@ -344,6 +344,7 @@ async def test_access_now_by_user_and_by_lead(trial: Trial, monkeypatch: pytest.
 # ------------------------------------------------------------------------------------------------ failed rows
 
 
+@on_both
 async def test_failed_rows_that_are_dropped_again_lead_to_the_results_of_their_own_sheet(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await shared(visitor, sheet(6, {"Duration": "soon"}, {"Duration": "soon"}))
@@ -383,6 +384,7 @@ def test_failed_rows_know_the_ledger_of_their_job_be_it_a_file_or_in_a_store() -
     assert str(Kept("1", "leads.csv", "leads.csv", "", of=str(in_store), store=kept.store).ledger) == str(in_store)
 
 
+@on_both
 async def test_cells_of_a_run_that_a_command_began_are_corrected_too(trial: Trial) -> None:
     content = sheet(6, {"Duration": "soon"}).replace(b"\r\n", b",,\r\n")  # two columns have no header
     (trial.folder / "leads.csv").write_bytes(content)

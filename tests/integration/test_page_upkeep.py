@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import HEADER, Trial, options, sheet_rows
-from visiting import Visitor, visiting
+from trial import HEADER, Trial, sheet_rows
+from visiting import Visitor, on_both, visiting
 
 from batch_share.common import Rate
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.known import KnownRun
 from batch_share.page.words import how_it_ended, how_it_stands
-from batch_share.sandbox import Sandbox
 from batch_share.sheet.reader import open_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
-
-
-@pytest.fixture
-async def trial(tmp_path: Path) -> AsyncIterator[Trial]:
-    async with Sandbox(options()) as sandbox:
-        yield Trial(tmp_path, sandbox)
 
 
 def sheet(rows: int, after: int = 0) -> bytes:
@@ -45,17 +35,14 @@ async def shared(visitor: Visitor, name: str = "leads.csv", rows: int = 3) -> No
     assert "What became of it" in visitor.text
 
 
-def aged(trial: Trial, days: int) -> None:
+def aged(visitor: Visitor, days: int) -> None:
     """Let all runs, and the shares by them, be so old."""
-    ago = f"datetime('now', '-{days} days') || '.000000'"
-    for file in [*(trial.folder / "page").glob("*/*.ledger.db"), trial.folder / "data" / "history.db"]:
-        with closing(sqlite3.connect(file)) as connection:
-            connection.execute(f"UPDATE runs SET ended_at = {ago}")
-            if file.name != "history.db":
-                connection.execute(f"UPDATE rows SET ends_at = {ago}, state = 'ended' WHERE state = 'shared'")
-            else:
-                connection.execute("UPDATE ledgers SET mark = NULL, seen = NULL")
-            connection.commit()
+    ago = before_now(days)
+    visitor.alter(
+        "UPDATE runs SET ended_at = :ago",
+        "UPDATE rows SET ends_at = :ago, state = 'ended' WHERE state = 'shared'",
+        ago=ago,
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,6 +62,12 @@ def test_what_history_says_of_how_a_run_ended(ended: str, stands: str, said: str
     assert bool(how_it_ended(run)) == bool(said)
 
 
+def before_now(days: int) -> str:
+    """So long ago, as a ledger has it."""
+    return (datetime.now(UTC).replace(tzinfo=None) - timedelta(days)).isoformat(" ", "microseconds")
+
+
+@on_both
 async def test_history_has_each_run_with_who_it_was_and_what_was_noted(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,12 +104,13 @@ async def test_history_has_each_run_with_who_it_was_and_what_was_noted(
         assert ("april.csv" in second, "march.csv" in second) == (False, True)
 
 
+@on_both
 async def test_what_is_old_is_deleted_with_the_copy_of_its_sheet_and_what_is_needed_stays(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await shared(visitor, "old.csv")
-        aged(trial, 100)
+        aged(visitor, 100)
         await shared(visitor, "new.csv", 2)
-        (ledger,) = (trial.folder / "page").glob("*_old_*/*.ledger.db")
+        (kept,) = (each for each in visitor.server._shelf.all() if each.name == "old.csv")
         text = await visitor.get("/history/purge?older=a+while")
         assert visitor.status == 400
         assert 'aria-invalid="true"' in text
@@ -133,11 +127,11 @@ async def test_what_is_old_is_deleted_with_the_copy_of_its_sheet_and_what_is_nee
             await visitor.post("/history/purge", form | said)
             assert visitor.status == 400
             assert why in visitor.text
-            assert ledger.exists()
+            assert kept.ledger.exists()
         for _ in range(2):  # a double click
             await visitor.post("/history/purge", form | {"sure": "yes", "typed": "1"})
             assert "and 1 uploaded sheet were deleted." in visitor.text
-        assert {each.name for each in ledger.parent.iterdir()} == {"page.json"}
+        assert {each.name for each in kept.folder.iterdir()} == {"page.json"}
         text = await visitor.get("/history?which=purged")
         assert "old.csv" in text
         assert "3 ended" in text or "3 shared" in text  # its counts stay
@@ -151,19 +145,18 @@ def forms(visitor: Visitor) -> dict[str, str]:
     return visitor.form("/history/purge")
 
 
+@on_both
 async def test_what_may_not_go_is_told_with_its_reason_and_no_place(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await shared(visitor, "live.csv")
-        for file in [*(trial.folder / "page").glob("*/*.ledger.db"), trial.folder / "data" / "history.db"]:
-            with closing(sqlite3.connect(file)) as connection:
-                connection.execute("UPDATE runs SET ended_at = datetime('now', '-100 days') || '.000000'")
-                connection.commit()
+        visitor.alter("UPDATE runs SET ended_at = :ago", ago=before_now(100))
         text = await visitor.get("/history/purge?older=90d")
         assert "3 of its shares are live, the last until" in text
         assert "live.csv" in text
         assert str(trial.folder) not in text
 
 
+@on_both
 async def test_all_activities_are_checked_on_the_results_page(trial: Trial) -> None:
     trial.changes["audit_pages"] = 5
     async with visiting(trial) as visitor:
@@ -173,12 +166,9 @@ async def test_all_activities_are_checked_on_the_results_page(trial: Trial) -> N
         visitor.text = visitor.text[visitor.text.index("Is each activity there once?") :]
         await visitor.post(deed, visitor.form(deed) | {"deed": "audit"})
         assert "Proved: of 3 activities posted, LeadSquared has each once." in await visitor.results()
-        (ledger,) = (trial.folder / "page").glob("*/*.ledger.db")
         found = '{"verdict": "doubles", "expected": 3, "seen": 4, "found": 1, "unread": {}, "again": null, '
         found += '"named": [{"sheet_row": 2, "extra": ["<i>"], "ours": "the-right-one", "shared": true}]}'
-        with closing(sqlite3.connect(ledger)) as connection:
-            connection.execute("UPDATE about SET value = ? WHERE name = 'audit'", (found,))
-            connection.commit()
+        visitor.alter("UPDATE about SET value = :found WHERE name = 'audit'", found=found)
         text = await visitor.get(f"{visitor.sheet}/results")
         assert "1 row has activities in LeadSquared that should not be there." in text
         assert "the-right-one" in text
@@ -251,6 +241,7 @@ async def test_the_manual_can_be_read_on_the_page(trial: Trial) -> None:
         assert visitor.status == 404
 
 
+@on_both
 async def test_pages_that_poll_a_large_run_read_none_of_its_shares_and_ask_for_no_lock(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,13 +250,10 @@ async def test_pages_that_poll_a_large_run_read_none_of_its_shares_and_ask_for_n
 
     async with visiting(trial) as visitor:
         await shared(visitor)
-        (ledger,) = (trial.folder / "page").glob("*/*.ledger.db")
-        for file in (ledger, trial.folder / "data" / "history.db"):
-            with closing(sqlite3.connect(file)) as connection:
-                connection.execute("UPDATE runs SET ended_at = NULL, ended = NULL")
-                connection.commit()
+        visitor.alter("UPDATE runs SET ended_at = NULL, ended = NULL")
+        (kept,) = visitor.server._shelf.all()
         monkeypatch.setattr("batch_share.ledger.known._note_live", never)
-        with LedgerName(ledger).locked():
+        with kept.ledger.locked():
             assert "going on" in await visitor.get("/")
 
 
@@ -295,10 +283,11 @@ async def test_a_sheet_is_read_once_however_often_its_columns_are_shown(
         assert "The sheet was deleted with its old runs" in visitor.text
 
 
+@on_both
 async def test_a_run_that_waits_for_the_account_says_for_which_sheet_and_goes_on_then(trial: Trial) -> None:
     trial.changes["rate"] = Rate(4, 1.0)
     async with visiting(trial) as visitor:
-        await visitor.plan(sheet(8), "first.csv")
+        await visitor.plan(sheet(12), "first.csv")
         await visitor.approve()
         first = visitor.sheet
         await visitor.get("/")

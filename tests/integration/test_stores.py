@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sqlite3
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import text
 from stores import IS_INSTALLED, server
 from trial import trial
 
-from batch_share.errors import LedgerError, LedgerLocked, SettingsError
+from batch_share.errors import LedgerError, LedgerLocked, SettingsError, StoreTrouble
 from batch_share.jobs import stores
 from batch_share.jobs.check_up import Level
 from batch_share.jobs.stores import StoreSeen, check_store, move_ledger, upgrade_store
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
-from batch_share.ledger.postgres import Store, StoredName, shared
+from batch_share.ledger.postgres import ENGINE, Store, StoredName, shared
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
@@ -124,6 +126,30 @@ def test_tables_of_an_earlier_version_are_upgraded_while_nobody_works(
     assert not StoredName(own, "any").exists()
 
 
+def test_what_wakes_workers_is_brought_up_to_what_is_installed(
+    own: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own.init()
+    (tmp_path / "02.00.00_01_pre_old.sql").write_text("SELECT 'was done' / 0;")
+    (tmp_path / "99.00.00_50_post_more.sql").write_text("INSERT INTO more VALUES ('100%'); SELECT '%s';")
+    (tmp_path / "99.00.00_01_pre_more.sql").write_text("CREATE TABLE more (said text);")
+    monkeypatch.setattr("procrastinate.schema.SchemaManager.get_migrations_path", lambda: str(tmp_path))
+    for _ in range(2):
+        assert upgrade_store(own) == NOW
+    with own.looking() as connection:
+        assert connection.scalars(text(f"SELECT said FROM {ENGINE}.more")).all() == ["100%"]
+
+
+def test_what_wakes_workers_is_made_where_it_was_not_installed(own: Store) -> None:
+    own.init()
+    with own.looking() as connection:
+        connection.execute(text(f"DROP SCHEMA {ENGINE} CASCADE"))
+        connection.execute(text("UPDATE batch_share.store SET engine = NULL"))
+    upgrade_store(own)
+    with own.looking() as connection:
+        assert connection.scalar(text(f"SELECT count(*) FROM {ENGINE}.procrastinate_jobs")) == 0
+
+
 async def test_tables_are_not_upgraded_while_somebody_works(own: Store) -> None:
     own.init()
     async with open_ledger(StoredName(own, "busy"), host="https://h.example"):
@@ -175,6 +201,52 @@ async def test_a_move_that_fails_leaves_everything_as_it_was(
         with pytest.raises(LedgerError, match="it was moved to"):
             await it.resume()
         assert (await move_ledger(it.name, target))["rows"] == 12
+
+
+async def test_a_move_that_is_cut_off_as_it_commits_leaves_one_ledger_to_work_on(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = StoredName(store, f"cut {tmp_path}")
+    whole, loop, begun, go_on = stores._take_over, asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def take_over(*given: Any) -> dict[str, int]:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(30)
+        return whole(*given)
+
+    monkeypatch.setattr(stores, "_take_over", take_over)
+    async with trial(tmp_path) as it:
+        await it.run()
+        moving = asyncio.create_task(move_ledger(it.name, target))
+        await begun.wait()
+        moving.cancel()  # as by Ctrl-C
+        await asyncio.sleep(0)
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await moving
+        async with read_ledger(target) as there:
+            assert await there.counts() == {State.SHARED: 12}
+        with pytest.raises(LedgerError, match="it was moved to"):
+            await it.resume()
+
+
+async def test_a_move_whose_commit_is_not_answered_leaves_one_ledger_to_work_on(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, whole = StoredName(store, f"unanswered {tmp_path}"), stores._take_over
+
+    def take_over(*given: Any) -> dict[str, int]:
+        whole(*given)
+        raise StoreTrouble(target, "it was lost")
+
+    monkeypatch.setattr(stores, "_take_over", take_over)
+    async with trial(tmp_path) as it:
+        await it.run()
+        with pytest.raises(StoreTrouble):
+            await move_ledger(it.name, target)
+        assert target.exists()
+        with pytest.raises(LedgerError, match="it was moved to"):
+            await it.resume()
 
 
 async def test_nothing_is_moved_of_what_is_no_ledger(tmp_path: Path, store: Store) -> None:

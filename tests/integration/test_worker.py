@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 from queues import emptied, ended, hand_over
 from sqlalchemy import text
 from stores import server
 from trial import KEY, SECRET, Trial, trial
 
-from batch_share.cluster.queue import Queue
+from batch_share.cluster.queue import Queue, Wanted
 from batch_share.cluster.worker import Worker
 from batch_share.common import Rate
 from batch_share.errors import LedgerTooNew
@@ -102,6 +104,11 @@ async def test_what_the_engine_has_left_behind_changes_nothing(tmp_path: Path) -
                     connection.execute(text(f"ALTER TABLE procrastinate_jobs DISABLE TRIGGER {name}"))
             await worker_for(it, store, said).work(once=True)
             assert [queue.job(each.id).exit_code for each in (job, again)] == [0, 0]
+            with store.looking() as connection:
+                connection.execute(text(f"DROP SCHEMA {ENGINE} CASCADE"))
+            last = await hand_over(it, queue, f"{tmp_path}-e3")
+            await worker_for(it, store, said).work(once=True)
+            assert queue.job(last.id).exit_code == 0
         shared(store).dispose()
 
 
@@ -210,3 +217,81 @@ async def test_a_worker_whose_store_is_upgraded_ends_its_calls_and_leaves_its_jo
         await worker_for(it, store, said).work(once=True)
         assert queue.job(job.id).exit_code == 0
         assert max(Counter(it.leads_sent()).values()) == 1
+
+
+def due(queue: Queue) -> None:
+    """Whatever waits is due now."""
+    with queue.store.looking() as connection:
+        connection.execute(text("UPDATE batch_share.jobs SET due = now() WHERE state = 'queued'"))
+
+
+async def test_what_is_still_in_process_is_followed_up_by_itself(tmp_path: Path, store: Store) -> None:
+    """And told once it is known: nobody is told each time that nothing is heard yet."""
+    queue, said, told = emptied(store), list[str](), tmp_path / "told.jsonl"
+    async with trial(tmp_path, processing=3600.0) as it:
+        it.changes["notify"] = SecretStr(str(told))
+        job = await hand_over(it, queue, f"{tmp_path}-f")
+        for _ in range(2):
+            await worker_for(it, store, said).work(once=True)
+            due(queue)
+        assert [(each.kind, each.exit_code) for each in queue.jobs()] == [
+            ("follow_up", None),
+            ("follow_up", 5),
+            ("run", 5),
+        ]
+        it.put_forward(36_000)
+        await worker_for(it, store, said).work(once=True)
+        assert [each.exit_code for each in queue.jobs()] == [0, 5, 5]
+        async with read_ledger(StoredName(store, job.ledger)) as ledger:
+            assert await ledger.counts() == {State.SHARED: 12}
+        assert max(Counter(it.leads_sent()).values()) == 1
+    lines = [json.loads(line) for line in told.read_text().splitlines()]
+    assert [(each["command"], each["exit_code"]) for each in lines] == [("run", 5), ("follow-up", 0)]
+
+
+async def test_what_stopped_a_job_before_its_first_call_is_told(tmp_path: Path, store: Store) -> None:
+    queue, said, told = emptied(store), list[str](), tmp_path / "told.jsonl"
+    async with trial(tmp_path) as it:
+        it.changes["notify"] = SecretStr(str(told))
+        await hand_over(it, queue, f"{tmp_path}-n")
+        with store.looking() as connection:
+            connection.execute(text("UPDATE batch_share.stored_sheets SET bytes = bytes || '\n'::bytea"))
+        await worker_for(it, store, said).work(once=True)
+    ((line),) = [json.loads(line) for line in told.read_text().splitlines()]
+    assert (line["command"], line["exit_code"], "approved" in line["ended"]) == ("run", 1, True), line["ended"]
+
+
+async def test_a_schedule_that_did_not_run_is_told_by_whoever_looks_next(tmp_path: Path, store: Store) -> None:
+    """A worker that has the keys of another account alone is told too."""
+    queue, said, told = emptied(store), list[str](), tmp_path / "told.jsonl"
+    async with trial(tmp_path) as it:
+        it.changes["notify"] = SecretStr(str(told))
+        queue.add_schedule("nightly", "0 7 * * *", "Asia/Kolkata", Wanted("nightly", "other", "asha"))
+        with store.looking() as connection:
+            connection.execute(text("UPDATE batch_share.schedules SET next = '2026-01-01 01:30+00'"))
+        await worker_for(it, store, said).work(once=True)
+    ((line),) = [json.loads(line) for line in told.read_text().splitlines()]
+    assert (line["command"], line["file"], line["exit_code"]) == ("schedule", "nightly", 1)
+    assert line["text"].startswith("batch-share schedule of nightly: did not run at 2026-01-01 07:00: no worker")
+    assert "did not run at 2026-01-01 07:00" in said[0]
+    assert len(queue.jobs()) == 1
+
+
+async def test_a_forced_job_whose_end_nobody_was_told_of_is_not_sent_again(tmp_path: Path, store: Store) -> None:
+    """Its worker was killed between the end of the run and the next look: to go on is not to force once more."""
+    queue, said = emptied(store), list[str]()
+    async with trial(tmp_path) as it:
+        job = await hand_over(it, queue, f"{tmp_path}-f", force=True)
+        for _ in range(2):
+            await worker_for(it, store, said).work(once=True)
+            assert queue.job(job.id).exit_code == 0
+            assert max(Counter(it.leads_sent()).values()) == 1
+            with store.looking() as connection:
+                change = (
+                    "UPDATE batch_share.jobs SET state = 'running', exit_code = NULL, ended = NULL, worker = NULL"
+                )
+                connection.execute(text(change))
+        again = await hand_over(it, queue, f"{tmp_path}-f", force=True)
+        await worker_for(it, store, said).work(once=True)
+        assert queue.job(again.id).exit_code == 0
+        assert {*Counter(it.leads_sent()).values()} == {2}, "another job that is forced is meant"

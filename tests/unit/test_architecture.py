@@ -27,7 +27,7 @@ ALLOWED = {
     "results": {*_FLOOR, *_GROUND},
     "jobs": {"planning", "results", "sending", *_FLOOR, *_GROUND},
     "library": {"jobs", "planning", "sending", "results", "ledger", *_GROUND},
-    "page": {"library", "results", *_GROUND},
+    "page": {"library", "cluster", "results", *_GROUND},
     "cluster": {"library", "planning", "results", "ledger", *_GROUND},
     "cli": {
         "library",

@@ -31,6 +31,7 @@ from batch_share.errors import (
     OfAnotherSheet,
     OwnerNotVerified,
     PlanChanged,
+    ScheduleMissed,
     SettingsError,
     SheetError,
     StillThrottled,
@@ -56,6 +57,11 @@ IN_WORDS: Final = {
 
 EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     (SettingsError("rate", "is odd"), "rate: is odd", {"setting": "rate", "wrong": "is odd"}),
+    (
+        ScheduleMissed("nightly", "europe", "did not run"),
+        "The schedule nightly did not run.",
+        {"schedule": "nightly", "account": "europe", "words": "did not run"},
+    ),
     (
         SheetError(Path("a/leads.csv"), "is empty"),
         "leads.csv: is empty",

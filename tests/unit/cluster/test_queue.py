@@ -9,7 +9,17 @@ import pytest
 from queues import emptied
 from sqlalchemy import text
 
-from batch_share.cluster.queue import LEAST_REST, JobEnd, Post, Queue, Wanted, next_time
+from batch_share.cluster.queue import (
+    FOLLOW_UP_AFTER,
+    FOLLOW_UP_EVERY,
+    FOLLOWED_UP_FOR,
+    LEAST_REST,
+    JobEnd,
+    Post,
+    Queue,
+    Wanted,
+    next_time,
+)
 from batch_share.errors import BatchShareError, LedgerTooNew, SettingsError, StoreTrouble
 from batch_share.ledger import schema
 
@@ -78,6 +88,20 @@ def test_what_a_dead_worker_had_is_anybodys_and_what_it_says_later_counts_no_mor
     assert [each.id for each in two.look(["europe"]).claimed] == [job.id], "before whatever waits"
     assert two.look(["europe"], [JobEnd(job.id, "ended", 3, "of rows")]).claimed[0].id == waits.id
     assert (queue.job(job.id).exit_code, queue.job(job.id).error) == (3, "of rows")
+
+
+@pytest.mark.parametrize(
+    "account", ["europe", "india", "africa", "https://127.0.0.1:9", "a", "b"]
+)  # hashes of any sign
+def test_whose_work_is_done_shows_as_long_as_a_worker_is_there(queue: Queue, account: str) -> None:
+    assert not queue.has_worker(account)
+    first, second = (Post(queue.store, "here:1", [account, "another"]) for _ in range(2))
+    assert queue.has_worker(account)
+    first.close()
+    assert queue.has_worker(account)
+    assert not queue.has_worker("third")
+    second.close()
+    assert not queue.has_worker(account)
 
 
 def test_what_is_not_due_or_rests_or_is_anothers_account_is_left(queue: Queue, post: Callable[[], Post]) -> None:
@@ -173,11 +197,14 @@ def test_a_week_with_downtime_and_a_change_of_clocks(queue: Queue, post: Callabl
     """One that looks each quarter of an hour, but for a day and a half, and a run that takes a day and a half."""
     begin(queue, "nightly", "2030-10-24 00:30")
     one, now, made, running = post(), utc("2030-10-23 22:00"), list[dt.datetime](), list[int]()
+    missed = list[str]()
     while now < utc("2030-11-01 00:00"):
         is_down = utc("2030-10-24 20:00") < now < utc("2030-10-26 08:00")
         is_long = utc("2030-10-28 00:00") < now < utc("2030-10-29 13:00")
         if not is_down:
-            made += [now for _ in queue.tick(now)]
+            jobs, told = queue.tick(now)
+            made += [now for _ in jobs]
+            missed += [str(each).partition(" did not run at ")[2] for each in told]
             running += [job.id for job in one.look(["europe"]).claimed]
             if running and not is_long:
                 one.look(["europe"], [JobEnd(running.pop(), "ended", 0)])
@@ -190,7 +217,12 @@ def test_a_week_with_downtime_and_a_change_of_clocks(queue: Queue, post: Callabl
         utc("2030-10-30 01:30"),
         utc("2030-10-31 01:30"),
     ]
+    assert missed == [
+        "2030-10-25 02:30: no worker was there; it runs now, once for all that it missed.",
+        "2030-10-29 02:30: its job 4 still goes on.",
+    ]
     schedule = queue.schedules()[0]
+    assert schedule.missed == utc("2030-10-29 01:30")
     assert (schedule.dropped, schedule.last, schedule.next) == (
         1,
         utc("2030-10-31 01:30"),
@@ -201,20 +233,110 @@ def test_a_week_with_downtime_and_a_change_of_clocks(queue: Queue, post: Callabl
 def test_a_schedule_that_is_paused_makes_none_and_catches_up_once(queue: Queue) -> None:
     begin(queue, "nightly", "2026-01-01 01:30")
     queue.pause_schedule("nightly")
-    assert queue.tick(utc("2026-01-05 12:00")) == []
+    assert queue.tick() == ([], [])
     queue.pause_schedule("nightly", paused=False)
-    (job,) = queue.tick(utc("2026-01-05 12:00"))
+    (job,), missed = queue.tick()
+    assert missed == [], "it was to be so"
     assert (job.ledger, job.schedule, job.submitted_by) == ("nightly", "nightly", "schedule nightly")
     assert queue.sheet(job) == SHEET
     newer = queue.submit(Wanted("nightly", "europe", "asha", sheet=("leads.csv", b"newer")))
-    assert queue.tick(utc("2026-01-05 12:01")) == []
+    assert queue.tick() == ([], [])
     queue.cancel(job.id)
-    (job,) = queue.tick(utc("2026-01-06 12:00"))
+    (job,), _ = queue.tick(queue.schedules()[0].next)
     assert job.sheet == newer.sheet, "the newest of its ledger"
     queue.remove_schedule("nightly")
     assert queue.schedules() == []
     with pytest.raises(SettingsError, match="none called"):
         queue.remove_schedule("nightly")
+
+
+def test_a_schedule_whose_job_nobody_begins_says_so_at_the_next_one(queue: Queue, post: Callable[[], Post]) -> None:
+    """No worker has its account's keys: one of another account is told, once."""
+    begin(queue, "nightly", "2020-01-01 01:30")
+    one, changed = post(), text("UPDATE batch_share.schedules SET next = now() - interval '1 minute'")
+    (missed,) = one.look(["india"]).missed
+    assert str(missed).startswith(
+        "The schedule nightly did not run at 2020-01-01 02:30: no worker was there; it runs"
+    )
+    assert not one.look(["india"]).missed
+    with queue.store.looking() as connection:
+        connection.execute(changed)
+    (missed,) = one.look(["india"]).missed
+    assert "its job 1 still waits for a worker that has its account's keys" in str(missed)
+    assert (missed.schedule, missed.account) == ("nightly", "europe")
+    with queue.store.looking() as connection:
+        connection.execute(changed)
+        connection.execute(text("UPDATE batch_share.jobs SET state = 'ended'"))
+    assert not one.look(["india"]).missed, "a minute late is not missed"
+    assert len(queue.jobs()) == 2
+
+
+# --------------------------------------------------------------------------------------------------- follow-ups
+
+
+def make_due(queue: Queue) -> None:
+    with queue.store.looking() as connection:
+        connection.execute(text("UPDATE batch_share.jobs SET due = now() WHERE state = 'queued'"))
+
+
+def waits(queue: Queue) -> float:
+    """Seconds until the newest job is due."""
+    with queue.store.looking() as connection:
+        due = "SELECT extract(epoch FROM due - submitted) FROM batch_share.jobs ORDER BY id DESC LIMIT 1"
+        return float(connection.execute(text(due)).scalar_one())
+
+
+def put_back(queue: Queue, seconds: float) -> None:
+    """Let the end of the first of a row of follow-ups be as long ago."""
+    with queue.store.looking() as connection:
+        since = "json_build_object('since', (options ->> 'since')::float - :seconds)"
+        change = text(f"UPDATE batch_share.jobs SET options = {since} WHERE state = 'queued'")
+        connection.execute(change, {"seconds": seconds})
+
+
+def test_what_is_in_process_is_asked_for_again_ever_more_rarely_for_a_day(
+    queue: Queue, post: Callable[[], Post]
+) -> None:
+    job = queue.submit(wanted(options={"settings": {"rate": "5/5s"}, "limit": 3}))
+    one = post()
+    one.look(["europe"])
+    one.look(["europe"], [JobEnd(job.id, "ended", 5, follows=True)])
+    then = queue.jobs()[0]
+    assert (then.kind, then.ledger, then.state, then.sheet) == ("follow_up", "spring", "queued", None)
+    assert then.options["settings"] == {"rate": "5/5s"}
+    assert waits(queue) == FOLLOW_UP_AFTER
+    assert one.look(["europe"]).claimed == [], "it is not due yet"
+    for ago, then_waits in ((2 * FOLLOW_UP_AFTER, 2 * FOLLOW_UP_AFTER), (8 * 3600.0, FOLLOW_UP_EVERY)):
+        put_back(queue, ago)
+        make_due(queue)
+        (claimed,) = one.look(["europe"]).claimed
+        assert claimed.may_be_followed_up
+        one.look(["europe"], [JobEnd(claimed.id, "ended", 5, follows=True)])
+        assert then_waits <= waits(queue) < then_waits + 60
+    put_back(queue, FOLLOWED_UP_FOR)
+    make_due(queue)
+    (claimed,) = one.look(["europe"]).claimed
+    assert not claimed.may_be_followed_up, "a person is to look"
+
+
+def test_a_ledger_has_one_follow_up_that_waits(queue: Queue, post: Callable[[], Post]) -> None:
+    one = post()
+    for _ in range(2):
+        job = queue.submit(wanted())
+        one.look(["europe"])
+        one.look(["europe"], [JobEnd(job.id, "ended", 5, follows=True)])
+        put_back(queue, 3600)
+    (waiting,) = [each for each in queue.jobs() if each.state == "queued"]
+    make_due(queue)
+    assert waiting.due.timestamp() - float(waiting.options["since"]) < 2 * 3600, "a day from the last run on"
+
+
+def test_who_has_lost_a_job_makes_no_follow_up_of_it(queue: Queue, post: Callable[[], Post]) -> None:
+    job = queue.submit(wanted())
+    one, two = post(), post()
+    one.look(["europe"])
+    two.look(["india"], [JobEnd(job.id, "ended", 5, follows=True)])
+    assert [each.kind for each in queue.jobs()] == ["run"]
 
 
 def test_two_schedules_of_one_name_are_refused(queue: Queue) -> None:
