@@ -357,6 +357,7 @@ async def test_access_now_by_user_and_by_lead(trial: Trial, monkeypatch: pytest.
         assert "9 shares of 9 leads, with 3 people" in visitor.text
         assert "1 to 2 of 3" in visitor.text
         await visitor.get(f"/access?user={sheet_rows(1)[0][OWNER]}")
+        assert re.search(r'data-label="Until">\d+ \w+ \d{4} \d\d:\d\d [A-Z]+<', visitor.text)
         assert "3 shares of 3 leads, with 1 person" in visitor.text
         assert "leads.csv, row 5" in re.sub("</?bdi>", "", visitor.text)
         assert f"/access?from=2&amp;user={sheet_rows(1)[0][OWNER]}" in visitor.text
