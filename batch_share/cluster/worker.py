@@ -319,6 +319,7 @@ class Worker:
             settings = settings.model_copy(update={"wait": 0.0})
         name = StoredName(self._queue.store, queued.ledger)
         library = BatchShare(settings, watcher=_Agrees(), writes_beside=False)
+        library.number = queued.id
         with TemporaryDirectory(prefix="batch-share-") as folder:
             # It may be in use by a person, or by a worker that was frozen a moment ago.
             # (Nobody here would hear of its end: so it is looked, as for everything.)

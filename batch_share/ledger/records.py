@@ -57,7 +57,8 @@ class Facts:
     for all alike, and why, in the API's own words. `zone` is the account's time zone; `dates` says, by what a
     column of dates holds, what came first in them when the sheet was last taken in, `words` what words of the
     sheet's own language mean. Since it `recovered`, another copy may have sent what this one does not know of, up
-    to the call of the job with the number `calls`. `audit` is what the last audit found.
+    to the call of the job with the number `calls`. `audit` is what the last audit found. `forced_by` is the number
+    of the store's job that last had all shares sent once more.
     """
 
     job: str
@@ -76,6 +77,7 @@ class Facts:
     words: Mapping[str, str] = field(default_factory=dict)
     recovered: datetime | None = None
     calls: int = 0
+    forced_by: int = 0
 
     @classmethod
     def of(cls, stored: Mapping[str, str]) -> Facts:

@@ -526,6 +526,8 @@ class Ledger(LedgerReader):
         """
         if self.renew_before is None:
             return 0
+        if self.forced_by:  # with the renewals or not at all, however many there are
+            _put_facts(connection, {"forced_by": str(self.forced_by)})
         ids = connection.scalars(select(rows.c.id).where(self.to_renew()).order_by(rows.c.position)).all()
         last = connection.scalar(_LAST_ROW) or 0
         began = connection.scalar(select(about.c.value).where(about.c.name == "recovered"))

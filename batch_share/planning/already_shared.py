@@ -158,12 +158,18 @@ def live_for(settings: Settings, ledger: LedgerName, job: str) -> AlreadyShared:
     return AlreadyShared(settings, ledger, accounts, host, job, _after(settings), forced=settings.force)
 
 
-async def choose_renewals(ledger: LedgerReader, settings: Settings) -> None:
-    """Let a ledger's shares be sent again that end within the time that the settings say, or all if forced."""
+async def choose_renewals(ledger: LedgerReader, settings: Settings, number: int = 0) -> None:
+    """Let a ledger's shares be sent again that end within the time that the settings say, or all if forced.
+
+    The store's job of this `number` does so once, even if its end was told to nobody.
+    """
     if settings.force and await ledger.is_renewing():
         return  # who types `--force` again after a run that was cut off means the same renewals
+    if settings.force and number and (await ledger.facts()).forced_by == number:
+        return
     if settings.renew or settings.force:
         ledger.renew_before, ledger.renews_all = _after(settings), settings.force
+        ledger.forced_by = number if settings.force else 0
 
 
 def _after(settings: Settings) -> dt.datetime:
@@ -418,11 +424,13 @@ def _remarking(remark: Callable[[str], None]) -> Iterator[None]:
         remark(WITHOUT_INDEX.format(why=error))
 
 
-def note_move(settings: Settings, old: LedgerName, new: LedgerName, remark: Callable[[str], None]) -> None:
-    """Note in the index that a ledger is at another place now."""
+def note_move(
+    settings: Settings, old: LedgerName, new: LedgerName, remark: Callable[[str], None], job: str | None = None
+) -> None:
+    """Note in the index that a ledger is at another place now; without its `job`, all that were ever there."""
     with _index(settings, new, remark) as history:
         if history is not None:
-            history.moved(old.resolved(), new.resolved())
+            history.moved(old.resolved(), new.resolved(), job)
 
 
 class KnownRuns(NamedTuple):

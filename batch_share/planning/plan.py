@@ -342,6 +342,8 @@ class Plan:
             before = self.corrections.left_out if self.corrections else {}
             left_out = Why(Cause.LEFT_OUT, {"by": before.get(raw.number, str(self.selection))})
             known = asked if isinstance(asked, Instruction) else None
+            if known and first != raw.number and not self.allow_duplicates:  # chosen, it would not be sent either
+                left_out = Why(Cause.REPEAT, {"row": first})
             return NewRow(key, raw.number, raw.cells, State.SKIPPED, known, left_out, chosen=False, user_id=user_id)
         if not isinstance(asked, Instruction):
             return NewRow(key, raw.number, raw.cells, State.INVALID, why=_wrong(asked), user_id=user_id)

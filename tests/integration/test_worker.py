@@ -325,3 +325,23 @@ async def test_a_schedule_that_did_not_run_is_told_by_whoever_looks_next(tmp_pat
     assert line["text"].startswith("batch-share schedule of nightly: did not run at 2026-01-01 07:00: no worker")
     assert "did not run at 2026-01-01 07:00" in said[0]
     assert len(queue.jobs()) == 1
+
+
+async def test_a_forced_job_whose_end_nobody_was_told_of_is_not_sent_again(tmp_path: Path, store: Store) -> None:
+    """Its worker was killed between the end of the run and the next look: to go on is not to force once more."""
+    queue, said = emptied(store), list[str]()
+    async with trial(tmp_path) as it:
+        job = await hand_over(it, queue, f"{tmp_path}-f", force=True)
+        for _ in range(2):
+            await worker_for(it, store, said).work(once=True)
+            assert queue.job(job.id).exit_code == 0
+            assert max(Counter(it.leads_sent()).values()) == 1
+            with store.looking() as connection:
+                change = (
+                    "UPDATE batch_share.jobs SET state = 'running', exit_code = NULL, ended = NULL, worker = NULL"
+                )
+                connection.execute(text(change))
+        again = await hand_over(it, queue, f"{tmp_path}-f", force=True)
+        await worker_for(it, store, said).work(once=True)
+        assert queue.job(again.id).exit_code == 0
+        assert {*Counter(it.leads_sent()).values()} == {2}, "another job that is forced is meant"
