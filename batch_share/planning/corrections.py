@@ -51,6 +51,7 @@ _CAUSE_OF: Final = {text: cause for cause, text in FAULTS.items()}
 MEANING: Final = ("event", "access", "duration", "until", "dates", "note", "timezone", "allow_duplicates")
 """The settings that say what a row means: its job's hold for a row that is corrected."""
 
+
 @dataclass(frozen=True, slots=True)
 class Corrections:
     """What a sheet of failed rows says: its new `edits`, and by Id the failed rows that are to be tried `again`.
