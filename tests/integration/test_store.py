@@ -276,7 +276,7 @@ async def test_old_ledgers_are_purged_by_any_host_and_their_runs_stay(tmp_path: 
         sweep = await bs.delete(replace(sweep, old=[old]))
         assert (list(sweep.purged), sweep.kept_at_last) == ([it.name], [])
         assert str(it.name) in sweep.as_json()["deleted"]
-        runs = [run for run in (await bs.runs()).runs if run.ledger == it.name]
+        runs = [run for run in (await bs.runs(1000)).runs if run.ledger == it.name]
         assert [run.counts for run in runs if run.command == "follow-up"] == [{"revoked": 12}]
         assert all(run.purged_at for run in runs)
         with pytest.raises(LedgerError, match="was purged on"):
