@@ -181,9 +181,6 @@ def _table(found: Access) -> Table:
     return table
 
 
-_WIDEST: Final = 120
-"""Characters of how a run ended."""
-
 _INDENT: Final = 2
 
 _FILES: Final = 5
@@ -241,6 +238,7 @@ def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
     from rich.text import Text
 
     from batch_share.cli.screen import UNBROKEN, say
+    from batch_share.results.wording import end_in_short
 
     if not found:
         out.print("No runs yet on this machine.")
@@ -249,10 +247,7 @@ def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
     for each in found:
         which = each.id, _local(each.started_at), each.command, each.sheet or ""
         counts = ", ".join(f"{count:,} {state}" for state, count in (each.counts or {}).items())
-        how = "running" if each.ended_at is None else each.ended or ""
-        if len(how) > _WIDEST:  # the first sentence: what went wrong comes first, what to do then
-            how = how.partition(". ")[0].rstrip(".")
-            how = how if len(how) <= _WIDEST else f"{how[:_WIDEST]}…"
+        how = "running" if each.ended_at is None else end_in_short(each.ended) if each.ended else ""
         how, style = (f"{how}; purged", "dim") if each.purged_at else (how, "")
         # Where its files are, unless that is here, or its name in the store; and whose, if not all are one's.
         folder, host = Path(str(each.ledger)).absolute().parent, urlsplit(each.host).netloc

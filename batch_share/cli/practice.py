@@ -90,6 +90,11 @@ def sandbox(
 ) -> None:
     """Start an imitation LeadSquared here, to practise on. Ctrl-C stops it.
 
+    Paste the three lines that it prints into another terminal: commands there work with it. It knows leads and
+    users of its own, those of the sheets in samples/; `batch-share demo --keep` writes such sheets too.
+
+    What follows is for trying what may go wrong.
+
     --faults takes, separated by commas, KIND=PERCENT%, or ENDPOINT:KIND=PERCENT% for one endpoint: Create,
     Share, Status, Retrieve, Revoke, Bulk, Leads, Users, or the last part of another's path. Not done, and the
     answer says so: error-envelope, failed, throttle-200, 400, 401, 403, 404, 429, 429-retry-after, 500-mx. Not
@@ -107,7 +112,7 @@ def sandbox(
 
     --paging ignored lists the first page whichever is asked for; page-count counts the page, not all there are.
 
-    Example: batch-share sandbox --port 8080 --limit 25/5s --latency 150ms
+    Example: batch-share sandbox --port 8080
     """
     given = dict(locals())
     import asyncio

@@ -32,8 +32,11 @@ from batch_share.ledger.states import State
 from batch_share.results.wording import (
     CUT,
     MEANING,
+    STOPPED,
+    TO_SHARE_AGAIN,
     ExitCode,
     answer,
+    end_in_short,
     headline,
     lasting,
     next_step,
@@ -386,7 +389,8 @@ class Display:
             self._tell(note)
         if not preview.is_verified:
             self._tell("This account was never tried: `batch-share verify LEAD USER` finds out.")
-        if preview.changes is not None and total > preview.changes.new:
+        # Nothing is said of a sheet all of whose rows are as they were, whatever else is not.
+        if preview.changes is not None and preview.changes.new and total > preview.changes.new:
             changes = preview.changes
             known = f"{changes.kept:,} of {plural(changes.new + changes.kept, 'row')} are as they were"
             style = "yellow" if changes.occasion is Occasion.SHEET else ""
@@ -416,7 +420,7 @@ class Display:
         for line in preview.reported:
             say(self.console, line, indent=4)
         if preview.waiting.rows:
-            self._tell(spell_waiting(preview.waiting), "cyan")
+            self._tell(spell_waiting(preview.waiting, preview.zone), "cyan")
 
     def _estimate(self, preview: Preview) -> str:
         cost = spell_cost(preview.cost)
@@ -499,6 +503,8 @@ class Display:
             said = answer(ending.command, summary, ending.became, is_stopped=ending.error is not None)
             if said:
                 say(out, said)
+            if ending.command == "revoke" and {*ending.became} == {State.REVOKED}:
+                say(out, TO_SHARE_AGAIN)
         elif not audit:
             say(out, "Nothing to audit: no activity was ever posted.")
         for line in audit:
@@ -576,11 +582,12 @@ class Display:
             say(out, found.words)
         for step in [*next_steps(summary, near), *(each for each in audit if each.command)][:1]:
             say_step(out, step.with_typed(self.typed))
-        say(out, _where(summary.ledger), head="Ledger:")
-        if summary.run:
-            say(out, summary.run, head="Run Id:")
-        if summary.results:
-            say(out, near(summary.results), head="Results:")
+        stopped = summary.ended if end_in_short(summary.ended) == STOPPED != summary.ended else ""
+        results = near(summary.results) if summary.results else ""
+        places = {"Ledger:": _where(summary.ledger), "Run Id:": summary.run, "Results:": results}
+        for head, words in {"The last run was stopped:": stopped, **places}.items():
+            if words:
+                say(out, words, head=head)
 
 
 def _of_preview(ending: Ending) -> dict[str, Any]:

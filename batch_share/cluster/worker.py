@@ -29,7 +29,7 @@ from batch_share import (
 )
 from batch_share.cluster.engine import waking
 from batch_share.cluster.queue import JobEnd, Post, Queue, Wanted
-from batch_share.common import Order
+from batch_share.common import Order, plural
 from batch_share.errors import BatchShareError, LedgerLocked, SheetError, StoreTrouble
 from batch_share.ledger.postgres import StoredName
 from batch_share.ledger.states import PROCESSING, rows_in
@@ -244,6 +244,9 @@ class Worker:
                 self._tell(f"job {queued.id} ({queued.kind} of {queued.ledger}) begins.")
                 ended = await self._do(queued)
                 end = self._how(queued, ended)
+                if (job := self._jobs.get(queued.id)) is not None and (refused := job.progress.refusals):
+                    what = f"{plural(refused, 'call')} of job {queued.id} refused as too many"
+                    self._tell(f"{what}: its account's limit is lower than was known, or somebody else calls it.")
                 # Of a follow-up only what it comes to, not that nothing is heard yet.
                 if end.state != "running" and not (end.follows and queued.kind == "follow_up"):
                     await self._notify(queued.kind, queued.account, queued.ledger, ended, ended.summary.sheet)
@@ -310,7 +313,9 @@ class Worker:
     async def _do(self, queued: QueuedJob) -> Ending:
         """The job as any other, on a copy of its sheet that nobody else can read. Raises BatchShareError."""
         settings = self._accounts[queued.account](queued.options.get("settings", {}))
-        if queued.kind == "follow_up":  # each once: who waits holds up what else is due of the account
+        if (
+            "since" in queued.options
+        ):  # a follow-up that comes by itself asks once, lest it hold up what else is due
             settings = settings.model_copy(update={"wait": 0.0})
         name = StoredName(self._queue.store, queued.ledger)
         library = BatchShare(settings, watcher=_Agrees(), writes_beside=False)
@@ -328,7 +333,8 @@ class Worker:
                 how = sheet_options(queued.options, settings)
                 job = await library.start("run", file, how, ledger=name, approved=approved)
             else:
-                job = await library.start(queued.kind, name)  # type: ignore[arg-type]
+                told = queued.options.get("told", {})
+                job = await library.start(queued.kind, name, **told)  # type: ignore[arg-type]
             self._jobs[queued.id] = job
             if self._is_to_end(queued.id):
                 job.stop()

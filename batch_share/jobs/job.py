@@ -30,7 +30,7 @@ from batch_share.ledger.states import BEING_REVOKED, INTENTS, State, rows_in
 from batch_share.logs import about, bind_run, log
 from batch_share.planning.already_shared import check_newest, find_missing, note_begin, note_end, recover
 from batch_share.results.answers import REASONS_SHOWN, summarize, write_beside
-from batch_share.results.wording import ExitCode, Summary, spell_result
+from batch_share.results.wording import DECLINED, DONE, STOPPED, ExitCode, Summary, spell_result
 from batch_share.sending.audit import audit
 from batch_share.sending.follow_up import Polls, following_up
 from batch_share.sending.guards import FailureGuard
@@ -345,7 +345,7 @@ async def _session(
         guard = FailureGuard(*limits, spell=spell_result)
         session = Session(**vars(connection), ledger=ledger, polls=Polls(settings.wait), guard=guard)
         session = await stack.enter_async_context(noted(session, job))
-        bind_run(await ledger.last_run_id() or "")
+        bind_run((await ledger.last_run())[0])
         session.tally.begin(await ledger.counts())
         await note_begin(session, goes_on=job.posts)
         with logging_ends(session):
@@ -385,7 +385,9 @@ async def noted(session: Session, job: Kind | type[Kind]) -> AsyncIterator[Sessi
 def _ended(session: Session) -> str:
     """How the run ended, in words."""
     stop, tally = session.stop, session.tally
-    ended = str(stop.error) if stop.error else "stopped" if stop.asked else "done"
+    ended = str(stop.error) if stop.error else STOPPED if stop.asked else DONE
+    if isinstance(stop.error, NotConfirmed):
+        return DECLINED
     if not tally.refusals:
         return ended
     of_bulk = f", of bulk calls {session.bulk_pacer.limit}" if session.settings.bulk else ""

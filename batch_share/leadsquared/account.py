@@ -114,7 +114,8 @@ class Account:
     tried); `takes_arrays`: several in a call were processed; `repeats_harm`: sharing again by the same activity was
     refused when it was tried, or failed; `ignores_owner`: an activity posted by itself did not get its owner;
     `calls` were made on `day`, or may have been; LeadSquared wants no call before `closed_until`, in seconds since
-    1970; `host` is where the account is; `asked`: which account a key is of was asked, and not told."""
+    1970; `host` is where the account is; `asked`: which account a key is of was asked, and not told; `shared`: a
+    share was processed."""
 
     process: int = 0
     closed: bool = False
@@ -130,6 +131,7 @@ class Account:
     asked: bool = False
     takes_arrays: bool = False
     repeats_harm: bool = False
+    shared: bool = False
 
     @classmethod
     def read(cls, file: Path | str) -> Account:
@@ -166,6 +168,7 @@ class Account:
             host=self.host or other.host,
             takes_arrays=self.takes_arrays and other.takes_arrays,
             repeats_harm=self.repeats_harm or other.repeats_harm,
+            shared=self.shared and other.shared,
         )
 
     def calls_on(self, day: str) -> int:

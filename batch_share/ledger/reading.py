@@ -243,10 +243,12 @@ class LedgerReader:
         """Every process that worked on the ledger, oldest first."""
         return [RunRecord(**row) for row in await self._all(select(runs).order_by(runs.c.id))]
 
-    async def last_run_id(self) -> str | None:
-        """The Id of the last process that worked on the ledger, None before the first."""
+    async def last_run(self) -> tuple[str, str]:
+        """The Id of the last process that worked on the ledger, and how it ended, in words; "" for what is not."""
         last = await self._all(select(runs).order_by(runs.c.id.desc()).limit(1))
-        return run_id((await self.facts()).job, last[0]["id"], last[0]["started_at"]) if last else None
+        if not last:
+            return "", ""
+        return run_id((await self.facts()).job, last[0]["id"], last[0]["started_at"]), last[0]["ended"] or ""
 
     async def counts(self, *, shares: bool = False) -> dict[State, int]:
         """How many rows are in each state; the sum is the number of rows.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share import State
 from batch_share.common import parse_duration, plural
-from batch_share.results.wording import CUT_OFF, DONE, INTERRUPTED
+from batch_share.results.wording import CUT_OFF, DECLINED, DONE, INTERRUPTED, STOPPED, end_in_short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -167,7 +167,10 @@ def how_it_stands(run: KnownRun, *, goes_on: bool, waits: bool, ahead: str = "")
         return "interrupted", "doubt"
     counts = {State(state): rows for state, rows in (run.counts or {}).items()}
     troubled = sum(counts.get(state, 0) for state in (State.FAILED, State.UNKNOWN, State.INVALID))
-    if run.ended != "done":
+    ended = end_in_short(run.ended or "")
+    if ended == DECLINED:
+        return DECLINED, "other"
+    if ended != DONE:
         return "stopped", "doubt"
     return ("done, with rows to look at", "wrong") if troubled else ("done", "good")
 
@@ -301,10 +304,14 @@ def access_of(share: KnownShare) -> str:
 
 def how_it_ended(run: KnownRun) -> str:
     """What is to be said of the end itself, as it was noted; "" where the counts say all."""
-    if run.ended in {"stopped", INTERRUPTED}:
+    if run.ended in {STOPPED, INTERRUPTED}:
         return "It was stopped: rows that were not sent yet wait for you to go on."
     # What was noted of an error may name commands and places of files.
-    return "" if run.ended in {None, DONE, CUT_OFF} else "It ended before it was done: the report says why."
+    return (
+        ""
+        if run.ended is None or end_in_short(run.ended) in {DONE, DECLINED, CUT_OFF}
+        else "It ended before it was done: the report says why."
+    )
 
 
 UNSETTLED: Final = (

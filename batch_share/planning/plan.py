@@ -342,6 +342,8 @@ class Plan:
             before = self.corrections.left_out if self.corrections else {}
             left_out = Why(Cause.LEFT_OUT, {"by": before.get(raw.number, str(self.selection))})
             known = asked if isinstance(asked, Instruction) else None
+            if known and first != raw.number and not self.allow_duplicates:  # chosen, it would not be sent either
+                left_out = Why(Cause.REPEAT, {"row": first})
             return NewRow(key, raw.number, raw.cells, State.SKIPPED, known, left_out, chosen=False, user_id=user_id)
         if not isinstance(asked, Instruction):
             return NewRow(key, raw.number, raw.cells, State.INVALID, why=_wrong(asked), user_id=user_id)
@@ -569,7 +571,8 @@ def key_of_row(job: str, identity: Sequence[Any], occurrence: int) -> str:
 
 
 def _identity(asked: Instruction) -> tuple[Any, ...]:
-    named = asked.lead_id, asked.lead_number, asked.user_id, asked.access, asked.event
+    number = asked.lead_number.lstrip("0")  # of one lead with and without them, where nobody could look it up
+    named = asked.lead_id, number, asked.user_id, asked.access, asked.event
     return (*named, asked.action) if asked.action.revokes else named
 
 

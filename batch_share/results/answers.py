@@ -112,12 +112,14 @@ async def summarize(ledger: LedgerReader, results: Path | None = None) -> Summar
     """Count the ledger's rows. Raises LedgerError."""
     totals, sheet, facts = await ledger.totals(), await ledger.sheet(), await ledger.facts()
     counted = {name: getattr(totals, name) for name in totals.__slots__}
+    run, ended = await ledger.last_run()
     unchecked = [Why(Cause(what), {"rows": rows, "why": why}) for what, (rows, why) in facts.unchecked.items()]
     return Summary(
         **counted | {"skipped": totals.skipped[:REASONS_SHOWN]},
         ledger=ledger.name.absolute(),
         results=results,
-        run=await ledger.last_run_id(),
+        run=run or None,
+        ended=ended,
         sheet=sheet.name if sheet else "",
         failed_sheet=await written_last(ledger, Output.FAILED),
         unchecked=unchecked,
@@ -490,7 +492,13 @@ async def add_failures(
 async def _failed_rows(ledger: LedgerReader, advice: Advice, width: int) -> AsyncIterator[Line]:
     async for row, words in ledger.all_troubled():
         where = str(row.sheet_row) if row.position is not None else ""
-        ours = [where, str(row.state), reason_of(row), words, advice.next_step(row, words)]
+        ours = [
+            where,
+            str(row.state),
+            reason_of(row, says_row=False, says_cell=False),
+            words,
+            advice.next_step(row, words),
+        ]
         yield Line(row.state, ours + _cells(row, width))
 
 
@@ -623,7 +631,7 @@ async def _answers(ledger: LedgerReader, width: int, *sources: AsyncIterator[Row
             if isinstance(row, Settled):  # nearly all of a sheet that is done
                 state, reason, where = row.state, "", str(row.sheet_row)
             else:
-                state, reason = row.state_at(ledger.now()), reason_of(row)
+                state, reason = row.state_at(ledger.now()), reason_of(row, says_row=False, says_cell=False)
                 where = str(row.sheet_row) if row.position is not None else ""
             status = "" if row.share_status is None else str(row.share_status)
             ours = [str(state), reason, row.activity_id or "", row.request_id or "", status, where]
@@ -805,7 +813,8 @@ class _Fixable:
                         at = self.sheet.columns.index(column)
                         said = sentence(f"{what[:1].upper()}{what[1:]}")
                         wrong[at] = f"{wrong[at]}\n{said}" if at in wrong else said
-                cells = [*row.cells[:width], reason_of(row), str(row.sheet_row), reference]
+                reason = reason_of(row, says_row=False, says_cell=False)
+                cells = [*row.cells[:width], reason, str(row.sheet_row), reference]
                 yield Line(row.state, cells, wrong)
 
 

@@ -69,6 +69,7 @@ from batch_share.sheet.rows import Problem, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import tzinfo
 
     from batch_share.common import Holder
     from batch_share.ledger.files import LedgerName
@@ -262,11 +263,18 @@ _MEANING_PLACE_FREE: Final = {
 
 
 def spell(
-    state: State, stage: Stage | None, why: Why | None, sheet_row: int | None = None, *, place_free: bool = False
+    state: State,
+    stage: Stage | None,
+    why: Why | None,
+    sheet_row: int | None = None,
+    *,
+    says_cell: bool = True,
+    place_free: bool = False,
 ) -> str:
     """Why a row is where it is, in words, with what follows from it; "" where nothing is to be said.
 
-    With `sheet_row`, what is wrong in the sheet says in which row. If `place_free`, no commands are named.
+    With `sheet_row`, what is wrong in the sheet says in which row; without `says_cell`, not what the cell says. If
+    `place_free`, no commands are named.
     """
     if why is None:
         return ""
@@ -276,7 +284,8 @@ def spell(
     thens = {**_THEN, **_THEN_PLACE_FREE} if place_free else _THEN
     then = thens.get((cause, stage)) if state is State.UNKNOWN else None
     if "problems" in details:
-        problems = (Problem(sheet_row or 0, *each) for each in details["problems"])
+        cells = ((column, says if says_cell else "", text) for column, says, text in details["problems"])
+        problems = (Problem(sheet_row or 0, *each) for each in cells)
         reported = "; ".join(str(each) if sheet_row is not None else each.said for each in problems)
     else:
         keys: tuple[Cause | tuple[Cause, State | Stage | None], ...] = ((cause, state), (cause, stage), cause)
@@ -444,19 +453,21 @@ def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     return said
 
 
-def reason_of(row: Row | NewRow, *, says_row: bool = True, place_free: bool = False) -> str:
+def reason_of(row: Row | NewRow, *, says_row: bool = True, says_cell: bool = True, place_free: bool = False) -> str:
     """Why a row is where it is and what else is to be known of it, for the person who reads the results.
 
-    What is wrong in the sheet says in which row, if it `says_row`. If `place_free`, no commands are named.
+    What is wrong in the sheet says in which row, if it `says_row`, and what the cell says, if it `says_cell`. If
+    `place_free`, no commands are named.
     """
     sheet_row = row.sheet_row if says_row else None
     if isinstance(row, NewRow):
-        return spell(row.state, None, row.why, sheet_row, place_free=place_free)
+        return spell(row.state, None, row.why, sheet_row, says_cell=says_cell, place_free=place_free)
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
     is_moving = row.state in {*ON_ITS_WAY, *BEING_REVOKED}
     meaning = {**MEANING, **_MEANING_PLACE_FREE} if place_free else MEANING
     label = f"waits until {spell_time(start)}" if start else meaning[row.state] if is_moving else ""
-    history, said = "", spell(row.state, row.stage, row.why, sheet_row, place_free=place_free)
+    history = ""
+    said = spell(row.state, row.stage, row.why, sheet_row, says_cell=says_cell, place_free=place_free)
     if row.earlier:  # the shares before the one that it has: `shared 20-27 Nov 2026; again until 4 Dec 2026`
         days = ((f"{begun:%-d %b %Y}", f"{ended:%-d %b %Y}") for begun, ended in row.earlier)
         history = f"shared {', '.join(first if first == last else f'{first} - {last}' for first, last in days)}"
@@ -520,6 +531,10 @@ _ANSWERS: Final[Mapping[str, tuple[str, str, Collection[State]]]] = {
 """By command: its answer where there was nothing to do, what it did to all rows, or to those in these states."""
 
 
+TO_SHARE_AGAIN: Final = "To share again, run the sheet with `--ledger` and a new name."
+"""Its ledger never sends again what was revoked."""
+
+
 def answer(command: str, summary: Summary, became: Mapping[State, int], *, is_stopped: bool = False) -> str:
     """What came of what was asked for: `12 of 12 revoked.`, or of a run `97 of 100 rows are shared. 3 failed.`
 
@@ -552,9 +567,9 @@ def next_step(command: str, summary: Summary, became: Mapping[State, int], namin
 
 
 def troubles_of(command: str, summary: Summary, became: Mapping[State, int]) -> list[Alike]:
-    """The reasons that matter after a command: of what was sent, and of a run then those of what was not."""
+    """The reasons that matter after a command: of what was sent, and of a run then those of what was not sent."""
     if command not in _ANSWERS:
-        return sorted(summary.troubles, key=lambda each: each.row.state is State.INVALID)
+        return [*sorted(summary.troubles, key=lambda each: each.row.state is State.INVALID), *summary.skipped]
     kinds = [each for each in summary.troubles if isinstance(each.row, Row) and each.row.state is not State.INVALID]
     if command == "revoke":
         kinds = [each for each in kinds if isinstance(each.row, Row) and each.row.stage is Stage.REVOKE]
@@ -570,10 +585,10 @@ def spell_holder(holder: Holder) -> str:
     return f" ({holder.host}, process {holder.process}{work}{since})"
 
 
-def spell_waiting(waiting: Waiting) -> str:
-    """That rows are not sent yet, and when the first of them may be."""
+def spell_waiting(waiting: Waiting, zone: tzinfo | None = None) -> str:
+    """That rows are not sent yet, and when the first of them may be: as of `zone`, without it of this machine's."""
     wait = "waits for its" if waiting.rows == 1 else "wait for their"
-    first = f", the first until {spell_time(waiting.first)}" if waiting.first else ""
+    first = f", the first until {spell_time(waiting.first, zone)}" if waiting.first else ""
     return f"{plural(waiting.rows, 'row')} {wait} start{first}."
 
 
@@ -822,6 +837,8 @@ class Advice:
 
 
 DONE: Final = "done"
+STOPPED: Final = "stopped"
+DECLINED: Final = "not confirmed"
 INTERRUPTED: Final = "interrupted by the user"
 CUT: Final = "cut off by the user"
 
@@ -849,6 +866,12 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
 """In words without Ids and paths: an error's own sentence may hold them."""
 
 OTHERWISE: Final = "its output says why"
+
+
+def end_in_short(ended: str) -> str:
+    """How a run ended, in a word of `ended`, as it was noted: an error's sentence there says why it was stopped."""
+    first = ended.partition(" (")[0] or DONE  # in brackets stands how many calls were refused
+    return first if first in {DONE, DECLINED, INTERRUPTED, CUT_OFF} else STOPPED
 
 
 def why_ended(error: BatchShareError) -> str | None:
@@ -1122,7 +1145,8 @@ class Summary:
     `states` are of the rows of the sheet, `earlier` of those that only earlier sheets had and of which something is
     at LeadSquared, or may be. `corrected` rows, by the name of the file, are as that has them.
     `troubles` are all reasons why rows are, the most frequent first, `skipped` those why most rows are skipped.
-    `run` is the Id of the last run of `ledger`, `results` where these were written (None: they were not).
+    `run` is the Id of the last run of `ledger`, `ended` how that ended as it was noted, `results` where these were
+    written (None: they were not).
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
     activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself. `noticed` rows have
@@ -1153,6 +1177,7 @@ class Summary:
     earlier: Mapping[State, int] = field(default_factory=dict)
     corrected: Mapping[str, int] = field(default_factory=dict)
     audit: Mapping[str, Any] | None = None
+    ended: str = ""
 
     def __str__(self) -> str:
         reported = ", ".join(f"{self.states[state]:,} {state}" for state in State if self.states.get(state))

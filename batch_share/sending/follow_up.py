@@ -266,8 +266,8 @@ async def _ask(session: Session, poll: Poll) -> bool:
     session.failing.note(poll.users, processed=result.state is State.SHARED)
     if poll.users:  # else an earlier run made it
         session.tally.repeats.settle(len(poll.users), failed=result.state is State.POSTED)
-    if result.state is State.SHARED and len(poll.users) > 1:
-        session.memory.keep(takes_arrays=True)
+    if result.state is State.SHARED:
+        session.memory.keep(shared=True, takes_arrays=session.memory.account.takes_arrays or len(poll.users) > 1)
     if result.state is State.POSTED:  # they failed together
         failed = await session.ledger.failed_together(request_id)
         if session.polls.take_back is not None:

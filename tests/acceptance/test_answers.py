@@ -120,7 +120,7 @@ def test_a_run_with_failures_has_three_reasons_and_where_they_are_fixed(shell: S
     shutil.copy(SAMPLES / "leads.csv", tmp_path / SHEET)
     screen = seen(shell, "run", SHEET, "--yes")
     assert "\n104 of 110 rows are shared. 1 failed, 4 invalid (not sent), 1 skipped.\n" in screen
-    assert screen.endswith("\nResults, with 2 more reasons: my leads.results.csv\n")
+    assert screen.endswith("\nResults, with 3 more reasons: my leads.results.csv\n")
     assert len([line for line in screen.splitlines() if REASON.match(line)]) == REASONS
     failed = tmp_path / "my leads.failed.csv"
     failed.write_text(failed.read_text(encoding="utf-8-sig").replace("soon", "7d"), encoding="utf-8")
@@ -212,12 +212,37 @@ def test_a_revocation_says_how_many_were_revoked(shell: Shell, tmp_path: Path) -
     shell.run("run", SHEET, *OF_SHEET)
     user = (tmp_path / SHEET).read_text().splitlines()[1].partition(",")[2]
     screen = seen(shell, "revoke", SHEET, "--user", user, "--yes")
-    assert "\n1 of 1 revoked.\nResults: " in screen
+    assert "\n1 of 1 revoked.\nTo share again, run the sheet with `--ledger` and a new name.\nResults: " in screen
     assert not COMMAND.findall(screen)
-    assert "\n5 of 5 revoked.\nResults: " in seen(shell, "revoke", SHEET, "--yes")
+    assert "\n5 of 5 revoked.\nTo share again, " in seen(shell, "revoke", SHEET, "--yes")
     assert "\nNothing to revoke: no share of it stands.\n" in seen(shell, "revoke", SHEET, "--yes")
     shell.run("run", "other.csv", *OF_SHEET)
     assert "1 share with " in seen(shell, "revoke", "--user", user, "--all-jobs", "--yes")
+
+
+def test_rows_that_are_skipped_are_named_with_their_own_reason(shell: Shell, tmp_path: Path) -> None:
+    few(tmp_path / SHEET)
+    lines = (tmp_path / SHEET).read_text(encoding="utf-8").splitlines()
+    (tmp_path / SHEET).write_text("\n".join([*lines, lines[2], "7,nobody"]), encoding="utf-8")
+    same = "Row 5: the same lead, user, access and activity as row 3\n"
+    screen = seen(shell, "run", SHEET, *OF_SHEET)
+    assert same in screen
+    assert "was never tried" in screen
+    # What the columns beside say is not said again.
+    assert '"User Email: not an e-mail address' in (tmp_path / "my leads.results.csv").read_text(encoding="utf-8")
+    screen = follow(shell, screen)
+    assert same in screen
+    screen = seen(shell, "run", SHEET, *OF_SHEET)
+    assert "as they were" not in screen  # all of them are
+    assert "was never tried" not in screen  # it has shared
+    # A choice of rows leaves a row out that would not be sent anyway: its reason stays.
+    screen = seen(shell, "run", SHEET, *OF_SHEET, "--renew", "1d", "--rows", "3-5")
+    assert same in screen
+    seen(shell, "run", SHEET, *OF_SHEET, "--renew", "1d", "--rows", "3")
+    (row,) = [
+        line for line in (tmp_path / "my leads.results.csv").read_text("utf-8").splitlines() if "as row" in line
+    ]
+    assert row.endswith(',"skipped","the same lead, user, access and activity as row 3","","","","5"')
 
 
 def test_a_revocation_that_nobody_agreed_to_says_that_and_not_that_no_share_stands(

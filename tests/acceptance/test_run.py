@@ -56,7 +56,7 @@ def test_the_results_hold_every_row_in_order_with_what_became_of_it(shell: Shell
     assert [row["Sheet Row"] for row in rows] == [str(number) for number in range(2, 112)]
     assert all(row["Activity Id"] and row["Request Id"] for row in rows if row["Result"] == "shared")
     assert {row["Share Status"] for row in rows if row["Result"] == "shared"} == {"6"}
-    assert rows[37]["Reason"].startswith("Row 39, Duration 'soon': 'soon' is no duration: write minutes, or 30m, ")
+    assert rows[37]["Reason"].startswith("Duration: 'soon' is no duration: write minutes, or 30m, ")
     assert rows[0]["Phone"] == "'+91-9810000019"
 
 
@@ -162,7 +162,7 @@ def test_the_screen_says_what_is_wrong_and_where_things_are(shell: Shell, sheet:
     assert "105 rows to send: 318 calls (with the follow-up)" in done.stderr
     assert "Row 25, User Id 'asha@sales.example.com': not a GUID" in done.stdout
     assert "Row 66: LeadSquared refused the activity: Invalid event code" in done.stdout
-    assert "\nResults, with 2 more reasons: leads.results.csv\n" in done.stdout
+    assert "\nResults, with 3 more reasons: leads.results.csv\n" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,18 @@ from html import unescape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from trial import HEADER, Trial, sheet_rows
 from visiting import Visitor, on_both, visiting
 
 from batch_share.common import Rate
+from batch_share.ledger.files import LedgerName
+from batch_share.ledger.known import KnownRun
+from batch_share.page.words import how_it_ended, how_it_stands
 from batch_share.sheet.reader import open_sheet
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def sheet(rows: int, after: int = 0) -> bytes:
@@ -41,6 +43,23 @@ def aged(visitor: Visitor, days: int) -> None:
         "UPDATE rows SET ends_at = :ago, state = 'ended' WHERE state = 'shared'",
         ago=ago,
     )
+
+
+@pytest.mark.parametrize(
+    ("ended", "stands", "said"),
+    [
+        ("done (1,204 calls were refused; the limit is 25/5s)", "done", ""),
+        ("not confirmed", "not confirmed", ""),
+        ("stopped", "stopped", "It was stopped"),
+        ("https://x.example could not be reached (7 tries).", "stopped", "It ended before it was done"),
+    ],
+)
+def test_what_history_says_of_how_a_run_ended(ended: str, stands: str, said: str) -> None:
+    at, ledger = datetime(2026, 3, 1), LedgerName.of("leads.csv.ledger.db")  # noqa: DTZ001 - the index is in UTC
+    run = KnownRun("bcdfghjk", ledger, "", 1, "revoke", "leads.csv", at, at, ended, {"shared": 1}, None)
+    assert how_it_stands(run, goes_on=False, waits=False)[0] == stands
+    assert how_it_ended(run).startswith(said)
+    assert bool(how_it_ended(run)) == bool(said)
 
 
 def before_now(days: int) -> str:
@@ -268,7 +287,7 @@ async def test_a_sheet_is_read_once_however_often_its_columns_are_shown(
 async def test_a_run_that_waits_for_the_account_says_for_which_sheet_and_goes_on_then(trial: Trial) -> None:
     trial.changes["rate"] = Rate(4, 1.0)
     async with visiting(trial) as visitor:
-        await visitor.plan(sheet(8), "first.csv")
+        await visitor.plan(sheet(12), "first.csv")
         await visitor.approve()
         first = visitor.sheet
         await visitor.get("/")

@@ -20,6 +20,7 @@ from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.ledger.files import LedgerName
 from batch_share.ledger.known import KnownRun, add_ledgers, open_history
 from batch_share.ledger.states import State
+from batch_share.results.wording import DECLINED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,16 +119,21 @@ def test_on_a_narrow_terminal_each_run_has_a_few_lines_of_its_own(width: int) ->
     ]
 
 
-def test_how_a_run_ended_is_not_cut_where_it_is_long() -> None:
-    assert listed(known(REFUSED), width=80) == [
-        f"{FIRST}  leads.csv",
-        f"  {REFUSED}",
-        "  1,057 shared, 1 unknown, 22 failed",
-    ]
-    reported = listed(known(f"{UNREACHED}. Nothing was sent for the remaining rows; run it again."), width=60)
-    assert " ".join(line.strip() for line in reported[1:]) == f"{UNREACHED} 1,057 shared, 1 unknown, 22 failed"
-    assert all(line.startswith("  ") for line in reported[1:])
-    assert len(reported) == 4
+def test_of_how_a_run_ended_a_word_is_listed_and_status_has_the_rest(ledger: Path) -> None:
+    assert listed(known(REFUSED), width=80)[1] == "  done: 1,057 shared, 1 unknown, 22 failed"
+    assert (
+        listed(known(f"{UNREACHED}. Run it again."), width=60)[1] == "  stopped: 1,057 shared, 1 unknown, 22 failed"
+    )
+    assert listed(known(DECLINED), width=60)[1].startswith("  not confirmed: ")
+
+    async def stop() -> None:
+        async with working(ledger) as opened:
+            await opened.end_run(UNREACHED)
+
+    assert "last run" not in call("status", str(ledger)).stdout
+    asyncio.run(stop())
+    shown = " ".join(call("status", str(ledger)).stdout.split())
+    assert f"The last run was stopped: {UNREACHED}" in shown
 
 
 def test_a_name_that_is_longer_than_the_terminal_is_wide_goes_on_below() -> None:
@@ -143,14 +149,9 @@ def test_where_there_is_room_the_runs_are_a_table_with_all_of_each_on_one_line(w
     assert [cell.strip() for cell in line.split("│")][2:] == [
         "follow-up",
         "leads.csv",
-        REFUSED,
+        "done",
         "1,057 shared, 1 unknown, 22 failed",
     ]
-
-
-def test_of_words_without_an_end_the_beginning_is_listed() -> None:
-    _, _, line = listed(known("a long sentence " * 20))
-    assert f"│ {('a long sentence ' * 20)[:120]}… │" in line
 
 
 def test_runs_lists_the_newest_alone_if_told_to(ledger: Path) -> None:
