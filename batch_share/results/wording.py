@@ -1229,7 +1229,7 @@ STORE_FOUND: Final = {
     "unreachable": ("{why}.", "Check the URL, the network, and that PostgreSQL runs and lets this user in."),
     "password": ("The password is refused.", "Set BATCH_SHARE_STORE with the right one, or PGPASSWORD."),
     "pooled": (
-        "Something in between, such as PgBouncer, keeps what a connection asks from the server: a lock may be lost.",
+        "Something in between, such as PgBouncer, keeps from the server what is asked of it: a lock may be lost.",
         "Connect to PostgreSQL itself: also where it keeps a connection for the session, it sets no time-outs.",
     ),
     "lease": (
