@@ -610,8 +610,8 @@ def try_lock(named: object, connection: Connection, kind: int, number: int | Non
     if connection.scalar(text("SELECT pg_backend_pid()")) != mine[0] or float(mine[1]) != LEASE:
         raise LedgerError(
             named,
-            "something between here and the store, such as PgBouncer, gives each transaction another "
-            "connection: connect to PostgreSQL itself, or have it keep a connection for the session",
+            "something between here and the store, such as PgBouncer, keeps from it what a connection asks: a "
+            "lock may be lost, so connect to PostgreSQL itself",
         )
     connection.rollback()
     return bool(got)

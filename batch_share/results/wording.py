@@ -865,6 +865,7 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
 }
 """In words without Ids and paths: an error's own sentence may hold them."""
 
+NOT_CORRECTED: Final = "Row {} was sent, or begun, so it is not corrected here."
 OTHERWISE: Final = "its output says why"
 
 
@@ -1229,8 +1230,8 @@ STORE_FOUND: Final = {
     "unreachable": ("{why}.", "Check the URL, the network, and that PostgreSQL runs and lets this user in."),
     "password": ("The password is refused.", "Set BATCH_SHARE_STORE with the right one, or PGPASSWORD."),
     "pooled": (
-        "Something in between, such as PgBouncer, gives each transaction another connection: no lock would hold.",
-        "Connect to PostgreSQL itself, or have it keep a connection for the session (pool_mode = session).",
+        "Something in between, such as PgBouncer, keeps from the server what is asked of it: a lock may be lost.",
+        "Connect to PostgreSQL itself: also where it keeps a connection for the session, it sets no time-outs.",
     ),
     "lease": (
         "The server does not end a silent connection: a host that froze would keep its lock.",

@@ -109,6 +109,26 @@ async def test_a_job_waits_for_another_that_calls_the_account_from_elsewhere(
                 await run
 
 
+async def test_retry_follow_up_and_revoke_wait_for_an_account_that_another_host_calls(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = asyncio.Queue[Holder]()
+    monkeypatch.setattr(Onlooker, "wait_turn", lambda _onlooker, holder: waits.put_nowait(holder))
+    async with stored(tmp_path, store, Fault(CREATE, [3], envelope(500, "The service is busy"))) as it:
+        await it.run()
+        account = _account_file(it.settings()).name
+        for work, state in ((it.retry, State.SHARED), (it.revoke, State.REVOKED), (it.follow_up, State.REVOKED)):
+            async with open_accounts(store, "run") as elsewhere:
+                assert await elsewhere.take(account, it.sandbox.url) is None
+                before = it.sandbox.report()["total_calls"]
+                job = asyncio.create_task(work())
+                assert (await asyncio.wait_for(waits.get(), 30)).command == "run", work
+                assert it.sandbox.report()["total_calls"] == before, work
+            await job
+            assert (await it.follow_up()).summary.states == {state: 12}, work
+        assert it.live() == 0
+
+
 async def test_who_has_no_ledger_waits_for_the_account_too(tmp_path: Path, store: Store) -> None:
     url = SecretStr(str(store))
     async with stored(tmp_path, store) as it:
@@ -256,7 +276,7 @@ async def test_old_ledgers_are_purged_by_any_host_and_their_runs_stay(tmp_path: 
         sweep = await bs.delete(replace(sweep, old=[old]))
         assert (list(sweep.purged), sweep.kept_at_last) == ([it.name], [])
         assert str(it.name) in sweep.as_json()["deleted"]
-        runs = [run for run in (await bs.runs()).runs if run.ledger == it.name]
+        runs = [run for run in (await bs.runs(1000)).runs if run.ledger == it.name]
         assert [run.counts for run in runs if run.command == "follow-up"] == [{"revoked": 12}]
         assert all(run.purged_at for run in runs)
         with pytest.raises(LedgerError, match="was purged on"):
