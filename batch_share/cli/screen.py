@@ -420,7 +420,7 @@ class Display:
         for line in preview.reported:
             say(self.console, line, indent=4)
         if preview.waiting.rows:
-            self._tell(spell_waiting(preview.waiting), "cyan")
+            self._tell(spell_waiting(preview.waiting, preview.zone), "cyan")
 
     def _estimate(self, preview: Preview) -> str:
         cost = spell_cost(preview.cost)

@@ -119,7 +119,8 @@ class WholePage(Upkeep):
             wrong = "Nothing was revoked: tick the box first."
         elif not promised.isdecimal() or form.get("typed", "").replace(",", "").strip() != promised:
             wrong = f"Nothing was revoked: type {promised}, the number of shares, to confirm."
-        if wrong:
+        fields = (form.get(name, "") for name in ("which", "rows", "of", "shares"))
+        if wrong := wrong or self._waits_for_another(request, "revoke", desk.id, *fields):
             return await self._undo(request, desk, form, NotConfirmed(wrong))
         self._once[once] = f"/r/{desk.id}"  # before anything is waited for: the second click comes at once
         try:

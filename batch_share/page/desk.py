@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from contextlib import suppress
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Final
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from batch_share import Correction, Job, LedgerName, Look, Overview, Preview, Settings, Summary
     from batch_share.cluster.queue import Queue, QueuedJob
     from batch_share.page.shelf import Kept
+
+PLANNED_ROWS: Final = 250_000
+"""Rows of plans that wait for an approval, all together: these take 60 MB. The oldest plans are let go first."""
 
 EVERY: Final = 0.5
 """Seconds between two looks at how far it is: twice a second is as live as anybody can read."""
@@ -176,6 +180,7 @@ class Desk:
         self.error: BatchShareError | None = None
         self.plan: Overview | None = None
         self.plan_number = ""
+        self.planned_at = 0.0
         self._job: Job[Any] | JobElsewhere | None = None
         self._ended: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
@@ -417,6 +422,16 @@ class Desk:
         if job.kind == "plan":
             self.plan, self.plan_number = came_to, secrets.token_hex(16)
             self.error = error if not job.progress.stopping else None  # whoever stopped it knows
+            self.planned_at = time.monotonic()
+            others = [each for each in self._all.values() if each is not self and each.plan is not None]
+            rows = self.plan.rows if self.plan is not None else 0
+            for each in sorted(others, key=lambda other: -other.planned_at):
+                rows += each.plan.rows if each.plan is not None else 0
+                if rows > PLANNED_ROWS:
+                    each.plan = None
+                    each.error = BatchShareError(
+                        "Its plan was let go, for larger ones were made since: plan again."
+                    )
         else:
             self.error = error or (came_to.error if came_to is not None else None)
 

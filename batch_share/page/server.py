@@ -88,6 +88,9 @@ _SAID: Final = ("event", "duration", "access", "note", "dates")
 _OF_THE_MACHINE: Final = frozenset({".env", "folder", "free space", "proxy", "state folder", "versions"})
 """What a check of the settings looks at, and names by paths and addresses."""
 
+_MOST_WANTED: Final = 100
+"""Confirmations that wait for the second person: more are of somebody who plays with the forms."""
+
 
 class Server:
     """The page of a `folder`, behind a `door`. `settings` makes those in force, with what is said for a sheet.
@@ -109,6 +112,7 @@ class Server:
         self.folder, self._shelf, self._desks = folder, Shelf(folder, store), dict[str, Desk]()
         self._store = store
         self._once, self._uploading = dict[str, str](), asyncio.Lock()
+        self._wanted = dict[tuple[str, ...], str]()  # what one of two people has confirmed, and who that is
         self._is_closing = False
         self._static = _static_files()
         self._templates = Environment(
@@ -480,6 +484,17 @@ class Server:
         """Whether it is another one than those who chose the sheet and said what it holds, where that is wanted."""
         hands = {desk.kept.prepared_by, *desk.kept.changed_by} if desk.kept is not None else set()
         return not self._two_people or (bool(user) and user.casefold() not in {each.casefold() for each in hands})
+
+    def _waits_for_another(self, request: web.Request, *what: str) -> str:
+        """Where two people are wanted, that somebody else has to confirm the very same; "" once that is so."""
+        user = self.door.user(request)
+        first = self._wanted.setdefault(what, user) if self._two_people else ""
+        if not self._two_people or (user and first and user.casefold() != first.casefold()):
+            self._wanted.pop(what, None)
+            return ""
+        while len(self._wanted) > _MOST_WANTED:
+            del self._wanted[next(iter(self._wanted))]
+        return "Two people are needed: it is done once somebody else has confirmed the same here."
 
     async def begin_plan(self, request: web.Request) -> web.StreamResponse:
         """Plan, or plan again."""

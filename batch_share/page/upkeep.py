@@ -162,7 +162,8 @@ class Upkeep(Server):
             wrong = "Nothing was deleted: tick the box first."
         elif form.get("typed", "").replace(",", "").strip() != promised:
             wrong = f"Nothing was deleted: type {promised}, the number of ledgers, to confirm."
-        if wrong:
+        ledgers = sorted(str(each.known.ledger) for each in sweep.old)
+        if wrong := wrong or self._waits_for_another(request, "purge", *ledgers):
             return await self._purge(request, older, NotConfirmed(wrong))
         self._once[once] = "/history/purge"
         done = await library.delete(sweep)
@@ -221,6 +222,8 @@ class Upkeep(Server):
             trial = Trial(lead, user)
             library = BatchShare(self._settings(**said), watcher=trial)
             library.verify_intent(lead, user)  # which says whether there are keys
+            if wrong := self._waits_for_another(request, "verify", lead, user, *map(str, said.values())):
+                raise NotConfirmed(wrong)
         except BatchShareError as error:
             return await self._verify(request, form, error)
         self._trial = trial

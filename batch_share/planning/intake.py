@@ -179,7 +179,7 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher) -> Changes | 
     unchanged, plan, first = await look(ledger, whole, directory)
     kept = kept_answers(session.settings)
     kept.forget()
-    wanted = _recall(plan, directory, first.unknown, kept)
+    wanted = await asyncio.to_thread(_recall, plan, directory, first.unknown, kept)
     _foresee(watcher, plan, first, wanted, directory, session)
     asks_zone = not is_same and plan.needs_zone and first.may_do
     zone, is_new_type = None, False
@@ -407,8 +407,10 @@ async def _ask(
         async with watcher.watch(connection.progress, connection.stop.ask):
             if plan.needs_zone:
                 plan = plan.in_zone(await account_zone(connection))
-                first = plan.first_look(directory)  # what seemed to be over may go on there
-            wanted = _recall(plan, directory, first.unknown, kept)
+                first = await asyncio.to_thread(
+                    plan.first_look, directory
+                )  # what seemed to be over may go on there
+            wanted = await asyncio.to_thread(_recall, plan, directory, first.unknown, kept)
             _foresee(watcher, plan, first, wanted, directory, connection)
             directory.learn_types(await types_of(connection, kept, directory))
             check_type(plan, directory, settings)
@@ -567,6 +569,7 @@ class KeptAnswers:
     account: str
     minutes: int
     now: Callable[[], datetime] = utc_now
+    _one: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
 
     @property
     def holds_anything(self) -> bool:
@@ -576,7 +579,8 @@ class KeptAnswers:
     async def note_lookups(self, answers: Sequence[Lookup]) -> None:
         """Keep those who were found, all or none of them; of all others nothing is known any more."""
         if self.minutes:
-            self._do(lambda opened: self._note(opened, answers), None, makes=True)
+            async with self._one:  # one after another: threads that wait for the file are missing to pages
+                await asyncio.to_thread(self._do, lambda opened: self._note(opened, answers), None, makes=True)
 
     def find(self, names: Iterable[tuple[str, str]], *, numbers_too: bool) -> Iterator[Lookup]:
         """Those of these who were found, by kind and value, read page by page.

@@ -69,6 +69,7 @@ from batch_share.sheet.rows import Problem, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import tzinfo
 
     from batch_share.common import Holder
     from batch_share.ledger.files import LedgerName
@@ -584,10 +585,10 @@ def spell_holder(holder: Holder) -> str:
     return f" ({holder.host}, process {holder.process}{work}{since})"
 
 
-def spell_waiting(waiting: Waiting) -> str:
-    """That rows are not sent yet, and when the first of them may be."""
+def spell_waiting(waiting: Waiting, zone: tzinfo | None = None) -> str:
+    """That rows are not sent yet, and when the first of them may be: as of `zone`, without it of this machine's."""
     wait = "waits for its" if waiting.rows == 1 else "wait for their"
-    first = f", the first until {spell_time(waiting.first)}" if waiting.first else ""
+    first = f", the first until {spell_time(waiting.first, zone)}" if waiting.first else ""
     return f"{plural(waiting.rows, 'row')} {wait} start{first}."
 
 

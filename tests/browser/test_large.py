@@ -106,6 +106,7 @@ async def used(link: str, process: Process, content: bytes) -> None:
         other = asyncio.create_task(looking())
         await planned(visitor, process, content)  # sheets and plans are gone through in threads
         told(f"another page meanwhile: after {longest[0]:.1f} s at the latest")
+        assert longest[0] < 2 * PATIENCE
         longest[0] = 0
         await visitor.approve(typed="90000")
         while "</b> shared" not in await visitor.get(f"{visitor.sheet}/run"):  # noqa: ASYNC110 - as people reload

@@ -24,7 +24,7 @@ from visiting import on_both, visiting
 from batch_share.common import Rate
 from batch_share.errors import SettingsError
 from batch_share.ledger.postgres import StoredName
-from batch_share.page import server
+from batch_share.page import desk, server
 from batch_share.page.door import LINK_SECONDS, new_link
 
 if TYPE_CHECKING:
@@ -459,6 +459,24 @@ async def test_a_plan_that_was_made_anew_is_not_approved_unseen(trial: Trial) ->
         await visitor.post(action, visitor.form(action) | {"sure": "yes"})
         await visitor.results()
         assert trial.sandbox.report()["activities"] == 6
+
+
+async def test_of_many_plans_that_nobody_approves_the_oldest_is_let_go_and_made_anew(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "PLANNED_ROWS", 12)
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(), "first.csv")
+        first = visitor.sheet
+        await visitor.plan(sheet(), "second.csv")
+        assert "leads will be shared" in await visitor.get(f"{first}/plan")
+        await visitor.plan(sheet(), "third.csv")
+        assert "leads will be shared" in visitor.text
+        shown = await visitor.get(f"{first}/plan")
+        assert "Its plan was let go" in shown
+        await visitor.post(f"{first}/plan", visitor.form(f"{first}/plan"))
+        assert visitor.sheet == first
+        assert "leads will be shared" in await visitor.ended("/plan", "Looking up leads")
 
 
 async def test_whoever_had_a_hand_in_a_sheet_is_not_the_one_who_approves_it(trial: Trial) -> None:

@@ -242,6 +242,37 @@ async def test_the_shares_of_one_user_are_revoked_and_no_others(trial: Trial) ->
         assert {each["user"] for each in stands} == {sheet_rows(3)[0][OWNER], sheet_rows(3)[2][OWNER]}
 
 
+async def test_where_two_people_are_wanted_it_takes_two_to_revoke_and_to_try_the_account(trial: Trial) -> None:
+    proxy: Any = {"origin": "http://share.example", "user_header": "X-User"}
+    async with visiting(trial, two_people=True, **proxy) as visitor:
+        visitor.http.headers.update({"X-User": "asha", "Host": "share.example"})
+        visitor.sends = {"Origin": "http://share.example"}
+        await visitor.plan(sheet(3))
+        visitor.http.headers["X-User"] = "ravi"
+        await visitor.get(f"{visitor.sheet}/plan")
+        await visitor.approve()
+        await visitor.results()
+        action, typed = f"{visitor.sheet}/undo", {"sure": "yes", "typed": "3"}
+        await visitor.get(f"{action}?which=all")
+        form = post_form(visitor, action) | typed
+        for _ in range(2):
+            await visitor.post(action, form)
+            assert (visitor.status, "somebody else has confirmed the same" in visitor.text) == (400, True)
+        tried = {"lead": "869400", "user": "x@example.com", "event": "201", "sure": "yes"}
+        await visitor.get("/verify")
+        await visitor.post("/verify", visitor.form("/verify") | tried)
+        assert "somebody else has confirmed the same" in visitor.text
+        assert trial.live() == 3
+        visitor.http.headers["X-User"] = "asha"
+        await visitor.get(f"{action}?which=rows&rows=2")  # something else: that is asked for anew
+        await visitor.post(action, post_form(visitor, action) | {"sure": "yes", "typed": "1"})
+        assert "somebody else has confirmed the same" in visitor.text
+        await visitor.get(f"{action}?which=all")
+        await visitor.post(action, post_form(visitor, action) | typed)
+        await visitor.results()
+        assert trial.live() == 0
+
+
 def post_form(visitor: Visitor, action: str) -> dict[str, str]:
     """The form that changes something, where another of the same address only asks."""
     (inner,) = re.findall(
@@ -326,6 +357,7 @@ async def test_access_now_by_user_and_by_lead(trial: Trial, monkeypatch: pytest.
         assert "9 shares of 9 leads, with 3 people" in visitor.text
         assert "1 to 2 of 3" in visitor.text
         await visitor.get(f"/access?user={sheet_rows(1)[0][OWNER]}")
+        assert re.search(r'data-label="Until">\d+ \w+ \d{4} \d\d:\d\d [A-Z]+<', visitor.text)
         assert "3 shares of 3 leads, with 1 person" in visitor.text
         assert "leads.csv, row 5" in re.sub("</?bdi>", "", visitor.text)
         assert f"/access?from=2&amp;user={sheet_rows(1)[0][OWNER]}" in visitor.text

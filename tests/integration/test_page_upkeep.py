@@ -45,11 +45,6 @@ def aged(visitor: Visitor, days: int) -> None:
     )
 
 
-def before_now(days: int) -> str:
-    """So long ago, as a ledger has it."""
-    return (datetime.now(UTC).replace(tzinfo=None) - timedelta(days)).isoformat(" ", "microseconds")
-
-
 @pytest.mark.parametrize(
     ("ended", "stands", "said"),
     [
@@ -65,6 +60,11 @@ def test_what_history_says_of_how_a_run_ended(ended: str, stands: str, said: str
     assert how_it_stands(run, goes_on=False, waits=False)[0] == stands
     assert how_it_ended(run).startswith(said)
     assert bool(how_it_ended(run)) == bool(said)
+
+
+def before_now(days: int) -> str:
+    """So long ago, as a ledger has it."""
+    return (datetime.now(UTC).replace(tzinfo=None) - timedelta(days)).isoformat(" ", "microseconds")
 
 
 @on_both
@@ -287,7 +287,7 @@ async def test_a_sheet_is_read_once_however_often_its_columns_are_shown(
 async def test_a_run_that_waits_for_the_account_says_for_which_sheet_and_goes_on_then(trial: Trial) -> None:
     trial.changes["rate"] = Rate(4, 1.0)
     async with visiting(trial) as visitor:
-        await visitor.plan(sheet(8), "first.csv")
+        await visitor.plan(sheet(12), "first.csv")
         await visitor.approve()
         first = visitor.sheet
         await visitor.get("/")

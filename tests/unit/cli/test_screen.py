@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from ledgers import because, sheet_record
@@ -412,6 +413,9 @@ def test_rows_that_wait_are_reported_with_the_time_of_the_first() -> None:
     shown = screen(previewed({State.PENDING: 10}, to_do={State.PENDING: 7}, waiting=waiting))
     assert "  7 rows to send: " in shown
     assert "  3 rows wait for their start, the first until 2026-03-01 09:00 UTC.\n" in shown
+    zone = ZoneInfo("Asia/Kolkata")  # as a plan tells it, where the sheet's dates are of the account's zone
+    shown = screen(previewed({State.PENDING: 3}, waiting=waiting, zone=zone))
+    assert "the first until 2026-03-01 14:30 Asia/Kolkata.\n" in shown
     assert (
         spell_waiting(Waiting(1, waiting.first))
         == "1 row waits for its start, the first until 2026-03-01 09:00 UTC."
