@@ -12,6 +12,7 @@ import os
 import platform
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -152,7 +153,9 @@ class Worker:
         of this version any more.
         """
         said = ""
-        async with waking(self._queue.store, [*self._accounts], self.wake):
+        # What is due now needs nobody to be called; and the engine does not always end that is only just beginning.
+        engine = nullcontext() if once else waking(self._queue.store, [*self._accounts], self.wake)
+        async with engine:
             while not self.drains:
                 try:
                     post = await asyncio.to_thread(Post, self._queue.store, self._host, self._accounts)
