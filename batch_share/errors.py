@@ -9,6 +9,7 @@
     │   ├── NoLedger             the file holds none, or one that was cut off before it held anything
     │   ├── StoreTrouble         the store of ledgers can't be reached, read or written just now
     │   ├── LedgerTooNew         it was written by a later version
+    │   ├── LedgerMoved          it is elsewhere now, or was on its way here
     │   ├── OfAnotherSheet       it is of another sheet than the one that is to be run into it
     │   └── IllegalTransition    a row was told to go where the table of states has no way
     ├── HistoryError             the index of runs can't be used (a run goes on without it)
@@ -164,6 +165,25 @@ class LedgerTooNew(LedgerError):
     """The ledger was written by a later version of batch_share."""
 
     hint = "Update batch_share, and try again."
+
+
+class LedgerMoved(LedgerError):
+    """It was moved to the ledger called `other`; or, `on_its_way`, is a copy of that whose move was cut off.
+
+    Nobody can work on it.
+    """
+
+    def __init__(self, ledger: object, other: str, *, on_its_way: bool = False) -> None:
+        store = "" if other.startswith("postgresql") else " with --store none"
+        super().__init__(
+            ledger,
+            f"it is a copy of {other} whose move was cut off, and that is the one to work on: move it again"
+            if on_its_way
+            else f"it was moved to {other}: name that{store}",
+            problem="It is a copy of a ledger whose move was cut off." if on_its_way else "The ledger was moved.",
+            hint="Move it again." if on_its_way else "Name the one that it was moved to.",
+        )
+        self.other, self.on_its_way = other, on_its_way
 
 
 class OfAnotherSheet(LedgerError):

@@ -13,6 +13,7 @@ import asyncio
 import os
 import secrets
 import shlex
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property, partial
 from inspect import signature
@@ -633,23 +634,34 @@ class BatchShare:
 
         return check_store(self._store(), allow_async=allow_async)
 
-    async def move(self, file: Name, ledger: str | None = None) -> LedgerName:
-        """Take the ledger of a file, or of a sheet beside it, over into the store in force; its name there.
+    async def move(
+        self, named: LedgerLike, ledger: str | None = None, *, to: Name | None = None
+    ) -> tuple[LedgerName, LedgerName]:
+        """Move a ledger into the store in force, or with `to` from a store into that file: from where, to where.
 
-        Its name is that of its sheet's ledger, unless one is given. Afterwards nobody can work on the file. Raises
-        SettingsError, LedgerError, LedgerLocked while somebody works on it.
+        A file is named by its path or that of its sheet, beside it; its name in the store is that of its sheet's
+        ledger, unless one is given. Afterwards nobody can work on what it was moved from. Raises SettingsError,
+        LedgerError, LedgerMoved, LedgerLocked while somebody works on it.
         """
         from batch_share.jobs.stores import move_ledger  # noqa: PLC0415
 
-        path = _file("file", file)
-        source = LedgerName.of_sheet(path)
-        source = source if source.exists() else LedgerName.of(path)
-        self._store()
-        own = LedgerName.of_sheet(Path(str(source).removesuffix(".ledger.db")), self.store)
-        target = _ledger(ledger, self.store) if ledger is not None else own
-        await move_ledger(source, target)
-        note_move(self.settings, source.absolute(), target, lambda _: None)  # of help, not of need
-        return target
+        if to is not None:
+            if ledger is not None:
+                raise SettingsError("to", "a file has no other name: leave --ledger out")
+            source, target = self.ledger_of(named), LedgerName.of(_file("to", to))
+        else:
+            self._store()
+            path = _file("file", str(named))
+            source = LedgerName.of_sheet(path)
+            source = source if source.exists() else LedgerName.of(path)
+            own = LedgerName.of_sheet(Path(str(source).removesuffix(".ledger.db")), self.store)
+            target = _ledger(ledger, self.store) if ledger is not None else own
+        job = await move_ledger(source, target)
+        note_move(self.settings, source.absolute(), target.absolute(), lambda _: None, job)  # of help, not of need
+        if not target.in_store:  # nobody else tells this machine of it
+            with suppress(BatchShareError):
+                await self.runs(1, add=[target.absolute()])
+        return source, target
 
     def _store(self) -> Store:
         """Raises SettingsError if none is set."""

@@ -283,8 +283,8 @@ StoreUpgraded.__doc__ = "What `store upgrade` did."
 MovedLedger = TypedDict(
     "MovedLedger",
     {
-        "ledger": Annotated[str, "where it is now: the store's URL, `#`, its name"],
-        "from": Annotated[str, "the full path of the file that was named"],
+        "ledger": Annotated[str, "where it is now: a file's full path, or the store's URL, `#`, its name"],
+        "from": Annotated[str, "where it was, likewise"],
     },
 )
 MovedLedger.__doc__ = "What `move` did."

@@ -137,11 +137,18 @@ def check(
 
 @takes("ledger", "store", "json")
 def move(
-    sheet: Annotated[Path, typer.Argument(metavar="FILE", help="A ledger in a file, or its sheet.")], given: Given
+    named: Annotated[
+        str, typer.Argument(metavar="LEDGER", help="A ledger in a file, or its sheet; with --to, one in a store.")
+    ],
+    given: Given,
+    to: Annotated[
+        Optional[Path], typer.Option(metavar="FILE", help="Move it from the store into this new file.")
+    ] = None,
 ) -> None:
-    """Take a ledger over into the store.
+    """Move a ledger into the store, or from there into a file.
 
-    Its name there is that of its sheet, unless --ledger names another. Nobody can work on the file any more then.
+    Its name in the store is that of its sheet, unless --ledger names another. Nobody can work any more on what it
+    was moved from.
 
     Example: batch-share move leads.csv.ledger.db --store postgresql://batch_share@db.example.com/leads
     """
@@ -149,11 +156,12 @@ def move(
 
     from batch_share.results.wording import STORE_DONE
 
-    ledger = str(asyncio.run(_library(given)[0].move(sheet, given["ledger"])))
+    source, target = asyncio.run(_library(given)[0].move(named, given["ledger"], to=to))
     if given["json"]:
-        typer.echo(json.dumps({"ledger": ledger, "from": str(sheet.absolute())}))
+        typer.echo(json.dumps({"ledger": str(target.absolute()), "from": str(source.absolute())}))
     else:
-        typer.echo(STORE_DONE["moved"].format(source=sheet, target=ledger))
+        done = STORE_DONE["moved_back" if to is not None else "moved"]
+        typer.echo(done.format(source=source if to is not None else named, target=target))
 
 
 def _library(given: Given) -> tuple[BatchShare, str]:

@@ -29,7 +29,7 @@ from batch_share import (
 )
 from batch_share.cluster.engine import waking
 from batch_share.cluster.queue import JobEnd, Post, Queue, Wanted
-from batch_share.common import Order
+from batch_share.common import Order, plural
 from batch_share.errors import BatchShareError, LedgerLocked, SheetError, StoreTrouble
 from batch_share.ledger.postgres import StoredName
 from batch_share.ledger.states import PROCESSING, rows_in
@@ -244,6 +244,9 @@ class Worker:
                 self._tell(f"job {queued.id} ({queued.kind} of {queued.ledger}) begins.")
                 ended = await self._do(queued)
                 end = self._how(queued, ended)
+                if (job := self._jobs.get(queued.id)) is not None and (refused := job.progress.refusals):
+                    what = f"{plural(refused, 'call')} of job {queued.id} refused as too many"
+                    self._tell(f"{what}: its account's limit is lower than was known, or somebody else calls it.")
                 # Of a follow-up only what it comes to, not that nothing is heard yet.
                 if end.state != "running" and not (end.follows and queued.kind == "follow_up"):
                     await self._notify(queued.kind, queued.account, queued.ledger, ended, ended.summary.sheet)

@@ -103,7 +103,7 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
 
 async def _why_kept(history: History, known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
     """Why a ledger must stay; None if it may go."""
-    if history.store is not None and known.ledger.in_store and (why := history.store.needed_for(known)):
+    if history.store is not None and known.ledger.in_store and (why := history.store.needed_for(known.ledger)):
         return why
     if not known.ledger.exists():
         return "it no longer exists; what was written beside its sheet is left to you"

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Boolean, NullPool, select, text
+from sqlalchemy import URL, Boolean, DateTime, NullPool, create_engine, func, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from batch_share.errors import LedgerError, LedgerLocked, SettingsError
+from batch_share.errors import LedgerError, LedgerLocked, SettingsError, first_of
 from batch_share.jobs.check_up import Finding, Level
 from batch_share.ledger import postgres, schema
-from batch_share.ledger.database import MOVED_TO
-from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
+from batch_share.ledger.database import COPY_OF, MOVED_TO, prepare
+from batch_share.ledger.database import explain as explain_any
+from batch_share.ledger.files import LedgerName, open_ledger
+from batch_share.ledger.known_in_store import StoreHistory
 from batch_share.ledger.postgres import LOCKS, OLDEST, StoredName, explain, shared
 from batch_share.results.wording import STORE_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -36,7 +41,15 @@ _SEEN: Final = text(
     "current_setting('synchronous_commit') AS commit, "
     "current_setting('synchronous_standby_names', true) AS waited_for, "
     "(SELECT count(*) FROM pg_stat_replication) AS standbys, "
-    "to_regclass('batch_share.store') IS NOT NULL AS has_tables"
+    "EXISTS (SELECT FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace "
+    "WHERE nspname = 'batch_share' AND relname = 'store') AS has_tables"
+)
+_KEPT_FROM: Final = text(
+    "SELECT relname FROM pg_class JOIN pg_namespace AS space ON space.oid = relnamespace "
+    "WHERE nspname IN ('batch_share', 'batch_share_ledger', 'batch_share_engine') AND relkind IN ('r', 'v') "
+    "AND NOT (has_schema_privilege(space.oid, 'USAGE') AND has_table_privilege(pg_class.oid, 'SELECT') "
+    "AND has_table_privilege(pg_class.oid, 'INSERT') AND has_table_privilege(pg_class.oid, 'UPDATE') "
+    "AND has_table_privilege(pg_class.oid, 'DELETE')) ORDER BY relname"
 )
 _LEASE: Final = text("SELECT extract(epoch FROM current_setting('idle_session_timeout', true)::interval)")
 _PID: Final = text("SELECT pg_backend_pid()")
@@ -44,15 +57,16 @@ _WORKING: Final = text(
     "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = :locks AND granted "
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
 )
-_MOVED: Final = select(schema.about.c.value).where(schema.about.c.name == MOVED_TO)
+_NOTED: Final = text("INSERT INTO batch_share.about (ledger, name, value) VALUES (:id, :name, :value)")
+_AT_ONCE: Final = 1000  # rows that are read before they are written: little enough for any memory
 
 
 @dataclass(frozen=True, slots=True)
 class StoreSeen:
     """What a store tells of itself, and the way there.
 
-    `number` is its version as 150018; `tables` is that of its tables, None if it has none. It `keeps` one
-    connection for a session, and it has the lease that was asked for.
+    `number` is its version as 150018; `tables` is that of its tables, None if it has none. The user is
+    `kept_from` some of them. It `keeps` one connection for a session, and it has the lease that was asked for.
     """
 
     number: int
@@ -60,6 +74,7 @@ class StoreSeen:
     user: str
     is_superuser: bool = False
     tables: int | None = schema.VERSION
+    kept_from: Sequence[str] = ()
     commit: str = "on"
     waited_for: str = ""
     standbys: int = 0
@@ -89,7 +104,10 @@ def judge(seen: StoreSeen, *, allow_async: bool = False) -> list[Finding]:
         found.append(_finding("version", Level.PROBLEM, "old", version=seen.version, oldest=OLDEST))
     elif seen.keeps and not seen.has_lease:
         found.append(_finding("lease", Level.PROBLEM, "lease"))
-    if seen.tables != schema.VERSION:
+    if seen.kept_from:
+        tables = first_of([*dict.fromkeys(seen.kept_from)])
+        found.append(_finding("user", Level.PROBLEM, "kept_from", user=seen.user, tables=tables))
+    elif seen.tables != schema.VERSION:
         is_later = seen.tables is not None and seen.tables > schema.VERSION
         kind = "no_tables" if seen.tables is None else "later" if is_later else "earlier"
         found.append(_finding("tables", Level.PROBLEM, kind))
@@ -113,7 +131,9 @@ def _look(store: Store) -> StoreSeen:
     engine = store.connect(lease=True, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         seen = connection.execute(_SEEN).mappings().one()
-        tables = connection.scalar(text("SELECT version FROM batch_share.store")) if seen["has_tables"] else None
+        kept_from = connection.execute(_KEPT_FROM).scalars().all()
+        may_look = seen["has_tables"] and not kept_from
+        tables = connection.scalar(text("SELECT version FROM batch_share.store")) if may_look else None
         lease = connection.scalar(_LEASE)
         connection.execute(text("SET bs.probe = 'kept'"))
         # Whoever hands out connections for a transaction gives the one that was used last to the next who asks.
@@ -127,7 +147,11 @@ def _look(store: Store) -> StoreSeen:
     given = {name: seen[name] for name in seen if name != "has_tables"}
     keeps = before == after and kept == "kept"
     return StoreSeen(
-        **given, tables=tables, keeps=keeps, has_lease=lease is not None and float(lease) == postgres.LEASE
+        **given,
+        tables=tables,
+        kept_from=kept_from,
+        keeps=keeps,
+        has_lease=lease is not None and float(lease) == postgres.LEASE,
     )
 
 
@@ -172,71 +196,87 @@ def upgrade_store(store: Store) -> int:
         return int(since)
 
 
-async def move_ledger(source: LedgerName, target: LedgerName) -> dict[str, int]:
-    """Take a file's ledger over into a store, whole or not at all; how many rows of each table came.
+async def move_ledger(source: LedgerName, target: LedgerName) -> str:
+    """Take a ledger over from a file into a store, or from there into a file, whole or not at all; its job.
 
-    Afterwards nobody can work on the file. Raises LedgerError if the name is taken or nothing is there,
-    LedgerLocked while somebody works on it.
+    First all of it is copied; the copy is nobody's to work on until the ledger itself, by the connection that has
+    its lock, says that it was moved there: so it can be worked on in one place only, wherever this is cut off.
+
+    Raises LedgerError if the name is taken or nothing is there, LedgerMoved if it is elsewhere already, LedgerLocked
+    while somebody works on it.
     """
-    if not isinstance(target, StoredName):
-        raise SettingsError("ledger", "a ledger is moved into a store", problem="No store was named.")
-    if target.exists():
-        raise LedgerError(
-            target,
-            "there is a ledger of this name in the store: name another with --ledger",
-            problem="There is a ledger of this name in the store already.",
-            hint="Choose another name.",
-        )
-    async with read_ledger(source):  # it is a ledger
-        pass
-    with source.working(make=False) as database:
+    if source.in_store is target.in_store:
+        raise SettingsError("ledger", "a ledger is moved from a file into a store, or from there into a file")
+    source, target = source.resolved(), target.resolved()
+    with ExitStack() as locks:
+        database = locks.enter_context(source.working(make=False))
         try:
-            moved = await database.read(lambda file: file.scalar(_MOVED))
-            if moved is not None:
-                if LedgerName.of(moved).exists():
-                    raise LedgerError(source, f"it was moved to {moved}: name that")
-                await database.write(_forget_move)  # it was cut off before anything arrived there
-        finally:
-            await database.close()
-    async with open_ledger(source):  # nobody works on it, and it is of this version
-        pass
-    with source.working(make=False) as database:
-        try:
-            # First: cut off in between, there may be no two that can be worked on.
+            await database.write(lambda connection: prepare(connection, source, None))
+            if isinstance(source, StoredName) and (why := StoreHistory(source.store).needed_for(source)):
+                raise LedgerError(source, f"it can't be moved: {why}", problem=f"The ledger can't be moved: {why}.")
+            if isinstance(target, StoredName):
+                await database.read(partial(_into_store, source, target))
+            else:
+                locks.enter_context(target.locked())
+                with target.becoming() as file:
+                    await database.read(partial(_into_file, source, file))
             note = schema.about.insert().values(name=MOVED_TO, value=str(target))
-            await database.write(lambda file: file.execute(note))
-            try:
-                return await database.read(partial(_take_over, source, target))
-            except BaseException:
-                # In the thread that still takes it over where this was cut off: only then it is known.
-                await database.write(partial(_forget_move, target=target), alone=True)
-                raise
+            await database.write(lambda connection: connection.execute(note))
         finally:
             await database.close()
+    async with open_ledger(target) as ledger:  # as whoever comes next would, it sees that it is the ledger now
+        return (await ledger.facts()).job
 
 
-def _forget_move(connection: Connection, target: StoredName | None = None) -> None:
-    """Let the file be worked on, unless all of it is at the `target`. Raises LedgerError if nobody can tell."""
-    if target is not None:
-        with target.store.looking() as there:
-            # Also where its commit was not answered: the name is waited for that may yet be taken.
-            made = text("INSERT INTO batch_share.ledgers (name) VALUES (:name) ON CONFLICT DO NOTHING RETURNING id")
-            number = there.scalar(made, {"name": target.name})
-            if number is None:
-                return
-            there.execute(text("DELETE FROM batch_share.ledgers WHERE id = :id"), {"id": number})
-    connection.execute(schema.about.delete().where(schema.about.c.name == MOVED_TO))
+def _into_file(source: LedgerName, file: Path, stored: Connection) -> None:
+    """Copy a ledger of a store into a file that is nobody's yet."""
+    engine = create_engine(URL.create("sqlite", database=str(file)))
+    try:
+        with engine.begin() as connection:
+            schema.metadata.create_all(connection)
+            for table in schema.metadata.sorted_tables:
+                count = select(func.count()).select_from(table)
+                there, came = stored.scalar(count), 0
+                # As a file has them: yes is 1, a time is a text of one length, and JSON is what it was.
+                columns = [
+                    f"to_char({name}, 'YYYY-MM-DD HH24:MI:SS.US')"
+                    if isinstance(each.type, DateTime)
+                    else f"CAST({name} AS integer)"
+                    if isinstance(each.type, Boolean)
+                    else name
+                    for each in table.columns
+                    for name in [f'"{each.name}"']
+                ]
+                into = f"INSERT INTO {table.name} VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+                driver: Any = stored.connection.driver_connection
+                out = f"COPY (SELECT {', '.join(columns)} FROM {table.name}) TO STDOUT"  # noqa: S608
+                with driver.cursor() as cursor, cursor.copy(out) as copy:
+                    rows = iter(copy.rows())
+                    while page := [*islice(rows, _AT_ONCE)]:
+                        connection.exec_driver_sql(into, page)
+                        came += len(page)
+                if not there == came == connection.scalar(count):
+                    raise LedgerError(source, f"not all of its {table.name} came")  # noqa: TRY301 - rolls it back
+            connection.execute(schema.about.insert().values(name=COPY_OF, value=str(source)))
+    except SQLAlchemyError as error:
+        raise explain_any(source, error) from None
+    except Exception as error:
+        raise _is_refused(source, error) from None
+    finally:
+        engine.dispose()
 
 
-def _take_over(source: LedgerName, target: StoredName, file: Connection) -> dict[str, int]:
-    """In one transaction, which is committed once all rows are there."""
-    moved = dict[str, int]()
+def _into_store(source: LedgerName, target: StoredName, file: Connection) -> None:
+    """Copy a ledger of a file into a store in one transaction, where it is nobody's yet.
+
+    In the place of what an earlier move from here left, or one of it to here.
+    """
     try:
         with shared(target.store).begin() as connection:
             target.store.check_version(connection)
-            made = text("INSERT INTO batch_share.ledgers (name) VALUES (:name) RETURNING id")
-            number = connection.scalar(made, {"name": target.name})
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = 0; SET LOCAL bs.ledger = '{number:d}'")
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            number = _number_for(connection, source, target, file)
+            connection.exec_driver_sql(f"SET LOCAL bs.ledger = '{number:d}'")
             driver: Any = connection.connection.driver_connection
             for table in schema.metadata.sorted_tables:
                 columns = ", ".join(f'"{each.name}"' for each in table.columns)
@@ -247,8 +287,7 @@ def _take_over(source: LedgerName, target: StoredName, file: Connection) -> dict
                 into = f"COPY batch_share.{table.name} ({columns}) FROM STDIN"
                 with driver.cursor() as cursor, cursor.copy(into) as copy:
                     for row in rows:
-                        if (values := [*row])[0] == MOVED_TO and table is schema.about:
-                            continue
+                        values = [*row]
                         for place in yes_or_no:
                             values[place] = None if values[place] is None else bool(values[place])
                         copy.write_row(values)
@@ -256,13 +295,49 @@ def _take_over(source: LedgerName, target: StoredName, file: Connection) -> dict
                 here = text(f"SELECT count(*) FROM batch_share.{table.name} WHERE ledger = :number")  # noqa: S608
                 if connection.scalar(here, {"number": number}) != count:
                     raise LedgerError(source, f"not all of its {table.name} came")  # noqa: TRY301 - rolls it back
-                moved[table.name] = count
+            connection.execute(_NOTED, {"id": number, "name": COPY_OF, "value": str(source)})
     except IntegrityError:
-        raise LedgerError(target, "there is a ledger of this name in the store: name another") from None
+        raise _is_taken(target) from None
     except SQLAlchemyError as error:
         raise explain(target.store, error) from None
     except Exception as error:
-        if not type(error).__module__.startswith("psycopg"):  # its own, of rows that it can't take
-            raise
-        raise LedgerError(source, f"it can't be taken over ({str(error).splitlines()[0]})") from None
-    return moved
+        raise _is_refused(source, error) from None
+
+
+def _number_for(connection: Connection, source: LedgerName, target: StoredName, file: Connection) -> int:
+    """The number of the new ledger, or of the empty place of one that was moved to this file, or half from it.
+
+    Raises LedgerError if the name is another one's.
+    """
+    made = text("INSERT INTO batch_share.ledgers (name) VALUES (:name) ON CONFLICT DO NOTHING RETURNING id")
+    number: int | None = connection.scalar(made, {"name": target.name})
+    if number is not None:
+        return number
+    there = "SELECT id FROM batch_share.ledgers WHERE name = :name AND purged_at IS NULL FOR UPDATE"
+    number = connection.scalar(text(there), {"name": target.name})
+    facts = "SELECT name, value FROM batch_share.about WHERE ledger = :id"
+    theirs = {each.name: each.value for each in connection.execute(text(facts), {"id": number})}
+    job = file.scalar(select(schema.about.c.value).where(schema.about.c.name == "job"))
+    is_of_here = str(source) in {theirs.get(MOVED_TO), theirs.get(COPY_OF)}
+    if number is None or not is_of_here or theirs.get("job") != job:
+        raise _is_taken(target)
+    for table in reversed(schema.metadata.sorted_tables):
+        connection.execute(text(f"DELETE FROM batch_share.{table.name} WHERE ledger = :id"), {"id": number})  # noqa: S608
+    connection.execute(text("UPDATE batch_share.ledgers SET written = written + 1 WHERE id = :id"), {"id": number})
+    return number
+
+
+def _is_taken(target: StoredName) -> LedgerError:
+    return LedgerError(
+        target,
+        "there is a ledger of this name in the store: name another with --ledger",
+        problem="There is a ledger of this name in the store already.",
+        hint="Choose another name.",
+    )
+
+
+def _is_refused(source: LedgerName, error: Exception) -> Exception:
+    """What is raised: the driver's own errors, of rows that it can't take or give, in a sentence."""
+    if not type(error).__module__.startswith("psycopg"):
+        return error
+    return LedgerError(source, f"it can't be taken over ({str(error).splitlines()[0]})")

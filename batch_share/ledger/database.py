@@ -19,7 +19,7 @@ from sqlalchemy import URL, create_engine, event, insert, inspect, select, updat
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from batch_share.errors import LedgerError, LedgerTooNew, NoLedger
+from batch_share.errors import LedgerError, LedgerMoved, LedgerTooNew, NoLedger
 from batch_share.ledger import schema
 
 if TYPE_CHECKING:
@@ -46,7 +46,10 @@ class NotAsExpected(Exception):
 
 
 MOVED_TO: Final = "moved_to"
-"""The fact that says where the ledger of a file is now, which nobody may work on any more."""
+"""The fact that says where a ledger is now that nobody may work on any more."""
+
+COPY_OF: Final = "copy_of"
+"""The fact that says of what a ledger is a copy: nobody may work on it before that says that it was moved here."""
 
 PRAGMAS: Final = (
     "journal_mode=WAL",
@@ -99,13 +102,6 @@ def prepare(connection: Connection, ledger: LedgerName | Path, facts: dict[str, 
         connection.execute(insert(schema.about), [{"name": name, "value": facts[name]} for name in facts])
         return
     version = check_version(connection, ledger)
-    if moved := connection.scalar(select(schema.about.c.value).where(schema.about.c.name == MOVED_TO)):
-        raise LedgerError(
-            ledger,
-            f"it was moved to {moved}: name that",
-            problem="The ledger was moved into a store.",
-            hint="Name the one in the store.",
-        )
     for since in range(version, schema.VERSION):
         if since not in schema.UPGRADES:
             raise LedgerError(ledger, f"its schema version {version} is not one that can be upgraded")
@@ -120,15 +116,20 @@ def prepare(connection: Connection, ledger: LedgerName | Path, facts: dict[str, 
 
 
 def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
-    """The ledger's schema version. Raises LedgerTooNew for one from the future, NoLedger for a stranger."""
-    about, found = schema.about, None
+    """The ledger's schema version.
+
+    Raises LedgerTooNew for one from the future, LedgerMoved for one that is elsewhere, NoLedger for a stranger.
+    """
+    about, facts = schema.about, dict[str, str]()
     is_file = connection.dialect.name == "sqlite"
     is_there = not is_file  # a store was looked at before
     if not is_there and about.name in (shape := inspect(connection)).get_table_names():
         # Other databases may have a table of this name, too.
         is_there = {each["name"] for each in shape.get_columns(about.name)} >= set(about.columns.keys())
     if is_there:
-        found = connection.scalar(select(about.c.value).where(about.c.name == "schema_version"))
+        asked = about.c.name.in_(("schema_version", MOVED_TO, COPY_OF))
+        facts = {each.name: each.value for each in connection.execute(select(about).where(asked))}
+    found = facts.get("schema_version")
     if not found or not found.isdecimal():
         stranger = NoLedger(ledger, "this is a database, but not a ledger of batch_share, or an empty one")
         stranger.is_empty = is_file and not inspect(connection).get_table_names()
@@ -140,7 +141,14 @@ def check_version(connection: Connection, ledger: LedgerName | Path) -> int:
             f"it was written by a later version of batch_share (schema {version}, this one knows "
             f"{schema.VERSION}). Update batch_share and try again.",
         )
+    if other := facts.get(MOVED_TO) or facts.get(COPY_OF):
+        raise LedgerMoved(ledger, other, on_its_way=MOVED_TO not in facts)
     return version
+
+
+def end_move(connection: Connection) -> None:
+    """What was a copy is the ledger from now on."""
+    connection.execute(schema.about.delete().where(schema.about.c.name == COPY_OF))
 
 
 def explain(ledger: LedgerName | Path, error: SQLAlchemyError) -> LedgerError:
@@ -225,7 +233,8 @@ class Database:
             await self._at_rest.wait()
             await self._no_reads.wait()
             if not self._is_shared:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.dispose)
+                leave = self.held.close if self.held is not None else self._engine.dispose
+                await asyncio.get_running_loop().run_in_executor(self._thread, leave)
         finally:
             # Also when it is cut: whoever opens the ledger next must find nobody writing.
             self._thread.shutdown(wait=True)

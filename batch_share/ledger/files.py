@@ -19,12 +19,21 @@ from typing import TYPE_CHECKING, ClassVar
 from filelock import FileLock, Timeout
 
 from batch_share.common import spell_time, utc_now
-from batch_share.errors import CAN_T_BE_USED, IN_USE, WAIT, LedgerError, LedgerLocked, SettingsError, spelled
+from batch_share.errors import (
+    CAN_T_BE_USED,
+    IN_USE,
+    WAIT,
+    LedgerError,
+    LedgerLocked,
+    LedgerMoved,
+    SettingsError,
+    spelled,
+)
 from batch_share.ledger import schema
-from batch_share.ledger.database import Database, connect, create_private
+from batch_share.ledger.database import Database, connect, create_private, end_move
 from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.store import Ledger
-from batch_share.outputs import check_apart, is_database, is_spelled
+from batch_share.outputs import check_apart, is_database, is_spelled, temporary_for
 from batch_share.settings import STORES
 
 if TYPE_CHECKING:
@@ -168,6 +177,34 @@ class LedgerName:
             lock.release()
 
     @contextmanager
+    def becoming(self) -> Iterator[Path]:
+        """A file that is to be this ledger's, once it is whole and on the disk. Raises LedgerError if one is there.
+
+        Never in the place of one: whoever still looks at that has its log open, by this name.
+        """
+        if self.exists() or any(file != self.lock_file for file in self.files()):
+            raise LedgerError(
+                self,
+                "there is a file already, so nothing was moved: name another, or delete it if nothing needs it",
+                problem="There is a file of this name already.",
+                hint="Choose another name.",
+            )
+        try:
+            with temporary_for(self._file) as temporary:
+                yield temporary
+                with temporary.open("rb+") as written:
+                    os.fsync(written.fileno())
+                temporary.replace(self._file)
+                if os.name == "posix":
+                    folder = os.open(self._file.absolute().parent, os.O_RDONLY)
+                    try:
+                        os.fsync(folder)
+                    finally:
+                        os.close(folder)
+        except OSError as error:
+            raise LedgerError(self, f"it can't be written ({error.strerror})") from None
+
+    @contextmanager
     def working(self, *, make: bool) -> Iterator[Database]:
         """Hold its lock, and work on it; `make` it if it is not there. Raises as `locked`, and LedgerError."""
         if not make:
@@ -227,7 +264,13 @@ async def open_ledger(
             raise LedgerLocked(name, f"{holder} {WAIT}", problem=problem) from None
         ledger = Ledger(name, database, now)
         stack.push_async_callback(ledger.close)
-        await ledger.prepare(host)
+        try:
+            await ledger.prepare(host)
+        except LedgerMoved as moved:
+            if not moved.on_its_way or not await was_moved(LedgerName.of(moved.other), name):
+                raise
+            await database.write(end_move)  # which was cut off just before
+            await ledger.prepare(host)
         yield ledger
 
 
@@ -235,17 +278,33 @@ async def open_ledger(
 async def read_ledger(name: LedgerName) -> AsyncIterator[LedgerReader]:
     """Open a ledger to look at it, also while a run works on it. Raises LedgerTooNew, LedgerError.
 
-    One of an older version is brought up to date first; LedgerLocked if its run still goes on.
+    One of an older version is brought up to date first; LedgerLocked if its run still goes on. LedgerMoved where it
+    is elsewhere now.
     """
     name.check_exists()
     ledger = LedgerReader(name, name.database())
     try:
-        if await ledger.schema_version() < schema.VERSION:
+        try:
+            is_of_now = await ledger.schema_version() == schema.VERSION
+        except LedgerMoved as moved:
+            if not moved.on_its_way:
+                raise
+            is_of_now = False  # if it is the ledger by now, whoever opens it says so
+        if not is_of_now:
             async with open_ledger(name):
                 pass
         yield ledger
     finally:
         await ledger.close()
+
+
+async def was_moved(source: LedgerName, to: LedgerName) -> bool:
+    """Whether a ledger says that it was moved to this one. Raises LedgerError where that can't be told."""
+    try:
+        async with read_ledger(source):
+            return False
+    except LedgerMoved as moved:
+        return not moved.on_its_way and moved.other == str(to.resolved())
 
 
 async def _holder(name: LedgerName) -> tuple[str, str | None]:

@@ -292,6 +292,13 @@ class History:
             there = str(sheet) if sheet else None
             moved = "UPDATE ledgers SET path = :new, sheet_path = :sheet WHERE id = :id"
             self._write(moved, id=known.id, new=str(new), sheet=there)
+            if new.in_store:  # that tells of it itself
+                self._write(
+                    "DELETE FROM live WHERE ledger_id = :id AND row_id >= 0",
+                    "DELETE FROM runs WHERE ledger_id = :id",
+                    "UPDATE ledgers SET mark = NULL, seen = NULL WHERE id = :id",
+                    id=known.id,
+                )
 
     def ledgers(self, *, unended: bool = False) -> list[KnownLedger]:
         """Every listed ledger that was not purged; with `unended`, those with a run of which no end is known."""

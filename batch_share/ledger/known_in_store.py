@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 _OF_LEDGER: Final = """
 batch_share.ledgers JOIN batch_share.about AS job ON job.ledger = ledgers.id AND job.name = 'job'
 JOIN batch_share.about AS host ON host.ledger = ledgers.id AND host.name = 'host'
-AND host.value = coalesce(:host, host.value)"""
+AND host.value = coalesce(:host, host.value)
+AND NOT EXISTS (SELECT FROM batch_share.about WHERE ledger = ledgers.id AND name IN ('moved_to', 'copy_of'))"""
 
 _LEDGERS: Final = f"""
 SELECT ledgers.id, ledgers.name, purged_at, forgotten_at, job.value AS job, host.value AS host,
@@ -163,9 +164,9 @@ class StoreHistory:
         found = (each for each in self._ledgers().values() if each.job.startswith(beginning))
         return next((each.name for each in found if each.purged_at is None), None)
 
-    def needed_for(self, ledger: KnownLedger) -> str | None:
+    def needed_for(self, ledger: LedgerName) -> str | None:
         """What a ledger is still to be worked on for; None if nothing."""
-        name = ledger.ledger.short
+        name = ledger.short
         jobs = "SELECT FROM batch_share.jobs WHERE ledger = :name AND state IN ('queued', 'running')"
         schedules = "SELECT FROM batch_share.schedules WHERE name = :name"
         ((job, schedule),) = self._all(f"SELECT EXISTS ({jobs}), EXISTS ({schedules})", name=name)

@@ -592,7 +592,10 @@ class Held:
         return not self._is_lost and now() - self._heard < HEARD_WITHIN
 
     def close(self) -> None:
-        """Give the lock back, with its connection."""
+        """Give the locks back, then the connection: when the server sees its end, only the server knows."""
+        if self._opened and self.is_sure() and not self._done.is_set():
+            with suppress(SQLAlchemyError), self._whole.connect() as connection:
+                connection.execute(text("SELECT pg_advisory_unlock_all()"))
         self._done.set()
         self.engine.dispose()
 

@@ -424,11 +424,13 @@ def _remarking(remark: Callable[[str], None]) -> Iterator[None]:
         remark(WITHOUT_INDEX.format(why=error))
 
 
-def note_move(settings: Settings, old: LedgerName, new: LedgerName, remark: Callable[[str], None]) -> None:
-    """Note in the index that a ledger is at another place now."""
+def note_move(
+    settings: Settings, old: LedgerName, new: LedgerName, remark: Callable[[str], None], job: str | None = None
+) -> None:
+    """Note in the index that a ledger is at another place now; without its `job`, all that were ever there."""
     with _index(settings, new, remark) as history:
         if history is not None:
-            history.moved(old.resolved(), new.resolved())
+            history.moved(old.resolved(), new.resolved(), job)
 
 
 class KnownRuns(NamedTuple):

@@ -51,6 +51,8 @@ _CAUSE_OF: Final = {text: cause for cause, text in FAULTS.items()}
 MEANING: Final = ("event", "access", "duration", "until", "dates", "note", "timezone", "allow_duplicates")
 """The settings that say what a row means: its job's hold for a row that is corrected."""
 
+_SENT: Final = "Row {} was sent, or begun, so it is not corrected here."
+
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
@@ -188,16 +190,21 @@ async def correct(
     host, _, _ = settings.credentials()
     async with open_ledger(name, host=host) as ledger:
         before, there = await ledger.edits(), await ledger.rows_numbered([*by_row])
-        edits = list[Edit]()
+        edits, elsewhere = list[Edit](), dict[tuple[str, ...], int]()
         for number, cells in by_row.items():
             key, raw = found.get(number, ("", RawRow(number, [])))
             now = _with_edit(raw, sheet.columns, before[key]) if key in before else raw
             said = dict(zip(sheet.columns, now.cells, strict=False))
             row = there.get(number)
+            if row is None or [*row.cells] not in (
+                [*raw.cells],
+                [*now.cells],
+            ):  # the sheet was sorted, or rows are new
+                row, elsewhere[tuple(now.cells)] = None, number
             if raw.problem is not None or any(said.get(each.column) != each.before for each in cells):
                 raise BatchShareError(f"Row {number} says something else by now: look at it again.")
             if row is not None and not (row.state in NEVER_SENT or is_unsent(row)):
-                raise BatchShareError(f"Row {number} was sent, or begun, so it is not corrected here.")
+                raise BatchShareError(_SENT.format(number))
             kept = before.get(key)
             was = dict(zip(sheet.columns, raw.cells, strict=True))
             changed = {**(kept.cells if kept else {}), **{each.column: each.after for each in cells}}
@@ -205,6 +212,11 @@ async def correct(
             replaced = [*(kept.replaced if kept else ()), *([row.key] if row is not None else ())]
             of_these = {column: was[column] for column in changed}
             edits.append(Edit(key, changed, ON_PAGE, [*dict.fromkeys(replaced)], of_these))
+        if elsewhere:
+            async for row in ledger.in_order():
+                number = elsewhere.get(tuple(row.cells), 0)
+                if number and not (row.state in NEVER_SENT or is_unsent(row)):
+                    raise BatchShareError(_SENT.format(number))
         await ledger.put_edits(edits)
 
 

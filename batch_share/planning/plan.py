@@ -571,7 +571,8 @@ def key_of_row(job: str, identity: Sequence[Any], occurrence: int) -> str:
 
 
 def _identity(asked: Instruction) -> tuple[Any, ...]:
-    named = asked.lead_id, asked.lead_number, asked.user_id, asked.access, asked.event
+    number = asked.lead_number.lstrip("0")  # of one lead with and without them, where nobody could look it up
+    named = asked.lead_id, number, asked.user_id, asked.access, asked.event
     return (*named, asked.action) if asked.action.revokes else named
 
 

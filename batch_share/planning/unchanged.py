@@ -179,7 +179,11 @@ async def unchanged_rows(ledger: LedgerReader, plan: Plan, directory: Directory)
     job, occurrence = (await ledger.facts()).job, 0
     while others:
         occurrence += 1
-        keys, others = {key_of_row(job, each, occurrence): each for each in others}, set()
+        keys = {
+            key_of_row(job, (lead, number and number.lstrip("0"), *rest), occurrence): (lead, number, *rest)
+            for lead, number, *rest in others
+        }
+        others = set()
         for page in chunks(keys, PAGE):
             for key, place in await ledger.places_of(page):
                 if place < len(unchanged.ids):

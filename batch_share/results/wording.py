@@ -1241,6 +1241,10 @@ STORE_FOUND: Final = {
         "The user {user} is a superuser, which batch_share does not need to be.",
         "Make a role of its own: `batch-share manual store` shows how.",
     ),
+    "kept_from": (
+        "The user {user} may not read and write all of its tables: {tables}.",
+        "Have that granted on all tables of batch_share, batch_share_ledger and batch_share_engine.",
+    ),
     "no_tables": ("It has no tables of batch_share.", "batch-share store init"),
     "later": ("Its tables are of a later version of batch_share.", "Update batch_share on this machine."),
     "earlier": ("Its tables are of an earlier version of batch_share.", "batch-share store upgrade"),
@@ -1262,5 +1266,7 @@ STORE_DONE: Final = {
     "upgraded": "The tables are of version {to} now; they were of {since}.",
     "newest": "The tables are of this version already.",
     "moved": "{source} is now the ledger {target}. The file is kept, and can't be worked on any more.",
+    "moved_back": "{source} is now the ledger {target}. What the store has of it is kept, and can't be worked on "
+    "any more.",
 }
 """How the commands about a store end."""

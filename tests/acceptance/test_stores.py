@@ -228,5 +228,11 @@ def test_a_store_is_made_checked_and_given_the_ledger_of_a_file(
             assert json.loads(done.stdout)["states"] == {"shared": 3}, done.stderr
         assert sandbox.report()["activities"] == 3
         assert stored.run("move", "leads.csv").returncode == 1
-        stored.run("revoke", "leads.csv", "--yes")
+        name = json.loads(moved.stdout)["ledger"].partition("#")[2]
+        back = stored.run("move", name, "--to", "leads.ledger.db")
+        assert "is now the ledger leads.ledger.db" in back.stdout, back.stderr
+        assert "it was moved to" in stored.run("status", "leads.csv").stderr
+        assert "it was moved to" in shell.run("results", "leads.csv.ledger.db").stderr
+        assert json.loads(shell.run("status", "leads.ledger.db", "--json").stdout)["states"] == {"shared": 3}
+        shell.run("revoke", "leads.ledger.db", "--yes")
         assert sandbox.report()["live_shares"]["count"] == 0

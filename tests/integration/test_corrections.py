@@ -95,6 +95,19 @@ async def test_a_row_that_was_sent_or_says_something_else_is_not_corrected_nor_i
         assert it.rows("*") == before
 
 
+async def test_a_row_that_was_sent_is_not_corrected_either_where_the_sheet_was_sorted_since(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        sheet, library = with_typos(it, 3, 1), of(it)
+        await it.run()
+        wrong, *others = sheet_rows(3)
+        it.write([*others, [*wrong[:WHERE], "soon", *wrong[WHERE + 1 :]]])
+        with pytest.raises(BatchShareError, match="Row 2 was sent, or begun"):
+            await library.correct(sheet, [Correction(2, "User Id", others[0][2], wrong[2])])
+        await library.correct(sheet, [Correction(4, "Duration", "soon", "7d")])
+        assert (await it.run()).summary.states == {State.SHARED: 3}
+        assert len(it.leads_sent()) == 3
+
+
 @on_both
 async def test_a_correction_is_corrected_again_and_taken_back(tmp_path: Path, its_store: SecretStr | None) -> None:
     async with trial(tmp_path, rows=3) as it:

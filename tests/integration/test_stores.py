@@ -7,27 +7,42 @@ import re
 import sqlite3
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import text
+from pydantic import SecretStr
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import OperationalError
 from stores import IS_INSTALLED, server
 from trial import trial
 
-from batch_share.errors import LedgerError, LedgerLocked, SettingsError, StoreTrouble
+from batch_share import BatchShare
+from batch_share.errors import (
+    BatchShareError,
+    LedgerError,
+    LedgerLocked,
+    LedgerMoved,
+    SettingsError,
+    StoreTrouble,
+)
 from batch_share.jobs import stores
 from batch_share.jobs.check_up import Level
 from batch_share.jobs.stores import StoreSeen, check_store, move_ledger, upgrade_store
 from batch_share.ledger import schema
 from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.postgres import ENGINE, Store, StoredName, shared
+from batch_share.ledger.reading import LedgerReader
 from batch_share.ledger.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from trial import Trial
+
 NOW = schema.VERSION
+SCHEMAS = ("batch_share", "batch_share_ledger", "batch_share_engine")
 
 
 @pytest.fixture
@@ -48,9 +63,9 @@ def test_a_store_is_checked_as_it_is(own: Store) -> None:
     assert own.init()
     with own.looking() as connection:
         connection.execute(text("CREATE ROLE lesser LOGIN"))
-        for name in ("batch_share", "batch_share_ledger"):
+        for name in SCHEMAS:
             connection.execute(text(f"GRANT USAGE ON SCHEMA {name} TO lesser"))
-        connection.execute(text("GRANT SELECT ON batch_share.store TO lesser"))
+            connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO lesser"))
     lesser = Store.of(str(own).replace("postgres@", "lesser@"))
     (well,) = check_store(lesser)
     assert (well.level, "as lesser" in well.words) == (Level.OK, True)
@@ -60,6 +75,29 @@ def test_a_store_is_checked_as_it_is(own: Store) -> None:
     assert [each.check for each in check_store(lesser)] == ["commits"]
     (gone,) = check_store(Store.of(str(own).replace("?host=", "?host=/nowhere")))
     assert (gone.check, gone.level) == ("way there", Level.PROBLEM)
+
+
+def test_a_role_that_may_not_read_or_write_some_tables_is_told_which(own: Store) -> None:
+    own.init()
+    lesser = Store.of(str(own).replace("postgres@", "lesser@"))
+    with own.looking() as connection:
+        connection.execute(text("CREATE ROLE lesser LOGIN"))
+        for name in SCHEMAS:
+            connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO lesser"))
+    (nothing,) = check_store(lesser)
+    assert (nothing.check, nothing.level) == ("user", Level.PROBLEM)
+    with own.looking() as connection:
+        for name in SCHEMAS:
+            connection.execute(text(f"GRANT USAGE ON SCHEMA {name} TO lesser"))
+        connection.execute(text("REVOKE SELECT ON batch_share.store, batch_share.rows FROM lesser"))
+        connection.execute(text("REVOKE UPDATE ON batch_share_ledger.rows, batch_share.jobs FROM lesser"))
+    (some,) = check_store(lesser)
+    assert some.words == "The user lesser may not read and write all of its tables: jobs, rows, store."
+    with own.looking() as connection:
+        for name in SCHEMAS:
+            connection.execute(text(f"GRANT ALL ON ALL TABLES IN SCHEMA {name} TO lesser"))
+    assert [each.level for each in check_store(lesser)] == [Level.OK]
+    shared(lesser).dispose()
 
 
 def test_what_hands_out_another_connection_for_each_transaction_is_found(
@@ -164,20 +202,25 @@ async def test_a_ledger_is_moved_whole_and_goes_on_in_the_store(tmp_path: Path, 
         await it.run()
         target = StoredName(store, f"moved {tmp_path}")
         moved = await move_ledger(it.name, target)
-        assert moved["rows"] == 12
-        async with read_ledger(it.name) as before, read_ledger(target) as after:
+        before = LedgerReader(it.name, it.name.database())
+        async with read_ledger(target) as after:
             assert await before.facts() == await after.facts()
+            assert (await after.facts()).job == moved
             assert await before.counts() == await after.counts() == {State.SHARED: 12}
             assert [each async for each in before.all_rows()] == [each async for each in after.all_rows()]
             assert await before.runs() == await after.runs()
             assert await before.last_number() == await after.last_number()
+        await before.close()
         for job in (it.resume, it.run, it.revoke):
             with pytest.raises(LedgerError, match=f"it was moved to {re.escape(str(target))}: name that"):
                 await job()
         with pytest.raises(LedgerError, match="it was moved to"):
             await move_ledger(it.name, StoredName(store, f"another {tmp_path}"))
+        another = LedgerName.of(tmp_path / "another.db")
+        async with open_ledger(another, host=it.sandbox.url):
+            pass
         with pytest.raises(LedgerError, match="there is a ledger of this name"):
-            await move_ledger(it.name, target)
+            await move_ledger(another, target)
 
 
 async def test_a_move_that_fails_leaves_everything_as_it_was(
@@ -196,25 +239,108 @@ async def test_a_move_that_fails_leaves_everything_as_it_was(
         assert not target.exists()
         with sqlite3.connect(str(it.name)) as file:
             file.execute("UPDATE rows SET cells = '[]' WHERE cells = 'no JSON'")
-            # cut off before anything arrived
-            file.execute("INSERT INTO about (name, value) VALUES ('moved_to', ?)", (str(target),))
-        with pytest.raises(LedgerError, match="it was moved to"):
-            await it.resume()
-        assert (await move_ledger(it.name, target))["rows"] == 12
+        assert (await it.resume()).summary.states == {State.SHARED: 12}
+        await move_ledger(it.name, target)
+        async with read_ledger(target) as ledger:
+            assert await ledger.counts() == {State.SHARED: 12}
+
+
+async def test_a_ledger_goes_into_the_store_and_back_and_what_is_known_of_it_is_known_once(
+    tmp_path: Path, own_store: Store
+) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        first, url = it.name, SecretStr(str(own_store))
+        library = BatchShare(it.settings(store=url))
+        (_, stored) = await library.move(first)
+        with pytest.raises(LedgerError, match="there is a file already, so nothing was moved"):
+            await library.move(stored, to=first.as_file())
+        with pytest.raises(SettingsError, match="a ledger is moved from a file into a store, or from there"):
+            await library.move(first, to=tmp_path / "x.db")
+        back = LedgerName.of(tmp_path / "back.db")
+        assert await library.move(stored, to=back.as_file()) == (stored, back)
+        for gone, now in ((stored, back), (first, stored)):
+            for look in (library.status, library.results, library.resume, library.page):
+                with pytest.raises(LedgerMoved, match=f"it was moved to {re.escape(str(now))}: name that"):
+                    await look(gone)
+        with sqlite3.connect(str(first)) as one, sqlite3.connect(str(back)) as other:
+            for table in schema.metadata.sorted_tables:
+                each = f"SELECT * FROM {table.name} ORDER BY 1, 2"
+                rows, moved = one.execute(each).fetchall(), other.execute(each).fetchall()
+                assert [row for row in rows if row[0] != "moved_to"] == moved
+        assert oct(back.as_file().stat().st_mode & 0o777) == "0o600"
+        known = await library.runs()
+        assert [run.ledger for run in known.runs] == [back]
+        assert known.runs[0].counts == {State.SHARED: 12}
+        assert len((await library.access()).shares) == 12
+        await library.revoke(back)
+        assert it.live() == 0
+        assert (await library.access()).shares == []
+        # And there again, under the name that is its own.
+        assert (await library.move(back, ledger=stored.short))[1] == stored
+        assert (await library.status(stored)).states == {State.REVOKED: 12}
+        assert [run.ledger for run in (await library.runs()).runs] == [stored, stored]
+
+
+@pytest.mark.parametrize("is_back", [False, True], ids=["file", "store"])
+async def test_a_move_that_is_cut_off_anywhere_leaves_one_ledger_to_work_on(
+    tmp_path: Path, store: Store, is_back: bool
+) -> None:
+    """It fails at its first statement, its second, and so on, until it comes to its end."""
+    async with trial(tmp_path, rows=3) as it:
+        await it.run()
+        one: LedgerName = it.name
+        other: LedgerName = StoredName(store, f"cut off {tmp_path} {is_back}")
+        if is_back:
+            await move_ledger(one, other)
+            one, other = other, LedgerName.of(tmp_path / "back.db")
+        left, cuts = 0, 0
+
+        def cut(*_: object) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise OperationalError("cut off", {}, Exception("cut off"))
+
+        while True:
+            left = cuts + 1
+            event.listen(Engine, "before_cursor_execute", cut)
+            event.listen(Engine, "commit", cut)
+            try:
+                await move_ledger(one, other)
+            except BatchShareError:
+                cuts += 1
+            finally:
+                event.remove(Engine, "before_cursor_execute", cut)
+                event.remove(Engine, "commit", cut)
+            good = []
+            for name in (one, other):
+                with suppress(LedgerError):
+                    async with open_ledger(name) as ledger:
+                        good.append((name, await ledger.counts()))
+            ((where, counts),) = good
+            assert counts == {State.SHARED: 3}
+            if where == other:
+                break
+            if is_back:  # what is undone by a person, as the refusal says
+                other.as_file().unlink(missing_ok=True)
+        assert cuts > 20
+        with pytest.raises(LedgerMoved):
+            await move_ledger(one, other)
 
 
 async def test_a_move_that_is_cut_off_as_it_commits_leaves_one_ledger_to_work_on(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = StoredName(store, f"cut {tmp_path}")
-    whole, loop, begun, go_on = stores._take_over, asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    whole, loop, begun, go_on = stores._into_store, asyncio.get_running_loop(), asyncio.Event(), threading.Event()
 
-    def take_over(*given: Any) -> dict[str, int]:
+    def take_over(*given: Any) -> None:
         loop.call_soon_threadsafe(begun.set)
         go_on.wait(30)
-        return whole(*given)
+        whole(*given)
 
-    monkeypatch.setattr(stores, "_take_over", take_over)
+    monkeypatch.setattr(stores, "_into_store", take_over)
     async with trial(tmp_path) as it:
         await it.run()
         moving = asyncio.create_task(move_ledger(it.name, target))
@@ -224,29 +350,39 @@ async def test_a_move_that_is_cut_off_as_it_commits_leaves_one_ledger_to_work_on
         go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await moving
-        async with read_ledger(target) as there:
-            assert await there.counts() == {State.SHARED: 12}
-        with pytest.raises(LedgerError, match="it was moved to"):
-            await it.resume()
+        await is_a_copy(target, it)
+
+
+async def is_a_copy(target: StoredName, it: Trial) -> None:
+    """All of it came, and the file is still the ledger: until it is moved anew."""
+    assert target.exists()
+    with pytest.raises(
+        LedgerMoved, match=r"is a copy of .* whose move was cut off, and that is the one to work on"
+    ):
+        async with read_ledger(target):
+            pass
+    assert (await it.resume()).summary.states == {State.SHARED: 12}
 
 
 async def test_a_move_whose_commit_is_not_answered_leaves_one_ledger_to_work_on(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    target, whole = StoredName(store, f"unanswered {tmp_path}"), stores._take_over
+    target, whole = StoredName(store, f"unanswered {tmp_path}"), stores._into_store
 
-    def take_over(*given: Any) -> dict[str, int]:
+    def take_over(*given: Any) -> None:
         whole(*given)
         raise StoreTrouble(target, "it was lost")
 
-    monkeypatch.setattr(stores, "_take_over", take_over)
+    monkeypatch.setattr(stores, "_into_store", take_over)
     async with trial(tmp_path) as it:
         await it.run()
         with pytest.raises(StoreTrouble):
             await move_ledger(it.name, target)
-        assert target.exists()
-        with pytest.raises(LedgerError, match="it was moved to"):
-            await it.resume()
+        await is_a_copy(target, it)
+        monkeypatch.setattr(stores, "_into_store", whole)
+        await move_ledger(it.name, target)
+        async with read_ledger(target) as there:
+            assert await there.counts() == {State.SHARED: 12}
 
 
 async def test_nothing_is_moved_of_what_is_no_ledger(tmp_path: Path, store: Store) -> None:
@@ -268,8 +404,6 @@ def test_without_the_driver_it_is_said_what_to_install(monkeypatch: pytest.Monke
 
 
 def test_a_password_that_is_refused_is_told_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sqlalchemy.exc import OperationalError
-
     for said, check in (
         ('FATAL:  password authentication failed for user "asha"', "user"),
         ("FATAL:  unsupported startup parameter: options", "way there"),

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from queues import emptied, ended, hand_over
 from sqlalchemy import text
 from stores import server
-from trial import KEY, SECRET, Trial, trial
+from trial import KEY, SECRET, Trial, sheet_rows, trial
 
 from batch_share.cluster.queue import Queue, Wanted
 from batch_share.cluster.worker import Worker
@@ -195,6 +195,56 @@ async def test_two_keys_of_one_account_are_one_at_a_time(tmp_path: Path, store: 
         assert [queue.job(each.id).exit_code for each in (first, second)] == [0, 0], said
         report = it.sandbox.report()
         assert (report["refusals"], report["fullest_window"] <= 10) == (0, True)
+
+
+async def test_a_store_that_takes_no_intents_rests_its_job_and_lets_no_call_leave(
+    tmp_path: Path, own_store: Store
+) -> None:
+    """As one whose disk is full: what is not noted is not sent."""
+    store, said, full = own_store, list[str](), "batch_share.is_full"
+    queue = Queue(store)
+    async with slow_trial(tmp_path) as (it, posted):
+        job = await hand_over(it, queue, f"{tmp_path}-full")
+        working = asyncio.create_task((worker := worker_for(it, store, said)).work())
+        await asyncio.wait_for(posted.wait(), 60)
+        with store.looking() as connection:
+            body = "BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END"
+            connection.execute(text(f"CREATE FUNCTION {full}() RETURNS trigger LANGUAGE plpgsql AS $${body}$$"))
+            refuse = "CREATE TRIGGER is_full BEFORE INSERT ON batch_share.attempts EXECUTE FUNCTION"
+            connection.execute(text(f"{refuse} {full}()"))
+        async with asyncio.timeout(60):
+            while (rests := queue.job(job.id)).error is None:  # noqa: ASYNC110 - the worker's doing
+                await asyncio.sleep(0.05)
+        assert (rests.state, "its disk is full" in (rests.error or "")) == ("running", True)
+        sent = len(it.leads_sent())
+        await asyncio.sleep(0.5)
+        assert len(it.leads_sent()) == sent < 24
+        with store.looking() as connection:
+            connection.execute(text(f"DROP FUNCTION {full}() CASCADE"))
+            connection.execute(text("UPDATE batch_share.jobs SET rests_until = now()"))
+        over = await ended(queue, job)
+        assert (over.state, over.exit_code, over.error) == ("ended", 0, None)
+        assert max(Counter(it.leads_sent()).values()) == 1
+        worker.drain()
+        await working
+
+
+async def test_two_stores_that_have_one_account_are_told_of_and_send_nothing_twice(
+    tmp_path: Path, store: Store, own_store: Store
+) -> None:
+    """Nobody can keep them from each other: what is refused is sent later, more slowly, and both come to an end."""
+    said, queues = list[str](), (emptied(store), Queue(own_store))
+    async with trial(tmp_path, rate=Rate(10, 0.5), rows=24) as it:
+        it.changes |= {"rate": Rate(10, 0.5)}
+        jobs = []
+        for queue, leads in zip(queues, (slice(0, 12), slice(12, 24)), strict=True):
+            it.write(sheet_rows(24, it.sandbox.world)[leads])
+            jobs.append(await hand_over(it, queue, f"{tmp_path}-two"))
+        await asyncio.gather(*(worker_for(it, each.store, said).work(once=True) for each in queues))
+        assert [queue.job(job.id).exit_code for queue, job in zip(queues, jobs, strict=True)] == [0, 0], said
+        report = it.sandbox.report()
+        assert (report["duplicates"], report["activities"], report["refusals"] > 0) == (0, 24, True)
+    assert [line for line in said if "somebody else calls it" in line]
 
 
 async def test_a_worker_whose_store_is_upgraded_ends_its_calls_and_leaves_its_job(

@@ -28,6 +28,7 @@ def found(seen: StoreSeen, *, allow_async: bool = False) -> list[tuple[str, Leve
         (StoreSeen(150018, "15.18", "x", tables=None), ["tables problem"]),
         (StoreSeen(150018, "15.18", "x", tables=NOW - 1), ["tables problem"]),
         (StoreSeen(150018, "15.18", "x", tables=NOW + 1), ["tables problem"]),
+        (StoreSeen(150018, "15.18", "x", tables=None, kept_from=["rows"]), ["user problem"]),
         (StoreSeen(150018, "15.18", "x", commit="off"), ["commits problem"]),
         (StoreSeen(150018, "15.18", "x", standbys=1), ["standby problem"]),
         (StoreSeen(150018, "15.18", "x", standbys=1, waited_for="b", commit="local"), ["standby problem"]),

@@ -165,6 +165,19 @@ async def test_a_lock_that_would_be_another_connections_is_refused(
         pass
 
 
+async def test_whoever_comes_next_has_the_lock_at_once(name: StoredName) -> None:
+    """Though the server may not have seen the end of the connection that had it."""
+    async with working(name):
+        pass
+    for _ in range(20):
+        async with working(name):
+            pass
+        with name.locked(patience=0):
+            pass
+        with name.locked(patience=0):
+            pass
+
+
 async def test_a_lock_is_not_had_where_the_server_is_gone_meanwhile(
     name: StoredName, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,6 +158,12 @@ def test_a_key_differs_where_another_share_is_asked_for(write: Write, changed: d
     assert keys(planned(write(cells()))) != keys(planned(write(cells(**changed))))
 
 
+def test_a_number_with_zeros_before_it_is_the_same_lead_s(write: Write) -> None:
+    first, second = planned(write(cells(number="7"), cells(number="007")))
+    assert (first.state, second.state) == (State.PENDING, State.SKIPPED)
+    assert keys(planned(write(cells(number="7")))) == keys(planned(write(cells(number="007"))))
+
+
 def test_a_key_differs_by_ledger(write: Write) -> None:
     path = write(cells())
     assert keys(planned(path, "one")) == keys(planned(path, "one")) != keys(planned(path, "two"))
