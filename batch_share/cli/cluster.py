@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from batch_share.cluster.queue import Queue, QueuedJob
+    from batch_share.ledger.files import LedgerName
     from batch_share.library import BatchShare
     from batch_share.settings import Settings
 
@@ -93,6 +94,31 @@ def _overrides(given: Given, settings: Settings) -> dict[str, Any]:
 
 def _show(job: QueuedJob, words: str, *, json: bool) -> None:
     typer.echo(json_module.dumps(job.as_json()) if json else words)
+
+
+def hand_over(kind: str, ledger: LedgerName, given: Given, **told: Any) -> int:
+    """Have a worker do what a command would do on a ledger. Raises SettingsError, LedgerError, NotConfirmed."""
+    import getpass
+    import platform
+
+    from batch_share.cluster.queue import Queue, Wanted
+    from batch_share.cluster.worker import account_of
+
+    settings, queue = given.settings(), Queue.of(ledger)
+    if queue is None:
+        raise SettingsError(
+            "--queue",
+            f"workers reach no file: leave it out, or `batch-share move {ledger}` into the store first",
+            problem="The ledger is in a file, which workers can't reach.",
+        )
+    if not given.get("yes", True):
+        raise NotConfirmed("Nothing was submitted: nobody is there to ask when a worker does it. Add --yes.")
+    ledger.check_exists()
+    options = {"settings": _overrides(given, settings), "told": {name: each for name, each in told.items() if each}}
+    by = f"{getpass.getuser()}@{platform.node()}"
+    job = queue.submit(Wanted(ledger.short, account_of(settings), by, kind, options))
+    _show(job, f"Submitted as job {job.id}, of the ledger {job.ledger}.", json=given["json"])
+    return 0
 
 
 @takes(*_SHEET, *_PART, "store", "plan", "canary", "yes", "json")

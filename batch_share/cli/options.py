@@ -188,6 +188,7 @@ OPTIONS: Final = {
     "reason": _value(WHICH, "TEXT", "Only rows whose reason contains this text."),
     "all": _switch(WHICH, "Also rows unlikely to succeed, such as a lead that does not exist.", "--all"),
     "only_unknown": _switch(WHICH, "Settle the unknown rows, and send nothing else.", "--only-unknown"),
+    "queue": _switch(HOW, "Have a worker do it, and return: of a ledger in a store.", "--queue"),
     "ledger": _value(
         HOW, "FILE", "The ledger: a file, or a name in the store. Default: SHEET.ledger.db beside it."
     ),

@@ -296,7 +296,9 @@ class Handed(TypedDict):
     id: Annotated[int, "its number, for `cancel`"]
     ledger: Annotated[str, "what its ledger is called in the store"]
     account: Annotated[str, "its account, by its name in the settings, else its host"]
-    kind: Annotated[Literal["run", "follow_up"], "what is done; a follow-up is handed over by itself"]
+    kind: Annotated[
+        Literal["run", "resume", "retry", "revoke", "follow_up"], "what is done; a follow-up comes by itself, too"
+    ]
     state: Annotated[Literal["queued", "running", "ended", "cancelled"], "how it stands"]
     host: Annotated[str | None, "which worker began it last, as `host:process`; null: none yet"]
     schedule: Annotated[str | None, "which schedule made it; null: none"]
@@ -370,6 +372,7 @@ PRINTED: Final[Mapping[str, Any]] = {
     "store upgrade": StoreUpgraded,
     "store check": Checked,
     "move": MovedLedger,
+    **{f"{command} --queue": Handed for command in ("resume", "retry", "revoke", "follow-up")},
     "submit": Handed,
     "jobs": list[Handed],
     "cancel": Handed,

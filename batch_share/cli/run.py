@@ -64,7 +64,7 @@ def run(sheet: Sheet, given: Given) -> int:
     return work.do(lambda library: library.run(sheet, options, ledger=ledger, approved=given["plan"]))
 
 
-@takes(*_SHOWN, "account", "only_unknown", "due", "rate", "bulk", "renew", "force", "set", "canary", "yes")
+@takes(*_SHOWN, "account", "only_unknown", "due", "rate", "bulk", "renew", "force", "set", "canary", "yes", "queue")
 def resume(ledger: LedgerNamed, given: Given) -> int:
     """Resume LEDGER where its run stopped. The sheet is not needed, and nothing is repeated.
 
@@ -73,6 +73,10 @@ def resume(ledger: LedgerNamed, given: Given) -> int:
 
     Example: batch-share resume leads.csv.ledger.db
     """
+    if given["queue"]:
+        from batch_share.cli.cluster import hand_over
+
+        return hand_over("resume", ledger, given, only_unknown=given["only_unknown"])
     from batch_share.cli.work import Work
 
     work = Work("resume", ledger, given)
@@ -81,7 +85,7 @@ def resume(ledger: LedgerNamed, given: Given) -> int:
     return work.do(lambda library: library.resume(ledger, only_unknown=given["only_unknown"]))
 
 
-@takes(*_SHOWN, "account", "reason", "all", "rate", "bulk", "set", "yes")
+@takes(*_SHOWN, "account", "reason", "all", "rate", "bulk", "set", "yes", "queue")
 def retry(ledger: LedgerNamed, given: Given) -> int:
     """Try the failed rows of LEDGER again.
 
@@ -90,13 +94,17 @@ def retry(ledger: LedgerNamed, given: Given) -> int:
 
     Example: batch-share retry leads.csv.ledger.db --reason timeout
     """
+    if given["queue"]:
+        from batch_share.cli.cluster import hand_over
+
+        return hand_over("retry", ledger, given, reason=given["reason"], everything=given["all"])
     from batch_share.cli.work import Work
 
     work = Work("retry", ledger, given)
     return work.do(lambda library: library.retry(ledger, reason=given["reason"], everything=given["all"]))
 
 
-@takes(*_SHOWN, "account", "rows", "user", "all_jobs", "rate", "set", "yes")
+@takes(*_SHOWN, "account", "rows", "user", "all_jobs", "rate", "set", "yes", "queue")
 def revoke(given: Given, ledger: LedgerNamedIfAny = None) -> int:
     """Revoke what LEDGER shared, and check that it is gone. It always asks first.
 
@@ -114,6 +122,8 @@ def revoke(given: Given, ledger: LedgerNamedIfAny = None) -> int:
             wrong = "it revokes what one user has: say whose, as in --user asha@example.com"
         elif given["rows"] is not None:
             wrong = "rows are of one sheet: leave out --rows, or name its LEDGER"
+        elif given["queue"]:
+            wrong = "what workers are handed is of one ledger: leave out --queue, or name a LEDGER"
         if wrong:
             raise SettingsError(
                 "--all-jobs", wrong, problem="Across all jobs, only all that one user has can be revoked."
@@ -125,18 +135,26 @@ def revoke(given: Given, ledger: LedgerNamedIfAny = None) -> int:
             "name the ledger of a run, or revoke what a --user has with --all-jobs",
             problem="No ledger was named.",
         )
+    if given["queue"]:
+        from batch_share.cli.cluster import hand_over
+
+        return hand_over("revoke", ledger, given, rows=given["rows"], user=given["user"])
     from batch_share.cli.work import Work
 
     work = Work("revoke", ledger, given, ask_above=0)
     return work.do(lambda library: library.revoke(ledger, rows=given["rows"], user=given["user"]))
 
 
-@takes(*_SHOWN, "account", "rate", "wait", "set")
+@takes(*_SHOWN, "account", "rate", "wait", "set", "queue")
 def follow_up(ledger: LedgerNamed, given: Given) -> int:
     """Check what became of the accepted shares of LEDGER. It writes the results again.
 
     Example: batch-share follow-up leads.csv.ledger.db --wait 30s
     """
+    if given["queue"]:
+        from batch_share.cli.cluster import hand_over
+
+        return hand_over("follow_up", ledger, given)
     from batch_share.cli.work import Work
 
     work = Work("follow-up", ledger, given)

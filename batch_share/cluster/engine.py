@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.errors import SettingsError
@@ -131,6 +131,6 @@ async def waking(store: Store, accounts: Sequence[str], wake: Callable[[], None]
     try:
         yield
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        while not running.done():  # one cancel may be lost in there, as while its pool is being opened
+            running.cancel()
+            await asyncio.wait({running}, timeout=_AGAIN)

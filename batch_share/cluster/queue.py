@@ -296,7 +296,8 @@ class Queue:
     def open_jobs(self) -> dict[str, QueuedJob]:
         """By ledger, what goes on or is handed over. A follow-up that waits for its time holds nobody up."""
         with self.store.looking() as connection:
-            found = "SELECT * FROM batch_share.jobs WHERE state = 'running' OR (state = 'queued' AND kind = 'run')"
+            waits = "(state = 'queued' AND kind <> 'follow_up')"
+            found = f"SELECT * FROM batch_share.jobs WHERE state = 'running' OR {waits}"  # noqa: S608
             return {row.ledger: QueuedJob.of(row) for row in connection.execute(text(f"{found} ORDER BY id DESC"))}
 
     def has_worker(self, account: str) -> bool:

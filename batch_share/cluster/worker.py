@@ -313,7 +313,9 @@ class Worker:
     async def _do(self, queued: QueuedJob) -> Ending:
         """The job as any other, on a copy of its sheet that nobody else can read. Raises BatchShareError."""
         settings = self._accounts[queued.account](queued.options.get("settings", {}))
-        if queued.kind == "follow_up":  # each once: who waits holds up what else is due of the account
+        if (
+            "since" in queued.options
+        ):  # a follow-up that comes by itself asks once, lest it hold up what else is due
             settings = settings.model_copy(update={"wait": 0.0})
         name = StoredName(self._queue.store, queued.ledger)
         library = BatchShare(settings, watcher=_Agrees(), writes_beside=False)
@@ -331,7 +333,8 @@ class Worker:
                 how = sheet_options(queued.options, settings)
                 job = await library.start("run", file, how, ledger=name, approved=approved)
             else:
-                job = await library.start(queued.kind, name)  # type: ignore[arg-type]
+                told = queued.options.get("told", {})
+                job = await library.start(queued.kind, name, **told)  # type: ignore[arg-type]
             self._jobs[queued.id] = job
             if self._is_to_end(queued.id):
                 job.stop()

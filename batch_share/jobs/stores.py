@@ -202,8 +202,8 @@ async def move_ledger(source: LedgerName, target: LedgerName) -> str:
     First all of it is copied; the copy is nobody's to work on until the ledger itself, by the connection that has
     its lock, says that it was moved there: so it can be worked on in one place only, wherever this is cut off.
 
-    Raises LedgerError if the name is taken or nothing is there, LedgerMoved if it is elsewhere already, LedgerLocked
-    while somebody works on it.
+    Raises LedgerError if the name is taken or nothing is there, LedgerMoved if it is elsewhere already,
+    LedgerLocked while somebody works on it.
     """
     if source.in_store is target.in_store:
         raise SettingsError("ledger", "a ledger is moved from a file into a store, or from there into a file")

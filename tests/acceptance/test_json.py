@@ -59,7 +59,8 @@ class Answers:
         value = json.loads(line)
         first, *rest = command.split()
         name = f"{first} {rest[0]}" if first in {"config", "store", "schedule"} else first
-        name = f"{name} --all-jobs" if "--all-jobs" in command else name
+        for option in ("--all-jobs", "--queue"):
+            name = f"{name} {option}" if option in rest else name
         assert misfits_of(value, name, self.met) == [], command
         return value
 
@@ -192,6 +193,20 @@ def in_a_store(run: Answers, url: str) -> None:
         worker.send_signal(signal.SIGTERM)
         worker.communicate()
     assert again["totals"]["states"] == {"shared": 3}
+    asked = [
+        ("resume", "--yes"),
+        ("retry", "--reason", "x", "--yes"),
+        ("revoke", "--rows", "2", "--yes"),
+        ("follow-up",),
+    ]
+    for kind, *more in asked:
+        assert run(kind, handed["ledger"], *more, "--queue")["state"] == "queued"
+    assert run("revoke", handed["ledger"], "--queue", code=1)["error"]["kind"] == "NotConfirmed"
+    in_file = run("follow-up", "gone.ledger.db", "--queue", code=2, BATCH_SHARE_STORE="none")
+    assert "workers reach no file" in in_file["error"]["message"]
+    assert run.shell.run("worker", "--once").returncode == 0
+    assert [each["exit_code"] for each in run("jobs")[:4]] == [0, 0, 0, 0]
+    assert run("status", handed["ledger"])["states"] == {"shared": 2, "revoked": 1}
     nightly = "schedule", "add", "nightly", "more.csv", "--cron", "0 7 * * 1-5", *HOW, "--yes"
     assert run(*nightly)["paused"] is False
     assert run(*nightly, code=2)["error"]["kind"] == "SettingsError"

@@ -123,6 +123,28 @@ async def test_an_engine_that_is_broken_changes_nothing(
         assert queue.job(job.id).exit_code == 0
 
 
+async def test_an_engine_that_does_not_hear_that_it_is_to_end_keeps_nobody(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = list[str]()
+
+    async def deaf(*_given: object, **_options: object) -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            heard.append("once")
+
+    emptied(store)
+    monkeypatch.setattr("procrastinate.App.run_worker_async", deaf)
+    async with trial(tmp_path) as it:
+        worker = worker_for(it, store, [])
+        working = asyncio.create_task(worker.work())
+        await asyncio.sleep(1)
+        worker.drain()
+        await asyncio.wait_for(working, 30)
+    assert heard
+
+
 @asynccontextmanager
 async def slow_trial(folder: Path) -> AsyncIterator[tuple[Trial, asyncio.Event]]:
     """One whose sheet takes seconds, and what happens once its first call arrives."""
