@@ -647,7 +647,8 @@ class BatchShare:
 
         if to is not None:
             if ledger is not None:
-                raise SettingsError("to", "a file has no other name: leave --ledger out")
+                wrong = "a file has no other name: leave --ledger out"
+                raise SettingsError("to", wrong, problem="A ledger in a file has the name of its file.")
             source, target = self.ledger_of(named), LedgerName.of(_file("to", to))
         else:
             self._store()

@@ -32,7 +32,7 @@ from batch_share.results.answers import (
     reference_column,
     reference_in,
 )
-from batch_share.results.wording import spell_corrected, spell_lapsed
+from batch_share.results.wording import NOT_CORRECTED, spell_corrected, spell_lapsed
 from batch_share.sheet.columns import IGNORE, match_columns
 from batch_share.sheet.mapping import SheetMapping
 from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, Sheet, open_sheet, read_sheet
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 _CAUSE_OF: Final = {text: cause for cause, text in FAULTS.items()}
 MEANING: Final = ("event", "access", "duration", "until", "dates", "note", "timezone", "allow_duplicates")
 """The settings that say what a row means: its job's hold for a row that is corrected."""
-
-_SENT: Final = "Row {} was sent, or begun, so it is not corrected here."
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +202,7 @@ async def correct(
             if raw.problem is not None or any(said.get(each.column) != each.before for each in cells):
                 raise BatchShareError(f"Row {number} says something else by now: look at it again.")
             if row is not None and not (row.state in NEVER_SENT or is_unsent(row)):
-                raise BatchShareError(_SENT.format(number))
+                raise BatchShareError(NOT_CORRECTED.format(number))
             kept = before.get(key)
             was = dict(zip(sheet.columns, raw.cells, strict=True))
             changed = {**(kept.cells if kept else {}), **{each.column: each.after for each in cells}}
@@ -216,7 +214,7 @@ async def correct(
             async for row in ledger.in_order():
                 number = elsewhere.get(tuple(row.cells), 0)
                 if number and not (row.state in NEVER_SENT or is_unsent(row)):
-                    raise BatchShareError(_SENT.format(number))
+                    raise BatchShareError(NOT_CORRECTED.format(number))
         await ledger.put_edits(edits)
 
 

@@ -865,6 +865,7 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
 }
 """In words without Ids and paths: an error's own sentence may hold them."""
 
+NOT_CORRECTED: Final = "Row {} was sent, or begun, so it is not corrected here."
 OTHERWISE: Final = "its output says why"
 
 

@@ -23,6 +23,7 @@ from batch_share.errors import (
     IllegalTransition,
     LedgerError,
     LedgerLocked,
+    LedgerMoved,
     LedgerTooNew,
     NoLedger,
     NoSuchApi,
@@ -72,6 +73,11 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
     (LedgerLocked(LEDGER, "is in use"), "Ledger leads.ledger.db: is in use", {"ledger": LEDGER}),
     (NoLedger(LEDGER, "is none"), "Ledger leads.ledger.db: is none", {"ledger": LEDGER}),
     (StoreTrouble(LEDGER, "is off"), "Ledger leads.ledger.db: is off", {"wrong": "is off"}),
+    (
+        LedgerMoved(LEDGER, "postgresql://h/d#s"),
+        "Ledger leads.ledger.db: it was moved to postgresql://h/d#s: name that",
+        {"other": "postgresql://h/d#s", "on_its_way": False},
+    ),
     (LedgerTooNew(LEDGER, "is too new"), "Ledger leads.ledger.db: is too new", {"ledger": LEDGER}),
     (
         OfAnotherSheet(LEDGER, "old.csv", "new.csv"),
