@@ -614,7 +614,7 @@ class Server:
         counts_people = summary.rows <= _COUNTED_AT_ONCE or "people" in request.query
         corrections, more, to_come = await library.corrections(desk.ledger, ROWS_ON_PAGE)
         ahead = BatchShare(desk.settings_with(renew=RENEWED_AHEAD))
-        renews = await ahead.renewable(desk.ledger) if desk.kept is not None else 0
+        renews = 0 if elsewhere else await ahead.renewable(desk.ledger)
         cells = [(line["sheet_row"], *cell) for line in lines for cell in line["wrong"]]
         return self._page(
             request, "results.html", 200 if alert is None else 400, desk=desk, summary=summary, lines=lines,

@@ -53,7 +53,7 @@ async def test_every_page_and_state_is_accessible_and_fits(
     async with opened(browser, visitor) as seen:
         page = seen.page
         await seen.check("1-runs-empty")
-        await page.get_by_label("Choose a workbook or CSV file").set_input_files(sheet(trial.folder, 60, 3))
+        await page.get_by_label("Choose a workbook").set_input_files(sheet(trial.folder, 60, 3))
         await page.get_by_role("button", name="Read this sheet").click()
         await page.get_by_role("heading", name="Columns").wait_for()
         await seen.check("2-columns")

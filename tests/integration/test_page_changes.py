@@ -242,6 +242,17 @@ async def test_the_shares_of_one_user_are_revoked_and_no_others(trial: Trial) ->
         assert {each["user"] for each in stands} == {sheet_rows(3)[0][OWNER], sheet_rows(3)[2][OWNER]}
 
 
+async def test_of_a_sheet_that_was_run_elsewhere_the_results_say_where_its_shares_are_renewed(trial: Trial) -> None:
+    trial.write([HEADER, *sheet_rows(3)])
+    await trial.run()
+    trial.change(f"UPDATE rows SET ends_at = '{from_now(days=2)}'")
+    async with visiting(trial) as visitor:
+        (address,) = set(re.findall(r'href="(/r/\w+)"', await visitor.get("/")))
+        await visitor.get(f"{address}/results")
+        assert "They are renewed where the sheet was run" in visitor.text
+        assert "Plan to renew" not in visitor.text
+
+
 async def test_where_two_people_are_wanted_it_takes_two_to_revoke_and_to_try_the_account(trial: Trial) -> None:
     proxy: Any = {"origin": "http://share.example", "user_header": "X-User"}
     async with visiting(trial, two_people=True, **proxy) as visitor:
