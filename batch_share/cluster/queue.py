@@ -20,6 +20,7 @@ from batch_share.cluster import engine
 from batch_share.errors import BatchShareError, LedgerError, ScheduleMissed, SettingsError
 from batch_share.ledger import schema
 from batch_share.ledger.postgres import SERVED, WORKERS, Store, StoredName, explain, try_lock
+from batch_share.logs import log
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -383,6 +384,11 @@ class Queue:
                 "WHERE next <= :now AND NOT paused FOR UPDATE OF its SKIP LOCKED"
             )
             for each in connection.execute(due, {"now": now}).all():
+                try:
+                    then = next_time(each.cron, each.zone, now)
+                except SettingsError as error:  # a host that doesn't know the zone leaves it to one that does
+                    log.warning("a schedule is left out", schedule=each.name, error=str(error))
+                    continue
                 if each.job is None:
                     wanted = Wanted(each.name, each.account, f"schedule {each.name}", options=each.options)
                     made.append(_add(connection, wanted, each.name))
@@ -401,7 +407,7 @@ class Queue:
                     "missed = coalesce(:missed, missed), "
                     "last = CASE :dropped WHEN 0 THEN :now ELSE last END WHERE name = :name"
                 )
-                given = {"next": next_time(each.cron, each.zone, now), "dropped": int(each.job is not None)}
+                given = {"next": then, "dropped": int(each.job is not None)}
                 given |= {"missed": each.next if why else None}
                 connection.execute(change, {**given, "now": now, "name": each.name})
         return made, missed

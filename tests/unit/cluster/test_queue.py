@@ -230,6 +230,17 @@ def test_a_week_with_downtime_and_a_change_of_clocks(queue: Queue, post: Callabl
     )
 
 
+def test_a_schedule_of_a_zone_that_this_host_does_not_know_holds_up_no_other(queue: Queue) -> None:
+    for name in ("nightly", "elsewhere"):
+        begin(queue, name, "2026-01-01 01:30")
+    with queue.store.looking() as connection:
+        connection.execute(text("UPDATE batch_share.schedules SET zone = 'Nowhere/Yet' WHERE name = 'elsewhere'"))
+    assert [job.schedule for job in queue.tick()[0]] == ["nightly"]
+    with queue.store.looking() as connection:
+        left = "SELECT name FROM batch_share.schedules WHERE next <= now()"
+        assert connection.scalars(text(left)).all() == ["elsewhere"], "whoever knows its zone does it"
+
+
 def test_a_schedule_that_is_paused_makes_none_and_catches_up_once(queue: Queue) -> None:
     begin(queue, "nightly", "2026-01-01 01:30")
     queue.pause_schedule("nightly")
