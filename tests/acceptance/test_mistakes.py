@@ -62,7 +62,7 @@ def test_a_run_tells_each_mistake_once_and_each_row_its_own(shell: Shell, tmp_pa
     results = openpyxl.load_workbook(tmp_path / "cover.results.xlsx")["Results"]
     told = [[cell.value for cell in row[6:8]] for row in results.iter_rows(min_row=2)]
     assert sum(result == "invalid" and "not a date" in str(reason) for result, reason in told) == 61
-    assert told[-1][1].startswith("Row 69, Until 'soon': ")
+    assert told[-1][1].startswith("Until: not a date"), "its row and cell stand beside"
     shell.run("report", "cover.xlsx.ledger.db", "--output", "report.html")
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Rows 6, 7, 8 and 58 more, for example row 6: Until" in report

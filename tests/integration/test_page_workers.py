@@ -33,9 +33,9 @@ SLOW = Rate(10, 0.5)
 class Hosts:
     """Two hosts that have a store and an account in common, and no file; and a worker on a third."""
 
-    def __init__(self, folder: Path, sandbox: Sandbox, store: Store) -> None:
+    def __init__(self, folder: Path, sandbox: Sandbox, store: Store, rate: Rate) -> None:
         self.queue = emptied(store)
-        in_store = {"store": SecretStr(str(store)), "rate": SLOW}
+        in_store = {"store": SecretStr(str(store)), "rate": rate}
         self.one, self.two, self.third = (
             Trial(folder / name, sandbox, dict(in_store)) for name in ("one", "two", "three")
         )
@@ -68,9 +68,9 @@ class Hosts:
 
 
 @asynccontextmanager
-async def hosts(folder: Path, store: Store) -> AsyncIterator[Hosts]:
-    async with Sandbox(options(rate=SLOW)) as sandbox:
-        yield Hosts(folder, sandbox, store)
+async def hosts(folder: Path, store: Store, rate: Rate = SLOW) -> AsyncIterator[Hosts]:
+    async with Sandbox(options(rate=rate)) as sandbox:
+        yield Hosts(folder, sandbox, store, rate)
 
 
 async def test_what_is_approved_is_handed_over_and_told_when_it_has_ended(tmp_path: Path, store: Store) -> None:
@@ -96,7 +96,8 @@ async def test_without_a_worker_the_page_does_it_itself(tmp_path: Path, store: S
 
 async def test_any_page_shows_how_far_it_is_and_stops_it(tmp_path: Path, store: Store) -> None:
     """Also when the page is gone on which it was approved."""
-    async with hosts(tmp_path, store) as its, its.working():
+    # Half a minute, so that it still goes on when it is stopped.
+    async with hosts(tmp_path, store, Rate(2, 0.5)) as its, its.working():
         async with visiting(its.one) as visitor:
             await visitor.plan(its.sheet(40))
             await visitor.approve()

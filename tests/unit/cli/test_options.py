@@ -23,7 +23,7 @@ ELSEWHERE = ["access_key", "secret_key", "host", "allow_host"]
 OF_COMMANDS = {
     *("worksheet", "map", "rows", "limit", "only", "user", "all_jobs", "reason", "all", "only_unknown"),
     *("ledger", "plan", "online", "once", "every", "settle", "if_changed", "due", "set", "yes"),
-    *("output", "save", "save_map", "json", "verbose"),
+    *("output", "save", "save_map", "json", "verbose", "queue"),
 }
 RESUME: Any = typer.main.get_command(app).commands["resume"]  # type: ignore[attr-defined]
 
