@@ -19,7 +19,16 @@ from sqlalchemy.dialects import postgresql
 from batch_share.errors import IS_QUEUED, OF_SCHEDULE, HistoryError, LedgerError
 from batch_share.ledger.known import CUT_OFF, KnownLedger, KnownRun, LiveShare
 from batch_share.ledger.postgres import LOCKS, WAS_SENT, Store, StoredName
-from batch_share.ledger.queries import NEVER, SHARE_NOT_ENDED, STANDS, UNDER_WAY, USER_KINDS, share_of
+from batch_share.ledger.queries import (
+    COUNTED,
+    MATTERS,
+    NEVER,
+    SHARE_NOT_ENDED,
+    STANDS,
+    UNDER_WAY,
+    USER_KINDS,
+    share_of,
+)
 from batch_share.ledger.records import run_id
 from batch_share.ledger.states import State
 
@@ -62,10 +71,16 @@ CASE WHEN ended_at IS NULL THEN (SELECT sent_at FROM batch_share.attempts
 WHERE ledger = runs.ledger AND run_id = runs.id ORDER BY attempts.id DESC LIMIT 1) END AS last_call
 FROM batch_share.runs """
 
-_COUNTS: Final = """
+
+def _sql(condition: ColumnElement[bool]) -> str:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return f"({condition.compile(dialect=dialect, compile_kwargs={'literal_binds': True})})"
+
+
+_COUNTS: Final = f"""
 SELECT json_object_agg(state, n) FROM (
 SELECT state, count(*) AS n FROM batch_share.rows WHERE ledger = :id
-AND (renewed_as IS NULL OR state NOT IN ('shared', 'revoked')) GROUP BY state) AS counted"""
+AND {_sql(COUNTED & MATTERS)} GROUP BY state) AS counted"""
 
 
 class _Ledger(NamedTuple):
@@ -88,16 +103,12 @@ def _live(*, of_leads: bool = False) -> str:
     """
     leads = f"WITH rows AS MATERIALIZED (SELECT * FROM batch_share.rows WHERE {WAS_SENT} AND lead_id = ANY(:leads))"
 
-    def sql(condition: ColumnElement[bool]) -> str:
-        dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-        return f"({condition.compile(dialect=dialect, compile_kwargs={'literal_binds': True})})"
-
     names = "id", "state", "stage", "doubtful", "lead_id", "user_id"
     asked = "request_id", "duration", "until", "changed_at", "ends_at"
     return f"""{leads if of_leads else ""}
-SELECT {", ".join(f"rows.{name}" for name in names)}, {sql(UNDER_WAY)},
+SELECT {", ".join(f"rows.{name}" for name in names)}, {_sql(UNDER_WAY)},
 coalesce(now.sheet_row, rows.sheet_row), coalesce(now.position, rows.position),
-{", ".join(f"rows.{name}" for name in asked)}, CASE WHEN {sql(STANDS)} THEN rows.access ELSE 0 END, call.run_id,
+{", ".join(f"rows.{name}" for name in asked)}, CASE WHEN {_sql(STANDS)} THEN rows.access ELSE 0 END, call.run_id,
 rows.ledger, rows.lead_number, forgotten_at
 FROM {_OF_LEDGER} JOIN {"rows" if of_leads else "batch_share.rows AS rows"} ON rows.ledger = ledgers.id
 LEFT JOIN batch_share.rows AS now ON now.ledger = rows.ledger AND now.id = rows.renewed_as
@@ -105,8 +116,8 @@ LEFT JOIN LATERAL (
 SELECT run_id FROM batch_share.attempts AS made WHERE made.ledger = rows.ledger AND made.row_id = rows.id
 AND made.step = 'share' AND made.outcome = 'done' ORDER BY made.id DESC LIMIT 1
 ) AS call ON true
-WHERE purged_at IS NULL AND rows.{WAS_SENT} AND ({sql(SHARE_NOT_ENDED)} OR {sql(UNDER_WAY)})
-AND (rows.ends_at IS NULL OR rows.ends_at > :after OR {sql(UNDER_WAY)}) AND job.value != :not_in """
+WHERE purged_at IS NULL AND rows.{WAS_SENT} AND ({_sql(SHARE_NOT_ENDED)} OR {_sql(UNDER_WAY)})
+AND (rows.ends_at IS NULL OR rows.ends_at > :after OR {_sql(UNDER_WAY)}) AND job.value != :not_in """
 
 
 class SeenInStore(NamedTuple):

@@ -251,15 +251,14 @@ class LedgerReader:
         return run_id((await self.facts()).job, last[0]["id"], last[0]["started_at"]), last[0]["ended"] or ""
 
     async def counts(self, *, shares: bool = False) -> dict[State, int]:
-        """How many rows are in each state; the sum is the number of rows.
+        """How many rows are in each state: those of the sheet, and earlier ones that matter still.
 
         With `shares`, those whose share was renewed count for each of their shares that has not ended.
         """
-        # By the column alone, which is in order in its index: every run asks several times.
         is_over = and_(rows.c.state == State.SHARED, rows.c.ends_at <= self.now())
         found = await self._rows(
             select(rows.c.state, func.count(), func.count(case((is_over, 1))))
-            .where(COUNTED | (rows.c.ends_at > self.now()) if shares else COUNTED)
+            .where(MATTERS, COUNTED | (rows.c.ends_at > self.now()) if shares else COUNTED)
             .group_by(rows.c.state)
         )
         counted = {State(state): n - over for state, n, over in found if n > over}

@@ -151,6 +151,7 @@ class WholePage(Upkeep):
             people=len(people), lines=len(shares) if by_share else len(people),
             asked=urlencode([each for each in request.query.items() if each[0] != "from"]),
             ending=sum(each.soon for each in people),
+            is_unknown=bool(user) and found is not None and not found.user_ids,
             leads=len({each.lead_id for each in shares}), unseen=len(found.unseen) if found is not None else 0,
         )  # fmt: skip
 

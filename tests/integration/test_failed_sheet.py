@@ -19,6 +19,7 @@ from batch_share.jobs.outputs import results_of, status_of
 from batch_share.jobs.run import RunSheet
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.states import State
+from batch_share.planning.already_shared import known_runs
 from batch_share.planning.intake import SheetJob
 from batch_share.results import answers
 from batch_share.results.wording import ExitCode
@@ -93,8 +94,11 @@ async def test_a_refused_activity_can_be_fixed_and_one_that_stands_is_left_out(t
         assert ending.summary.failed_sheet is not None
         (to_fix,) = rows_of(ending.summary.failed_sheet)
         assert to_fix["Reason"] == "LeadSquared refused the activity: No"
+        write(ending.summary.failed_sheet, [to_fix | {"Access": "read"}])
         states = (await run_failed(it, ending.summary.failed_sheet)).summary.states
         assert states == {State.SHARED: 5, State.FAILED: 1}
+        newest = (await known_runs(it.settings(), 1, [])).runs[0]
+        assert newest.counts == {"shared": 5, "failed": 1}, "the row as it was is history"
         sent = it.leads_sent()
         assert len(sent) == len(set(sent)) == 6
 

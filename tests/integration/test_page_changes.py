@@ -379,6 +379,9 @@ async def test_access_now_by_user_and_by_lead(trial: Trial, monkeypatch: pytest.
         assert "1 share of 1 lead, with 1 person" in visitor.text
         await visitor.get("/access?lead=nothing")
         assert "No such share is known here." in visitor.text
+        await visitor.get("/access?user=Zoya+Shetty")
+        assert "Nobody is known here by the e-mail address or Id <bdi>Zoya Shetty</bdi>" in visitor.text
+        assert "No such share" not in visitor.text, "which reads as if she had no access"
         assert visitor.sandbox_calls() == calls
         assert str(trial.folder) not in visitor.text
     assert server.ROWS_ON_PAGE == 100
