@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
     from batch_share.sandbox import SandboxOptions
 
-START = datetime.now(UTC)
-"""Now, for what asks the real clock: an end in the future is so for both."""
+START = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+"""Now, for what asks the real clock: an end in the future is so for both. By the hour, for at midnight the calls of
+the day are counted anew, and no trial of minutes may come to it by the hour at which it is run."""
 
 
 def wall() -> datetime:
