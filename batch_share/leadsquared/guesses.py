@@ -67,7 +67,11 @@ HOPELESS: Final = re.compile(
 """Words of a refusal that lie in the row itself, so that the same call would be refused again. No list of
 exception types is published."""
 
-NOT_FOR_US: Final = re.compile(r"not allowed|unauthori[sz]ed|permission|privilege|restricted", re.IGNORECASE)
+NOT_FOR_US: Final = re.compile(
+    r"not allowed|not enabled|unauthori[sz]ed|permission|privilege|restricted"
+    r"|\b(api|endpoint|method|page|url)( was| is| could| can)? ?not (be )?found|no http resource was found",
+    re.IGNORECASE,
+)
 """Words of a refusal that is of the whole API, whatever it is asked."""
 
 CLOCK_SKEW: Final = 300.0
