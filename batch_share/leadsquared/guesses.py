@@ -33,6 +33,10 @@ ACTIVITY_ID_KEYS: Final = ("id", "prospectactivityid", "activityid")
 REQUEST_ID_KEYS: Final = ("id", "requestid")
 """Names, in lower case, under which a call gives the Id of the activity, or of the request, that it makes."""
 
+BARE_REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""A whole `Message` of a share or a revocation that succeeded is the request's Id if it is nothing but this: each
+page shows an object there, and nothing else of that form belongs in its place."""
+
 EVENT_KEYS: Final = ("activityevent", "eventcode", "code")
 EVENT_NAMES: Final = ("activityeventname", "eventname", "displayname", "name")
 """Names, in lower case, under which a list of activity types tells the code of each, and what people call it."""
