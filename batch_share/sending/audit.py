@@ -15,7 +15,7 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import plural, utc_now
+from batch_share.common import plural
 from batch_share.errors import BatchShareError
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.protocol import TYPE_PAGE, activities_of_type, id_of
@@ -101,13 +101,13 @@ async def audit(session: Session, since: datetime | None = None) -> Audit | None
         posted[each.marker] = each
         if len(posted) > most * TYPE_PAGE:  # a million of them would not be held in memory for nothing
             why = {"any": f"it would take more than {plural(most, 'page')}"}
-            told = Audit(Verdict.NOT_CONCLUSIVE, len(posted), 0, unread=why, at=utc_now())
+            told = Audit(Verdict.NOT_CONCLUSIVE, len(posted), 0, unread=why, at=session.ledger.now())
             await ledger.note(audit=told.as_json())
             return told
     if not posted:
         return None
     session.tally.phase = "looking whether each activity is there once"
-    skew, now = timedelta(seconds=CLOCK_SKEW), utc_now()
+    skew, now = timedelta(seconds=CLOCK_SKEW), session.ledger.now()
     begun, last = (pick(each.sent_at for each in posted.values()) for pick in (min, max))
     views: dict[str, set[str]] = defaultdict(set)
     unread: dict[str, str] = {}

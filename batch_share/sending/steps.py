@@ -21,7 +21,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share.common import Cause, ascii_lower, utc_now
+from batch_share.common import Cause, ascii_lower
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW, SMALLEST_PAGE
 from batch_share.leadsquared.people import ALL_USERS, KeyUser, found_by, read_users
@@ -97,7 +97,7 @@ class Texts:
 def texts_of(session: Session, row: Row) -> Texts:
     """The texts of the activity of `row`: its marker, the same for every attempt, then when its share ends."""
     wanted, field = asked(row), session.settings.marker_field
-    end = f"{wanted.until or utc_now() + timedelta(minutes=wanted.duration or 0):%Y-%m-%dT%H:%MZ}"
+    end = f"{wanted.until or session.ledger.now() + timedelta(minutes=wanted.duration or 0):%Y-%m-%dT%H:%MZ}"
     bare = marker_of(row.key, Stage.ACTIVITY, row.renewal)
     if field:
         return Texts(bare, wanted.note, {**(wanted.custom or {}), field: f"{bare} {end}"})
@@ -279,7 +279,7 @@ async def whose_is(session: Session, owner: Owner, user_id: str) -> Whose:
 
 async def _read_owner(session: Session, wanted: Instruction, activity_id: str) -> Owner | None:
     """The owner that any of three APIs shows: which of them an account has, nobody knows."""
-    until = utc_now() + timedelta(seconds=CLOCK_SKEW)
+    until = session.ledger.now() + timedelta(seconds=CLOCK_SKEW)
     calls = (
         activities_of_lead(wanted.lead_id, wanted.event),
         activity_details(activity_id),
