@@ -290,7 +290,8 @@ async def commit(
     else:  # the sheet in force stays that, as it was read
         in_force = await ledger.sheet() or record
         changes = await ledger.take_in(in_force, new_rows, corrections.edits)
-        await ledger.try_again(dict.fromkeys(corrections.again, State.PENDING))
+        failed = await ledger.ids_in(State.FAILED)  # what the sheet asks for otherwise by now went back already
+        await ledger.try_again({row_id: State.PENDING for row_id in corrections.again if row_id in failed})
         if corrections.digest:  # as if it were what we wrote, for nothing is lost with it
             taken = Written(Output.FAILED, plan.sheet.path.name, corrections.digest)
             await ledger.note_written(partial(with_written, new=taken, only_known=True))

@@ -504,9 +504,7 @@ async def test_a_fixed_row_that_was_never_sent_takes_everything_from_the_sheet(f
         assert (second.state, second.why) == (State.PENDING, None)
 
 
-@pytest.mark.parametrize(
-    "state", sorted({State.POSTING, State.SHARING, State.ACCEPTED, State.SHARED, State.FAILED})
-)
+@pytest.mark.parametrize("state", sorted({State.POSTING, State.SHARING, State.ACCEPTED, State.SHARED}))
 async def test_a_fixed_row_that_was_sent_keeps_what_was_asked_for(file: Path, state: State) -> None:
     async with working(file, new_row(1)) as ledger:
         before = await advance(ledger, 1, state)
@@ -514,6 +512,36 @@ async def test_a_fixed_row_that_was_sent_keeps_what_was_asked_for(file: Path, st
         note = "Bye" if state is State.SHARED else "Hello"  # of its next share, should it be renewed
         after = replace(before, cells=["1", "Bye"], instruction=instruction(1, note=note))
         assert replace(await row_of(ledger, 1), notice=None) == after
+
+
+async def test_a_row_whose_activity_was_refused_is_tried_again_as_the_sheet_says_now(file: Path) -> None:
+    """Nothing of it stands: kept as it was, no correction of its length or its note ever helped it."""
+    async with working(file, new_row(1), new_row(2)) as ledger:
+        before = await advance(ledger, 1, State.FAILED)
+        await ledger.take_in(sheet_record(), [new_row(1), new_row(2)])
+        assert await row_of(ledger, 1) == before, "nobody changed it: that is for a retry"
+        await ledger.take_in(sheet_record(), [new_row(1, note="Bye", duration=5), new_row(2)])
+        row = await row_of(ledger, 1)
+        assert (row.state, row.stage, row.why) == (State.PENDING, None, None)
+        assert row.instruction == instruction(1, note="Bye", duration=5)
+
+
+@pytest.mark.parametrize("is_doubtful", [False, True])
+async def test_a_row_whose_share_was_refused_is_shared_as_long_as_the_sheet_says_now(
+    file: Path, is_doubtful: bool
+) -> None:
+    async with working(file, new_row(1)) as ledger:
+        row = await advance(ledger, 1, State.POSTED)
+        attempts = await ledger.intend([row], Stage.SHARE, [None])
+        refused = Result(State.FAILED, "no", stage=Stage.SHARE, why=Why(Cause.REFUSED), doubtful=is_doubtful)
+        await ledger.settle(attempts, [row], [refused])
+        await ledger.take_in(sheet_record(), [new_row(1, note="Bye")])
+        assert (await row_of(ledger, 1)).state is State.FAILED, "the note is of the activity, which stands"
+        await ledger.take_in(sheet_record(), [new_row(1, note="Bye", duration=5)])
+        row = await row_of(ledger, 1)
+        is_shared_again = (State.POSTED, instruction(1, note="Hello", duration=5))
+        stays = (State.FAILED, instruction(1, note="Hello"))  # a share may stand, which ends when it was to end
+        assert (row.state, row.instruction) == (stays if is_doubtful else is_shared_again)
 
 
 async def test_whatever_is_sent_again_for_an_unknown_row_is_as_the_sheet_says_now(file: Path) -> None:
