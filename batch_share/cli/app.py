@@ -16,8 +16,7 @@ from batch_share.cli.manual import manual
 from batch_share.cli.practice import demo, sandbox
 from batch_share.cli.run import follow_up, plan, resume, retry, revoke, run, watch
 from batch_share.cli.serving import serve
-from batch_share.cli.setup import config, doctor, login, logout, move, store
-from batch_share.cli.verifying import verify
+from batch_share.cli.setup import config, doctor, login, logout, move, store, verify
 from batch_share.errors import BatchShareError
 
 _SET_UP: Final = "Set up"

@@ -113,7 +113,7 @@ def revoke(given: Given, ledger: LedgerNamedIfAny = None) -> int:
     Example: batch-share revoke leads.csv.ledger.db --rows 5-40
     """
     if given["all_jobs"]:
-        from batch_share.cli.revoking import revoke_all_jobs
+        from batch_share.cli.work import revoke_all_jobs
 
         wrong = ""
         if ledger is not None:
@@ -173,7 +173,7 @@ def watch(
 
     Example: batch-share watch inbox --event 201 --duration 7d --yes
     """
-    from batch_share.cli.watching import watch_inbox
+    from batch_share.cli.work import watch_inbox
 
     settings, once = given.settings(), given["once"]
     every, settle = given["every"] or "10s", given["settle"] or "5s"

@@ -1,27 +1,38 @@
-"""Running a job under a person's hands: signals, the display, the log, telling others, the exit code."""
+"""Running a job under a person's hands: signals, the display, the log, telling others, the exit code.
+
+An inbox is watched so (or under a service manager's hands), and what one user has by every ledger of this machine
+is revoked so: one question, then ledger by ledger.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import signal
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from batch_share.cli.entry import Asked
-from batch_share.cli.screen import ASK_ABOVE, Display, say
-from batch_share.errors import BatchShareError
+import typer
+
+from batch_share.cli.entry import Asked, in_short
+from batch_share.cli.screen import ASK_ABOVE, Display, console, near, one_line, say
+from batch_share.common import parse_seconds, plural
+from batch_share.errors import AccessDenied, BatchShareError, LedgerError, NotConfirmed, SettingsError
 from batch_share.library import BatchShare
 from batch_share.logs import LineHandler, attached, open_log
-from batch_share.results.wording import ExitCode
+from batch_share.results.wording import ExitCode, answer
+from batch_share.sending.onlookers import Doubt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
-    from batch_share import Ending
+    from batch_share import Access, Ending, LedgerName
     from batch_share.cli.options import Given
-    from batch_share.ledger.files import LedgerName
+    from batch_share.jobs.watch import SheetOutcome
+    from batch_share.planning.plan import SheetOptions
     from batch_share.results.wording import Summary
     from batch_share.sending.onlookers import Progress
     from batch_share.settings import Settings
@@ -146,3 +157,168 @@ class Work:
             problem = "Reporting how it ended was interrupted. The run itself is not affected."
         if problem:
             say(self._display.console, f"batch-share: {problem}")
+
+
+_NAMED: Final = 10
+"""Sheets that the question names; of the others only how many."""
+
+
+def revoke_all_jobs(given: Given) -> ExitCode:
+    """Revoke all that a user has; the most urgent of the exit codes. Raises BatchShareError before it begins."""
+    settings = given.settings()
+    settings.credentials()
+    watcher = TerminalWatcher(yes=given["yes"], json=given["json"], one_line=settings.one_line)
+    library = BatchShare(settings, watcher=watcher)
+    library.check_notify()
+    asked, user = Asked("revoke", None), given["user"]
+    code = logged(lambda: _revoke(library, watcher, user), watcher, asked, settings, verbose=given["verbose"])
+    return ExitCode.INTERRUPTED if code is None else code
+
+
+async def _revoke(library: BatchShare, asking: TerminalWatcher, user: str) -> ExitCode:
+    found = await library.access(user)
+    if not found.user_ids:
+        raise SettingsError(
+            "--user",
+            f"no ledger on this machine that could be read knows a user with the Id or e-mail address {user}",
+            problem="Nobody with this Id or e-mail address is known here.",
+        )
+    _ask_whether(asking, found, user)
+    asking.yes = True  # to each ledger's job
+    stop, jobs = asyncio.Event(), list[dict[str, Any]]()
+    codes: list[ExitCode] = []
+
+    def ask_to_stop() -> None:
+        stop.set()
+        library.stop()
+
+    with draining(stop.is_set, ask_to_stop):
+        for ledger, user_id, is_seen in dict.fromkeys(
+            (each.ledger, each.user_id, each.is_seen) for each in found.shares if each.ledger is not None
+        ):
+            if stop.is_set():
+                codes.append(ExitCode.INTERRUPTED)
+                break
+            ended: Ending | BatchShareError
+            try:
+                if not is_seen:
+                    raise LedgerError(ledger, "it could not be read: what it shared is not revoked")
+                ended = await library.revoke(ledger, user=user_id)
+            except BatchShareError as error:
+                ended = error
+            line, reported, code = _outcome(ledger, ended, is_short=asking.one_line)
+            jobs.append(reported)
+            codes.append(code)
+            if not asking.json:
+                say(console(), line)
+            if problem := await library.notify("revoke", Path(ledger.short), ended, ledger=ledger):
+                say(asking.console, f"batch-share: {problem}")
+            if not isinstance(ended, BatchShareError) and ended.interrupted:
+                stop.set()
+    code = ExitCode.most_urgent(codes)
+    if asking.json:
+        print(json.dumps({"jobs": jobs, "remarks": [*found.remarks], "exit_code": int(code)}))  # noqa: T201
+    elif not found.shares:
+        typer.echo(f"{user} has no share that this machine knows of: nothing to revoke.")
+    for remark in () if asking.json else found.remarks:
+        say(asking.console, f"{remark}.")
+    return code
+
+
+def _ask_whether(asking: TerminalWatcher, found: Access, user: str) -> None:
+    """Say how many shares of which sheets are revoked, and ask, unless `--yes` answers. Raises NotConfirmed."""
+    if not found.shares:
+        return
+    sheets = Counter(each.sheet for each in found.shares)
+    named = ", ".join(f"{sheet} ({count:,})" for sheet, count in sheets.most_common(_NAMED))
+    more = f" and {plural(len(sheets) - _NAMED, 'other sheet')}" if len(sheets) > _NAMED else ""
+    line = f"{plural(len(found.shares), 'share')} with {user} to revoke: {named}{more}."
+    if asking.yes:
+        if not asking.one_line:
+            say(asking.console, line)
+    elif not asking.is_sure(Doubt([line], "Revoke these shares?")):
+        raise NotConfirmed("Nothing was revoked: it was not confirmed. --yes confirms it.")
+
+
+def _outcome(
+    ledger: LedgerName, ended: Ending | BatchShareError, *, is_short: bool
+) -> tuple[str, dict[str, Any], ExitCode]:
+    """How the work on a ledger ended: in one line, as JSON has it, and its exit code."""
+    asked = Asked("revoke", ledger)
+    if isinstance(ended, BatchShareError):
+        code = ExitCode.of(ended)
+        return asked.line(ended, code, 0), asked.stopped(ended, code, 0), code
+    code, reported = ended.exit_code, ended.summary.as_json()
+    if ended.error is None:
+        said = f"{ended.summary.sheet}: {answer(ended.command, ended.summary, ended.became)}"
+        line = one_line(ended.summary, code) if is_short else said
+        return line, reported | {"exit_code": int(code)}, code
+    line = one_line(ended.summary, code, f"{in_short(ended.error, ended.sent)}; ")
+    return line, reported | asked.stopped(ended.error, code, ended.sent), code
+
+
+def watch_inbox(
+    folder: Path, options: SheetOptions, settings: Settings, *, every: str, settle: str, once: bool, yes: bool
+) -> ExitCode:
+    """Watch until a signal comes, or look once. Raises BatchShareError."""
+    looks = []
+    for name, text, least in (("every", every, 0.1), ("settle", settle, 0.0)):
+        try:
+            looks.append(parse_seconds(text))
+        except ValueError as error:
+            raise SettingsError(name, str(error)) from None
+        if looks[-1] < least:
+            raise SettingsError(name, f"at least {least:g}s")
+    library = BatchShare(settings, watcher=Display(yes=yes, one_line=True, asks=False))
+    library.check_notify()
+    if not once:
+        _say(f"Watching {folder}: sheets dropped there are run. Ctrl-C stops it.")
+    try:
+        codes = asyncio.run(_watch(library, folder, options, *looks, once=once))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _say("Cut off. What was under way is in its ledger: the next watch resumes it.")
+        return ExitCode.INTERRUPTED
+    if not once:
+        _say(f"Stopped watching {folder}: the next watch resumes what is in {folder / 'working'}.")
+    return ExitCode.most_urgent(codes) if once else ExitCode.DONE
+
+
+def _say(words: str) -> None:
+    say(console(stderr=True), f"batch-share: {words}")
+
+
+async def _watch(
+    library: BatchShare, folder: Path, options: SheetOptions, every: float, settle: float, *, once: bool
+) -> list[ExitCode]:
+    """One line for each sheet on standard output, and again only when it says something else."""
+    asked, reported, codes = asyncio.Event(), dict[str, str](), list[ExitCode]()
+
+    def ask() -> None:
+        asked.set()
+        library.stop()
+
+    with draining(asked.is_set, ask):
+        outcomes = library.watch(folder, options, every=every, settle=settle, once=once, on_trouble=_say)
+        async for outcome in outcomes:
+            codes.append(outcome.exit_code)
+            case, line = outcome.sheet.parent.name, _line_of(outcome)
+            if reported.pop(case, "") != line:
+                typer.echo(line)
+            if outcome.place is None:
+                reported[case] = line
+            is_over = outcome.place is not None or isinstance(outcome.error, AccessDenied)
+            if is_over and (problem := await library.notify("watch", outcome.sheet, outcome)):
+                _say(problem)
+    return codes
+
+
+def _line_of(outcome: SheetOutcome) -> str:
+    name, folder = outcome.sheet.name, outcome.sheet.parent.absolute()
+    if isinstance(outcome.ended, BatchShareError) or outcome.error is not None:
+        words = f"{name}: {str(outcome.error).removeprefix(f'{name}: ')} (exit {outcome.exit_code:d})"
+    else:
+        words = one_line(outcome.ended.summary, outcome.exit_code).partition("; ledger")[0]
+    line = f"{words}; in {near(folder)}"
+    if outcome.place == "held":
+        return f"{line}: to send it as it is, move that folder to {near(folder.parents[1] / 'agreed')}"
+    return line if outcome.place or outcome.interrupted else f"{line}; to be looked at again"

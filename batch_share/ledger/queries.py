@@ -291,6 +291,22 @@ def state_in_sheet(state: str, cause: str | None) -> State:
     return State.POSTED if (state, cause) == (State.FAILED, Cause.GONE) else State(state)
 
 
+ASKED_ANEW: Final = {State.PENDING: ("duration", "until", "note", "custom"), State.POSTED: ("duration", "until")}
+"""What a refused row takes anew from the sheet, by where it begins again: an activity that stands has its note."""
+
+
+def again_from(found: RowMapping) -> State | None:
+    """Where a row begins again should the sheet ask for something else of what is in ASKED_ANEW; None: it does not.
+
+    It was refused, and no share of it stands, nor may stand.
+    """
+    if state_in_sheet(found["state"], found["cause"]) is not State.FAILED or found["doubtful"]:
+        return None
+    if found["activity_id"] is None:
+        return State.PENDING
+    return State.POSTED if found["stage"] in (Stage.SHARE, Stage.PROCESSING) else None
+
+
 def share_of(found: Sequence[Any], *, at_latest: bool = False) -> Share:
     """What a row shared. Of a share that was never accepted nobody knows the end; or `at_latest`, when it would."""
     # As columns, not by their names: there may be a million.

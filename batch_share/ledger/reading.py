@@ -32,6 +32,7 @@ from sqlalchemy import (
 from batch_share.common import ON_PAGE, Action, Cause, chunks, utc_now
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
+    ASKED_ANEW,
     CLEARED,
     COUNTED,
     DURATION_NOW,
@@ -58,6 +59,7 @@ from batch_share.ledger.queries import (
     UNTIL_NOW,
     USER_KINDS,
     WITH_SHARE,
+    again_from,
     counts_by_user,
     gather,
     known_users,
@@ -317,6 +319,14 @@ class LedgerReader:
         each = select(*columns, case((which, after)).label("renewed_after"))
         async for row in self._paged(each, rows.c.id, SHARES_PAGE):
             yield row["id"], row["key"], state_in_sheet(row["state"], row["cause"]), row["renewed_after"]
+
+    async def refused(self) -> AsyncIterator[tuple[str, State, list[Any]]]:
+        """By key, where each refused row begins again should the sheet change; and for what it asked."""
+        columns = [rows.c[name] for name in ("state", "cause", "stage", "doubtful", "activity_id")]
+        each = select(rows.c.id, rows.c.key, *columns, *(rows.c[name] for name in ASKED_ANEW[State.PENDING]))
+        async for row in self._paged(each.where(rows.c.state + "" == State.FAILED), rows.c.id):
+            if (back := again_from(row)) is not None:
+                yield row["key"], back, [row[name] for name in ASKED_ANEW[back]]
 
     async def planned(self) -> AsyncIterator[NewRow | tuple[State, bool, int]]:
         """The rows of the sheet in force as a plan would have them, without their cells, to be counted.

@@ -18,11 +18,13 @@ from batch_share.errors import GIVEN_UP, IllegalTransition, LedgerError, OfAnoth
 from batch_share.ledger import database
 from batch_share.ledger.accounts import Accounts
 from batch_share.ledger.queries import (
+    ASKED_ANEW,
     GIVES_ACCESS,
     INSTRUCTION,
     LEAN,
     LOOK,
     RETRY,
+    again_from,
     row_of,
     state_in_sheet,
 )
@@ -72,6 +74,9 @@ _NOTICE = ("notice_kind", "notice_details")
 _RENEWED = (*INSTRUCTION, "key", "position", "sheet_row", "cells", "chosen", "edit")
 """The columns that a renewed row has of the one before it."""
 
+_BACK = Result(State.PENDING, "", learned={"share_status": None})
+"""What is known of a failed row that goes back to before the step that failed."""
+
 _NOTHING_ASKED = dict.fromkeys(INSTRUCTION) | {"action": Action.SHARE}
 _INTENTS, _BEFORE = frozenset(INTENTS), frozenset(BEFORE.values())
 _MAY_STAND = frozenset(state for state, _ in MAY_STAND)
@@ -79,7 +84,7 @@ _OTHERS = (Cause.LEFT_OUT, Cause.ALREADY_SHARED, Cause.HELD)
 _TAKEN = tuple(
     rows.c[name]
     for name in (
-        *("id", "key", "state", "stage", "cause", "details", *_NOTICE),
+        *("id", "key", "state", "stage", "cause", "details", "doubtful", "activity_id", "share_status", *_NOTICE),
         *("position", "sheet_row", "cells", "chosen", "edit", *INSTRUCTION),
     )
 )
@@ -415,6 +420,10 @@ class Ledger(LedgerReader):
             values |= {"duration": asked.duration, "until": asked.until, "note": asked.note, "custom": asked.custom}
         elif state is State.POSTED:
             values |= {"duration": asked.duration, "until": asked.until}
+        elif state is State.FAILED and row.state is State.PENDING and (back := again_from(there)) is not None:
+            anew = {name: getattr(asked, name) for name in ASKED_ANEW[back]}
+            if any(there[name] != value for name, value in anew.items()):  # a person's wish to have it tried again
+                values |= anew | {"state": back} | _row_values(_BACK)
         elif state is State.SHARED:  # for its next share, should it be renewed
             values |= {"note": asked.note, "custom": asked.custom}
         if state in ARE_SHARED:
@@ -512,8 +521,7 @@ class Ledger(LedgerReader):
         Rows with an Id in `begun` went back in an earlier run, and are this run's to send.
         """
         for row_id, state in states.items():
-            back = Result(state, "", learned={"share_status": None})
-            self._move(connection, row_id, state, _row_values(back), since=frozenset({State.FAILED}))
+            self._move(connection, row_id, state, _row_values(_BACK), since=frozenset({State.FAILED}))
         for row_id in (*states, *begun):
             self._attempt(connection, row_id, RETRY)
 

@@ -24,7 +24,7 @@ from batch_share.leadsquared.account import Account, account_name, name_of_accou
 from batch_share.leadsquared.guesses import DAY_ZONE
 from batch_share.leadsquared.people import FoundLead
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.queries import Reasons
+from batch_share.ledger.queries import ASKED_ANEW, Reasons
 from batch_share.ledger.records import NONE_WAITING, Instruction, Waiting
 from batch_share.ledger.states import NEVER_SENT, PROCESSING, TO_DO, State
 from batch_share.ledger.store import Repeated
@@ -52,7 +52,7 @@ from batch_share.sheet.reader import open_sheet
 from batch_share.sheet.rows import Asked, Problem, user_ref
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from batch_share.errors import TooManyForUser, TooManyRows
@@ -89,11 +89,15 @@ class KnownRows:
     unchanged: Unchanged | None = None
     found: Counter[State] = field(default_factory=Counter)
     _known: Numbers = field(default_factory=Numbers)  # by key, whether unchanged, the state, the time to end after
+    # By the key of each row that was refused, where it begins again; and, with its key, for what it asked.
+    _refused: Numbers = field(default_factory=Numbers)
     any_sent: bool = False
     any_met: bool = False
 
-    async def learn(self, ledger: LedgerReader, unchanged: Unchanged | None = None) -> None:
-        """Take in what the ledger knows. Raises LedgerError."""
+    async def learn(
+        self, ledger: LedgerReader, unchanged: Unchanged | None = None, again: Collection[int] = ()
+    ) -> None:
+        """Take in what the ledger knows, and which failed rows are to be tried `again`. Raises LedgerError."""
         self.unchanged, same = unchanged, {*unchanged.ids} if unchanged else set[int]()
         self.sheet, self.in_vain = await ledger.sheet(), await ledger.asked_in_vain()
         zone = (await ledger.facts()).zone
@@ -103,10 +107,15 @@ class KnownRows:
             # Rounded up: what the sheet says of a share's end as before is not later.
             after = 0 if renewed_after is None else ceil(renewed_after.replace(tzinfo=dt.UTC).timestamp())
             number = after * len(_STATES) + _STATES.index(state)
+            if row_id in again:
+                number = _STATES.index(State.PENDING)
             self._known.put(key, 2 * number + (row_id in same))
             self.any_sent = self.any_sent or state not in NEVER_SENT
             if row_id in same:
                 self.found[state] += 1
+        async for key, back, asked in ledger.refused():
+            self._refused.put(key, _STATES.index(back))
+            self._refused.put(_asked(key, asked), 0)
 
     @property
     def knows_any(self) -> bool:
@@ -135,8 +144,18 @@ class KnownRows:
             if after and (until is None or until.replace(tzinfo=dt.UTC).timestamp() > after):
                 # A run renews it, and what was begun goes on, whatever the sheet says of its start by now.
                 yield replace(row, state=State.PENDING, why=None, instruction=replace(row.instruction, start=None))
-            else:
-                yield replace(row, state=_STATES[at], why=None)
+                continue
+            state = _STATES[at]
+            if row.state is State.PENDING and (again := self._refused.get(row.key)) is not None:
+                anew = [getattr(row.instruction, name) for name in ASKED_ANEW[_STATES[again]]]
+                if self._refused.get(_asked(row.key, anew)) is None:  # something else than what was refused
+                    state = _STATES[again]
+            yield replace(row, state=state, why=None)
+
+
+def _asked(key: str, values: Iterable[Any]) -> tuple[Any, ...]:
+    """What a row asks for, whichever of its columns comes first."""
+    return key, *(sorted(each.items()) if isinstance(each, dict) else each for each in values)
 
 
 async def before_of(ledger: LedgerName, settings: Settings, directory: Directory, plan: Plan) -> KnownRows:
@@ -175,7 +194,7 @@ async def _known_of(ledger: LedgerName, settings: Settings, directory: Directory
         # Of those that may be renewed, more is to be told.
         may_be = opened.renew_before is None and (await opened.counts()).get(State.SHARED)
         same = await unchanged_rows(opened, plan, directory) if may_be else None
-        await before.learn(opened, same)
+        await before.learn(opened, same, plan.corrections.again if plan.corrections else ())
         if behind := await what_is_behind(ledger, opened, settings):
             before.refusal, before.hint = behind.wrong, behind.hint
         return before

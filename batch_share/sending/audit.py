@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from batch_share.common import plural
 from batch_share.errors import BatchShareError
 from batch_share.leadsquared.guesses import CLOCK_SKEW
-from batch_share.leadsquared.protocol import TYPE_PAGE, activities_of_type
+from batch_share.leadsquared.protocol import TYPE_PAGE, activities_of_type, id_of
 from batch_share.ledger.records import Posted
 from batch_share.ledger.states import Stage
 from batch_share.sending.steps import collect, in_note, marker_of
@@ -124,7 +124,7 @@ async def audit(session: Session, since: datetime | None = None) -> Audit | None
             unread[str(event)] = found.problem
     findings, seen = [], 0
     for marker, each in posted.items():
-        extra = views[marker] - {each.activity_id}
+        extra = views[marker] - {id_of(each.activity_id or "")}  # a list may spell it as its post's answer did not
         seen += len(views[marker]) > len(extra)
         # One that nobody knows of in the ledger yet is what was lost: the next run adopts it.
         if extra and (each.activity_id is not None or each.is_refused or len(extra) > 1):

@@ -10,9 +10,10 @@ import openpyxl
 import pytest
 from placing import named
 from spreadsheets import opened
-from trial import CREATE, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
+from trial import CREATE, HEADER, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
 from visiting import on_both
 
+from batch_share import BatchShare, Correction
 from batch_share.errors import BatchShareError, LedgerError
 from batch_share.jobs.job import do
 from batch_share.jobs.outputs import results_of, status_of
@@ -101,6 +102,38 @@ async def test_a_refused_activity_can_be_fixed_and_one_that_stands_is_left_out(t
         assert newest.counts == {"shared": 5, "failed": 1}, "the row as it was is history"
         sent = it.leads_sent()
         assert len(sent) == len(set(sent)) == 6
+
+
+@pytest.mark.parametrize("where", ["failed sheet", "page", "sheet"])
+@on_both
+async def test_a_refused_row_whose_length_alone_is_corrected_is_sent_so_as_its_plan_says(
+    tmp_path: Path, its_store: SecretStr | None, where: str
+) -> None:
+    async with trial(tmp_path, Fault(CREATE, [2], envelope(500, "No")), rows=3) as it:
+        it.changes["store"] = its_store
+        failed = (await it.run(workers=1)).summary.failed_sheet
+        assert failed is not None
+        (to_fix,) = rows_of(failed)
+        sheet, library = it.folder / "leads.csv", BatchShare(it.settings())
+        assert (await library.plan(sheet)).to_send == 0
+        assert (await library.plan(failed)).to_send == 1, "run as it is, it tries its rows again"
+        number = int(to_fix["Sheet Row"])
+        if where == "failed sheet":
+            write(failed, [to_fix | {"Duration": "3d"}])
+        elif where == "page":
+            await library.correct(sheet, [Correction(number, "Duration", to_fix["Duration"], "3d")])
+        else:
+            rows = sheet_rows(3)
+            rows[number - 2][HEADER.index("Duration")] = "3d"
+            it.write(rows)
+        meant = failed if where == "failed sheet" else sheet
+        for online in (False, True):
+            plan = await library.plan(meant, online=online)
+            assert (plan.to_send, plan.lasting) == (1, {"3 days": 1})
+        ending = await (run_failed(it, failed) if where == "failed sheet" else it.run())
+        assert ending.summary.states == {State.SHARED: 3}
+        assert (3 * 1440,) in it.rows("duration")
+        assert len(it.leads_sent()) == len({*it.leads_sent()}) == 3
 
 
 @on_both
