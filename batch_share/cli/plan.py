@@ -53,7 +53,7 @@ _BEFORE = {
 def show_plan(seen: Overview, *, online: bool, json: bool, files: Sequence[Path] = (), then: str = "") -> ExitCode:
     """Show a plan; SOME_FAILED if some rows can't be sent, or if none would be.
 
-    The `files` were written of it; `then` is the command that runs it. Without that it is run as soon as it is seen.
+    The `files` were written of it; `then` is the command that runs it; without one it is run at once.
     """
     if json:
         print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
