@@ -79,7 +79,7 @@ class Apis:
         What is refused may be what was asked for; an API that is missing, or not for these keys, is so from the
         first call on.
         """
-        self.heard = self.heard or not isinstance(failure, Lost)
+        self.heard = self.heard or not isinstance(failure, Lost) or failure.status in NOT_THERE
         self._lost[path] += isinstance(failure, Lost)
         is_missing = isinstance(failure, Denied) or failure.status in NOT_THERE or NOT_FOR_US.search(failure.words)
         if self._lost[path] >= MOST_LOST or (is_missing and path not in self.worked):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ NUMBERS = (1, 2, 3, 4)
 STEPS = st.sampled_from([Stage.ACTIVITY, Stage.SHARE])
 ROWS = st.sampled_from(NUMBERS)
 STATES = st.sampled_from(State)
+HISTORY = {State.PENDING, State.FAILED, State.INVALID, State.SKIPPED}
+"""What a row that no sheet has any more is in, of which nothing is at LeadSquared: it counts no more."""
 FAST = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 COMPILED: dict[Any, Any] = {}
 MEMORY = create_engine("sqlite://")
@@ -86,6 +89,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(dir=FAST))
         self.generation = 0
         self.model: dict[int, Expected] = {}
+        self.sheet: set[int] = set()
         self.attempts: dict[int, int] = {}
         self.shown: dict[int, Row] = {}
         self.ledger = self.open()
@@ -141,6 +145,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(numbers=st.lists(ROWS, unique=True))
     def take_in(self, numbers: Sequence[int]) -> None:
         self.do(self.ledger.take_in(sheet_record(), [new_row(number) for number in numbers]))
+        self.sheet = {*numbers}
         for number in numbers:
             expected = self.model.setdefault(number, Expected(State.PENDING))
             if expected.state in NEVER_SENT:
@@ -260,7 +265,12 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule()
     def close(self) -> None:
-        assert sum(self.do(self.ledger.counts()).values()) == len(self.model)
+        counted = {
+            number: expected.state
+            for number, expected in self.model.items()
+            if number in self.sheet or self.shown[number].activity_id or expected.state not in HISTORY
+        }
+        assert self.do(self.ledger.counts()) == Counter(counted.values())
         self.do(self.ledger.end_run("done"))
         self.do(self.ledger.close())
         self.ledger = self.open()

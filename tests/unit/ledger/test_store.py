@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from ledgers import (
     ACCEPTED,
     LOST,
@@ -727,73 +724,3 @@ async def test_more_rows_than_a_page_that_the_sheet_lost_are_all_there(file: Pat
         await ledger.settle(attempts, lost, [LOST] * len(lost))
         await ledger.take_in(sheet_record(digest="next"), [new_row(9999)])
         assert [row.key async for row in ledger.all_rows()] == ["key9999", *(row.key for row in lost)]
-
-
-# -------------------------------------------------------------------------------------------- any sequence
-
-ROWS = 3
-NOT_DONE = "throttled"
-ANSWERS = {
-    State.POSTING: [POSTED, REFUSED, LOST, Result(State.PENDING, NOT_DONE)],
-    State.SHARING: [ACCEPTED, REFUSED, LOST, Result(State.POSTED, NOT_DONE)],
-}
-MAYBE_DONE = f"select row_id, step from attempts where step != 'status' and outcome is not '{NOT_DONE}'"
-STEPS = st.one_of(
-    st.tuples(st.just("intend"), st.integers(0, ROWS - 1), st.sampled_from(sorted(INTENT_OF))),
-    st.tuples(st.just("settle"), st.integers(0, ROWS - 1), st.integers(0, 3)),
-    st.tuples(st.just("status"), st.just(0), st.sampled_from([SHARED, REFUSED])),
-    st.tuples(st.just("sheet"), st.just(0), st.lists(st.integers(0, ROWS - 1), unique=True)),
-    st.tuples(st.just("restart"), st.just(0), st.none()),
-)
-
-
-class Walk:
-    """Takes steps that may be legal or not, each as a process would that believes what it saw last."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-        self.attempts: dict[int, int] = {}
-
-    async def step(self, what: str, number: int, how: Any) -> None:
-        rows = {row.cells[0]: row async for row in self.ledger.all_rows()}
-        if what == "restart":
-            await self.ledger.begin_run("run", "1.0", {})
-        elif what == "sheet":
-            await self.ledger.take_in(sheet_record(), map(new_row, how))
-        elif what == "status":
-            await self.ledger.note_status("req", NOON, always(how))
-        elif row := rows.get(str(number)):
-            await self._call(row, what, how)
-
-    async def _call(self, row: Row, what: str, how: Any) -> None:
-        if what == "intend":
-            [self.attempts[row.id]] = await self.ledger.intend([row], how, [None])
-        else:
-            answers = ANSWERS.get(row.state, ANSWERS[State.SHARING])
-            await self.ledger.settle([self.attempts.get(row.id, 0)], [row], [answers[how]])
-
-    async def check(self) -> None:
-        rows = [row async for row in self.ledger.all_rows()]
-        assert Counter(row.state for row in rows) == await self.ledger.counts()
-        assert len({row.cells[0] for row in rows}) == len(rows)
-        tried = seen_from_outside(self.ledger.name, "select row_id from attempts")
-        assert {row_id for (row_id,) in tried} <= {row.id for row in rows}, "a row that was tried is lost"
-        maybe_done = seen_from_outside(self.ledger.name, MAYBE_DONE)
-        assert len(maybe_done) == len(set(maybe_done)), "a call that may have been done was made again"
-
-
-async def walk(file: Path, steps: list[tuple[str, int, Any]]) -> None:
-    async with working(file, *map(new_row, range(ROWS))) as ledger:
-        walker = Walk(ledger)
-        for step in steps:
-            with contextlib.suppress(IllegalTransition):
-                await walker.step(*step)
-            await walker.check()
-
-
-@settings(max_examples=25)
-@given(steps=st.lists(STEPS, max_size=20))
-def test_whatever_happens_no_row_is_lost_and_no_call_repeated_that_may_have_been_done(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int, Any]]
-) -> None:
-    asyncio.run(walk(tmp_path_factory.mktemp("walk") / "leads.db", steps))

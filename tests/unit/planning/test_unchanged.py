@@ -248,7 +248,7 @@ async def several_times(chance: Random, folder: Path) -> None:
 
 
 @given(chance=st.randoms(use_true_random=False), size=st.integers(1, 6))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=10, deadline=None)
 def test_the_ledger_is_as_if_all_was_judged(tmp_path: Path, chance: Random, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for module in (table, reader):
