@@ -114,7 +114,10 @@ async def waking(store: Store, accounts: Sequence[str], wake: Callable[[], None]
     async def run() -> None:
         while True:
             try:
-                async with app.open_async():
+                # Not `async with`: who is cancelled while its pool is being opened would leave that pool's tasks,
+                # which may not hear that they are to end, and then the process does not either.
+                try:
+                    await app.open_async()
                     await app.run_worker_async(
                         queues=[*map(_queue_of, accounts)],
                         concurrency=4,
@@ -123,6 +126,8 @@ async def waking(store: Store, accounts: Sequence[str], wake: Callable[[], None]
                         install_signal_handlers=False,
                         listen_notify=True,
                     )
+                finally:
+                    await app.close_async()
             except Exception as error:
                 log.info("the engine stopped, and is begun anew", error=type(error).__name__)
             await asyncio.sleep(_AGAIN)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from inspect import isawaitable
 from typing import TYPE_CHECKING, ClassVar
 
-from batch_share.common import Cause, __version__, utc_now
+from batch_share.common import Cause, __version__
 from batch_share.errors import (
     AccountClosed,
     BatchShareError,
@@ -203,7 +203,7 @@ async def do(job: Kind, settings: Settings, watcher: Watcher, course: Course | N
                 if job.posts and field_ and field_ in (sheet.mapping or {}).values():
                     raise SettingsError("marker_field", f"the sheet has a column for {field_}: name another field")
                 await job.begin(session)
-                begun = utc_now()
+                begun = ledger.now()
                 following = following_up(session) if settings.follow_up else nullcontext()
                 async with watcher.watch(session.progress, session.stop.ask), following:
                     await job.work(session, choice.due)

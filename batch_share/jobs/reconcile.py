@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from batch_share.common import Action, Cause, loop_time, utc_now
+from batch_share.common import Action, Cause, loop_time
 from batch_share.leadsquared.guesses import CLOCK_SKEW
 from batch_share.leadsquared.protocol import activities_of_lead, activities_of_type
 from batch_share.ledger.known import SAME_END
@@ -108,7 +108,7 @@ class Reconciler:
         for each in await session.ledger.unknown_rows(Stage.SHARE):
             result = AGAIN
             if _is_recovered(each):
-                wanted, begun = asked(each), each.changed_at or utc_now()
+                wanted, begun = asked(each), each.changed_at or session.ledger.now()
                 end = wanted.until or begun + timedelta(minutes=wanted.duration or 0)
                 result = self._recovered(each, AGAIN, each.renewal, end)
             parks = session.settings.on_unknown == "park"
@@ -142,7 +142,7 @@ class Reconciler:
         Those that surely are not there now; None, and nothing concluded, where that takes more calls than looking
         at each lead.
         """
-        looked_at, most, wanted = utc_now(), len(_by_place(lost)), {*map(_marker, lost)}
+        looked_at, most, wanted = self._session.ledger.now(), len(_by_place(lost)), {*map(_marker, lost)}
         if any(map(_is_recovered, lost)):
             wanted = set()  # a later renewal may be on another page
         else:
@@ -159,7 +159,8 @@ class Reconciler:
 
         On an account that can't show a lead's, all of the type since the row was sent.
         """
-        place, since, looked_at, wanted = _place(group[0]), _first_sent(group), utc_now(), {*map(_marker, group)}
+        place, since, wanted = _place(group[0]), _first_sent(group), {*map(_marker, group)}
+        looked_at = self._session.ledger.now()
         found = await self._read(_LOOKS_AT_LEAD, place, since, MOST_PAGES, wanted)
         if _LOOKS_AT_LEAD in self._session.apis.gone:
             found = await self._read(_LOOKS_AT_TYPE, place, since, MOST_PAGES, wanted)
@@ -175,7 +176,7 @@ class Reconciler:
     ) -> Found:
         """What one of the two APIs shows: all activities of the lead, or all of the type since then."""
         skew = timedelta(seconds=CLOCK_SKEW)
-        page = partial(activities_of_type, place.event, since - skew, utc_now() + skew)
+        page = partial(activities_of_type, place.event, since - skew, self._session.ledger.now() + skew)
         if looks == _LOOKS_AT_LEAD:
             page = partial(activities_of_lead, *place)
         return await collect(self._session, place.event, page, most, wanted)
@@ -238,12 +239,12 @@ class Reconciler:
                 known = await session.ledger.posted_with_marker(event, in_note=in_note)
                 if known is not None and known.instruction is not None:
                     place = Whereabouts(known.instruction.lead_id, event)
-                    await self._read(looks, place, utc_now() - _RECENT, MOST_PAGES)
+                    await self._read(looks, place, session.ledger.now() - _RECENT, MOST_PAGES)
         return session.settings.trust_marker or kind in session.shown
 
     def _wait(self, group: Sequence[Row]) -> float:
         """Seconds to the group's second look: the grace over since the loss, half of it since the first look."""
-        grace, now = self._session.settings.grace, utc_now()
+        grace, now = self._session.settings.grace, self._session.ledger.now()
         since_loss = max(((each.changed_at or now) - now).total_seconds() + grace for each in group)
         since_look = max(self._first_looks[each.id] for each in group) + grace / 2 - loop_time()
         # A clock that was set back makes the loss look later than now.
@@ -311,7 +312,7 @@ class Reconciler:
         if wanted.action is Action.REASSIGN and each.notice is None:  # it was posted only once nobody else had any
             adopted = replace(adopted, notice=adopted.notice or Why(Cause.NOBODY_ELSE))
         known = replace(adopted, stage=None, why=None, doubtful=False)
-        if end is not None and end <= utc_now():
+        if end is not None and end <= self._session.ledger.now():
             return replace(known, state=State.SHARED, learned=learned | {"ends_at": end})
         share = self._elsewhere.shares.get((wanted.lead_id, wanted.user_id))
         if share and share.request_id and (end is None or share.ends_at > end - SAME_END):
@@ -324,7 +325,7 @@ class Reconciler:
 
     async def _resolve(self, results: Mapping[int, Result], looked_at: datetime | None = None) -> None:
         session = self._session
-        await session.ledger.resolve(looked_at or utc_now(), results)
+        await session.ledger.resolve(looked_at or session.ledger.now(), results)
         for result in results.values():
             if result.state is State.ACCEPTED and session.settings.follow_up:
                 session.polls.add(str(result.learned["request_id"]))

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from batch_share.common import Action, Cause, ascii_lower, plural, utc_now
+from batch_share.common import Action, Cause, ascii_lower, plural
 from batch_share.errors import BatchShareError, LedgerError, LedgerLocked, SettingsError, check_not_empty
 from batch_share.jobs.job import Choice, Due, Kind, noted, preview_of
 from batch_share.leadsquared.account import name_of_account
@@ -151,7 +151,7 @@ async def would_revoke(name: LedgerName, rows: str | None, user: str | None) -> 
     """What a Revoke would do now. Raises LedgerError; SettingsError for a choice of no row or user of it."""
     async with read_ledger(name) as ledger:
         undone, standing = await Undone.find(ledger, rows, user), await ledger.shared_rows()
-        chosen, ended = undone.of(standing, utc_now())
+        chosen, ended = undone.of(standing, ledger.now())
         losing = [*chosen, *_begun(standing, {row.row_id for row in chosen})]
         known = await ledger.known_users()
         return Revocation(
@@ -192,7 +192,7 @@ class Revoke(Kind):
         """Those whose share stands, or may, and has not ended by itself."""
         ledger = session.ledger
         standing = await ledger.shared_rows()
-        chosen, ended = self.undone.of(standing, utc_now())
+        chosen, ended = self.undone.of(standing, ledger.now())
         ids = frozenset(row.row_id for row in chosen)
         fresh = [row for row in chosen if row.state is not State.TO_REVOKE]
         to_do = {State.TO_REVOKE: (await ledger.counts()).get(State.TO_REVOKE, 0) + len(fresh)}
@@ -225,13 +225,13 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
     ledger, follows_up = session.ledger, session.settings.follow_up
     if follows_up:
         await all_followed_up(session)
-    chosen, _ = undone.of(await ledger.shared_rows(), utc_now())
+    chosen, _ = undone.of(await ledger.shared_rows(), ledger.now())
     grace = session.settings.grace
     lost = [each.changed_at for each in chosen if each.state in _LOST and each.request_id is None]
     if (since := max(filter(None, lost), default=None)) is not None:
         session.tally.phase = "waiting for shares whose answer was lost"
         # A clock that was set back makes the loss look later than now.
-        await session.stop.sleep(min(grace - (utc_now() - since).total_seconds(), grace))
+        await session.stop.sleep(min(grace - (ledger.now() - since).total_seconds(), grace))
         if session.stop.asked:  # once they are to be revoked, nobody would wait for the rest of it
             return
     session.tally.phase = "revoking"
@@ -265,7 +265,7 @@ async def revoke_rows(session: Session, undone: Undone) -> None:
                 session.tally.moved(row.state, State.TO_REVOKE)
         rows = ledger.in_order(TO_BE_REVOKED, by_id=True)
         await in_parallel(session, work)
-        left, _ = undone.of(await ledger.shared_rows(), utc_now())
+        left, _ = undone.of(await ledger.shared_rows(), ledger.now())
         chosen = [row for row in left if row.state is State.UNKNOWN]  # those not answered, and so not revoked
         if session.stop.asked or not chosen:
             return
@@ -402,7 +402,7 @@ async def _answer(session: Session, due: Sequence[Due], became: Became) -> None:
                 left.append({"of": Due.row_of(share), "said": said})
                 continue
             never_stood = row.state is State.FAILED and row.stage is not Stage.REVOKE
-            if not (row.state is State.REVOKED or never_stood or share.ends_at <= utc_now()):
+            if not (row.state is State.REVOKED or never_stood or share.ends_at <= session.ledger.now()):
                 why = {"cause": row.cause, "details": row.why.details if row.why else None}
                 left.append({"of": Due.row_of(share), "state": row.state, "stage": row.stage, **why})
         locked = [share.ledger for share in each.shares if isinstance(became.get(share), LedgerLocked)]

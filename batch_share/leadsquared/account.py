@@ -57,12 +57,14 @@ NOT_THERE: Final = frozenset({404, 405, 501})
 class Apis:
     """What became of calls, by path: which ones `worked`.
 
-    `gone` are those that are not asked again: why not. `heard`: any call was answered, be it with a refusal.
+    `gone` are those that are not asked again: why not. `heard`: any call was answered, be it with a refusal. `few`
+    may ask at a time while it is not known whether there is such an API.
     """
 
     worked: set[str] = field(default_factory=set)
     gone: dict[str, Failure] = field(default_factory=dict)
     heard: bool = False
+    few: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _lost: Counter[str] = field(default_factory=Counter)
 
     def answered(self, path: str) -> None:
@@ -77,7 +79,7 @@ class Apis:
         What is refused may be what was asked for; an API that is missing, or not for these keys, is so from the
         first call on.
         """
-        self.heard = self.heard or not isinstance(failure, Lost)
+        self.heard = self.heard or not isinstance(failure, Lost) or failure.status in NOT_THERE
         self._lost[path] += isinstance(failure, Lost)
         is_missing = isinstance(failure, Denied) or failure.status in NOT_THERE or NOT_FOR_US.search(failure.words)
         if self._lost[path] >= MOST_LOST or (is_missing and path not in self.worked):

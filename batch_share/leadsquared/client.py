@@ -44,12 +44,13 @@ _PIECE: Final = 4
 """Characters of a key that are hidden in words, for it may come back cut off or masked: fewer tell nothing."""
 
 _PIECE_OF_WORDS: Final = 8
-"""The same of a key of mere words, such as the sandbox's: it shares "acce" with "Access denied"."""
+"""The same of what reads like words: a key with "lead" in it shares that with many a message, and the one of the
+sandbox "acce" with "Access denied"."""
 
 _SHORT: Final = 8
 """A key of fewer characters is none of LeadSquared's, and in any answer by chance: only a whole word is hidden."""
 
-_MADE_OF_WORDS: Final = re.compile(r"[a-z._-]*")
+_LIKE_WORDS: Final = re.compile(r"[A-Za-z._-][a-z._-]*")
 
 
 class Redactor:
@@ -72,8 +73,9 @@ class Redactor:
             for before, shared in ((0, 0), (1, 2), (2, 3)):
                 encoded = base64.b64encode(b"\0" * before + key.encode()).decode()
                 forms.add(encoded.rstrip("=")[shared:-1])
-            size = _PIECE_OF_WORDS if _MADE_OF_WORDS.fullmatch(key) else _PIECE
-            self._pieces[size] |= {form[at : at + size] for form in forms for at in range(len(form) - size + 1)}
+            for size, found in self._pieces.items():
+                each = (form[at : at + size] for form in forms for at in range(len(form) - size + 1))
+                found.update(piece for piece in each if size > _PIECE or not _LIKE_WORDS.fullmatch(piece))
 
     def without_keys(self, body: bytes) -> bytes:
         """The body of an answer without whole keys, as they are or escaped."""

@@ -33,6 +33,10 @@ ACTIVITY_ID_KEYS: Final = ("id", "prospectactivityid", "activityid")
 REQUEST_ID_KEYS: Final = ("id", "requestid")
 """Names, in lower case, under which a call gives the Id of the activity, or of the request, that it makes."""
 
+BARE_REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+"""A whole `Message` of a share or a revocation that succeeded is the request's Id if it is nothing but this: each
+page shows an object there, and nothing else of that form belongs in its place."""
+
 EVENT_KEYS: Final = ("activityevent", "eventcode", "code")
 EVENT_NAMES: Final = ("activityeventname", "eventname", "displayname", "name")
 """Names, in lower case, under which a list of activity types tells the code of each, and what people call it."""
@@ -67,7 +71,11 @@ HOPELESS: Final = re.compile(
 """Words of a refusal that lie in the row itself, so that the same call would be refused again. No list of
 exception types is published."""
 
-NOT_FOR_US: Final = re.compile(r"not allowed|unauthori[sz]ed|permission|privilege|restricted", re.IGNORECASE)
+NOT_FOR_US: Final = re.compile(
+    r"not allowed|not enabled|unauthori[sz]ed|permission|privilege|restricted"
+    r"|\b(api|endpoint|method|page|url)( was| is| could| can)? ?not (be )?found|no http resource was found",
+    re.IGNORECASE,
+)
 """Words of a refusal that is of the whole API, whatever it is asked."""
 
 CLOCK_SKEW: Final = 300.0

@@ -558,6 +558,9 @@ def _read_id(answer: Answer, names: Sequence[str]) -> Outcome:
         message = message[0]
     places = [message, whole] if isinstance(message, dict) else [whole]
     found = next(filter(None, (usable_id(text_of(each, name)) for each in places for name in names)), "")
+    if not found and names is guesses.REQUEST_ID_KEYS and isinstance(message, str):
+        bare = usable_id(message)
+        found = bare if guesses.BARE_REQUEST_ID.fullmatch(bare) else ""
     if isinstance(judged, Refused):
         left = [value]  # what was refused made nothing, so an Id contradicts that wherever it stands
         while left and not found:

@@ -38,7 +38,7 @@ _UNLOCK: Final = text(f"SELECT pg_advisory_unlock({LOCKS}, id) FROM unnest(CAST(
 _HAVE: Final = text(
     "UPDATE batch_share.accounts SET holder = :holder, process = :process, command = :command, "
     "since = clock_timestamp() WHERE id = ANY(:ids) RETURNING id, name, known, "
-    "extract(epoch FROM clock_timestamp() - called) AS age, clock_timestamp() AS now"
+    "extract(epoch FROM clock_timestamp() - called) AS age"
 )
 _HOLDER: Final = text("SELECT holder, process, command, since FROM batch_share.accounts WHERE id = :id")
 _HOLDERS: Final = text(
@@ -65,7 +65,6 @@ class Accounts:
         self._numbers: dict[str, int] = {}
         self.kept: dict[str, tuple[str, float]] = {}
         self.noting: asyncio.Future[Any] | None = None
-        self._ahead = dt.timedelta()
 
     async def take(self, name: str, host: str, all_of_host: str | None = None) -> Holder | None:
         """Try to have an account, and with all of its host that of this name and those too; else who has one.
@@ -97,7 +96,6 @@ class Accounts:
                     return _holder(connection.execute(_HOLDER, {"id": row.id}).one_or_none())
             mine = {"holder": platform.node(), "process": os.getpid(), "command": self._command}
             for row in connection.execute(_HAVE, mine | {"ids": [*had.values()]}):
-                self._ahead = row.now - dt.datetime.now(dt.UTC)
                 if row.name not in self._numbers:
                     self._numbers[row.name] = row.id
                     self.kept[row.name] = (row.known or "", float(row.age or 0.0))
@@ -125,7 +123,9 @@ class Accounts:
 
     def today(self) -> dt.datetime:
         """Now, by the store's own clock: hosts may differ on when a day ends."""
-        return dt.datetime.now(dt.UTC) + self._ahead
+        held = self._database.held
+        assert held is not None  # noqa: S101 - for the type checker
+        return held.now().replace(tzinfo=dt.UTC)
 
     def may_send(self) -> bool:
         """Whether nobody else can have them by now: else a call that has not left must not."""

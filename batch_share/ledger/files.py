@@ -248,9 +248,11 @@ class LedgerName:
 
 @asynccontextmanager
 async def open_ledger(
-    name: LedgerName, *, host: str | None = None, now: Callable[[], datetime] = utc_now
+    name: LedgerName, *, host: str | None = None, now: Callable[[], datetime] | None = None
 ) -> AsyncIterator[Ledger]:
     """Open a ledger for work, alone. With `host` a missing one is created, for that host.
+
+    What it notes has the time of its store: what one host noted, another one waits by.
 
     Raises LedgerLocked while another process has it, LedgerTooNew, and LedgerError for anything else.
     """
@@ -262,7 +264,7 @@ async def open_ledger(
             whose = f" (process {process})" if process else ""
             problem = f"Another batch_share process{whose} is working on the ledger."
             raise LedgerLocked(name, f"{holder} {WAIT}", problem=problem) from None
-        ledger = Ledger(name, database, now)
+        ledger = Ledger(name, database, now or (database.held.now if database.held is not None else utc_now))
         stack.push_async_callback(ledger.close)
         try:
             await ledger.prepare(host)

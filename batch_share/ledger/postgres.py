@@ -18,6 +18,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -547,9 +548,17 @@ class Held:
         """Try to have the lock. Raises LedgerError where nobody could be sure of it."""
         try:
             with self._whole.connect() as connection:
-                return try_lock(self._name, connection, LOCKS, self._number)
+                has = try_lock(self._name, connection, LOCKS, self._number)
+                began: datetime = connection.execute(text("SELECT now() AT TIME ZONE 'UTC'")).scalar_one()
+                self._began = began, now()
+                return has
         except SQLAlchemyError as error:
             raise explain(self._name, error) from None
+
+    def now(self) -> datetime:
+        """In UTC, by the store's clock as the lock was had and what passed since: those of hosts may differ."""
+        began, at = self._began
+        return began + timedelta(seconds=now() - at)
 
     def beat(self, thread: Executor) -> None:
         """From now on have the server hear of us, in the thread that works on the ledger."""

@@ -33,7 +33,14 @@ from batch_share.errors import (
 from batch_share.leadsquared.account import name_of_account
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import PAGE, KeyUser
-from batch_share.leadsquared.protocol import ACTIVITY_TYPES, read_activity_types
+from batch_share.leadsquared.protocol import (
+    ACTIVITY_TYPES,
+    Lost,
+    NotSent,
+    read_activity_types,
+    read_status,
+    share_status,
+)
 from batch_share.ledger.database import create_private
 from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.records import CHOICE_FROM, Lookup, Occasion, Why
@@ -57,7 +64,7 @@ from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
 from batch_share.planning.unchanged import unchanged_rows
 from batch_share.results.answers import reference_column, reference_in
-from batch_share.sending.calls import ask_key_user, consult
+from batch_share.sending.calls import ask_key_user, ask_once, consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt, Outlook
 from batch_share.sending.session import Course, open_connection, remembered
@@ -198,9 +205,7 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher) -> Changes | 
     if unchanged is not None and not finds_nobody and not unchanged.is_meant(directory):
         await learn_all(ledger, directory)
         unchanged, plan = None, whole
-    if directory.unanswered and not session.apis.heard:  # an outage, and no account without these APIs
-        raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
-    unchecked = await _note_unanswered(ledger, plan, directory, (await ledger.facts()).job)
+    unchecked = await _note_unanswered(session, plan, directory)
     if unchecked is not None:
         reported = (
             f"LeadSquared could not be asked whether the Ids of {unchecked.details['rows']:,} rows are right "
@@ -341,14 +346,23 @@ def check_type(plan: Plan, directory: Directory, settings: Settings) -> None:
             raise PlanChanged(None, f"the activity type that is called {name!r}")
 
 
-async def _note_unanswered(ledger: Ledger, plan: Plan, directory: Directory, job: str) -> Why | None:
+async def _note_unanswered(session: Session, plan: Plan, directory: Directory) -> Why | None:
     """Note how many rows wait for an API that tells of their people; those of them that have all Ids.
 
     Only of rows that nothing was sent for: what was checked or trusted when it was sent is no question any more.
+    Raises NotAnswered in an outage.
     """
-    unanswered = dict(plan.unanswered(job, directory)) if directory.unanswered else {}
+    if directory.unanswered and not session.apis.heard:
+        # None of these APIs may be there: where Ids are to be taken as they are, one that every account has tells.
+        trusts = session.settings.trust_ids
+        told = await ask_once(session, share_status("0" * 32), read_status) if trusts else None
+        if told is None or isinstance(told, Lost | NotSent):
+            raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
+    ledger = session.ledger
+    facts = await ledger.facts()
+    unanswered = dict(plan.unanswered(facts.job, directory)) if directory.unanswered else {}
     unsent = await ledger.unsent(unanswered)
-    noted = dict((await ledger.facts()).unchecked)
+    noted = dict(facts.unchecked)
     if len(unsent) == len(unanswered):  # whatever was trusted before, nothing was sent
         noted.pop(Cause.IDS_NOT_CHECKED, None)
     await ledger.note(unanswered=len(unsent), unchecked=noted)

@@ -15,10 +15,10 @@ from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
-from batch_share.common import plural, utc_now
+from batch_share.common import plural
 from batch_share.errors import BatchShareError
 from batch_share.leadsquared.guesses import CLOCK_SKEW
-from batch_share.leadsquared.protocol import TYPE_PAGE, activities_of_type
+from batch_share.leadsquared.protocol import TYPE_PAGE, activities_of_type, id_of
 from batch_share.ledger.records import Posted
 from batch_share.ledger.states import Stage
 from batch_share.sending.steps import collect, in_note, marker_of
@@ -101,13 +101,13 @@ async def audit(session: Session, since: datetime | None = None) -> Audit | None
         posted[each.marker] = each
         if len(posted) > most * TYPE_PAGE:  # a million of them would not be held in memory for nothing
             why = {"any": f"it would take more than {plural(most, 'page')}"}
-            told = Audit(Verdict.NOT_CONCLUSIVE, len(posted), 0, unread=why, at=utc_now())
+            told = Audit(Verdict.NOT_CONCLUSIVE, len(posted), 0, unread=why, at=session.ledger.now())
             await ledger.note(audit=told.as_json())
             return told
     if not posted:
         return None
     session.tally.phase = "looking whether each activity is there once"
-    skew, now = timedelta(seconds=CLOCK_SKEW), utc_now()
+    skew, now = timedelta(seconds=CLOCK_SKEW), session.ledger.now()
     begun, last = (pick(each.sent_at for each in posted.values()) for pick in (min, max))
     views: dict[str, set[str]] = defaultdict(set)
     unread: dict[str, str] = {}
@@ -124,7 +124,7 @@ async def audit(session: Session, since: datetime | None = None) -> Audit | None
             unread[str(event)] = found.problem
     findings, seen = [], 0
     for marker, each in posted.items():
-        extra = views[marker] - {each.activity_id}
+        extra = views[marker] - {id_of(each.activity_id or "")}  # a list may spell it as its post's answer did not
         seen += len(views[marker]) > len(extra)
         # One that nobody knows of in the ledger yet is what was lost: the next run adopts it.
         if extra and (each.activity_id is not None or each.is_refused or len(extra) > 1):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from batch_share.common import Cause
 from batch_share.errors import AccessDenied, AccountClosed, NoSuchApi, Unreachable
+from batch_share.leadsquared.account import MOST_LOST, NOT_THERE
 from batch_share.leadsquared.people import KEY_USER, read_key_user
 from batch_share.leadsquared.protocol import Answer, Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result, Why
@@ -147,16 +149,23 @@ async def _own(session: Session, step: Stage, outcome: Outcome, rows: Sequence[R
 async def consult(session: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
     """Ask an API that a run can do without: whatever it answers ends nothing, and in vain it is not asked for ever.
 
+    Only a few ask at a time until it has answered once as it should: one that is missing is asked no more then.
     Raises as `read`, but for a 403, which is this API's alone: refused keys are a 401.
     """
-    if (failure := session.apis.gone.get(call.path)) is not None:
-        return failure
-    answer = await read(session, call, parse, spared=403)
-    if isinstance(answer, FAILURES):
-        session.apis.failed(call.path, answer)
-    else:
-        session.apis.answered(call.path)
-    return answer
+    apis, path = session.apis, call.path
+    async with AsyncExitStack() as few:
+        if path not in apis.worked:
+            await few.enter_async_context(apis.few.setdefault(path, asyncio.Semaphore(MOST_LOST)))
+        if path in apis.worked:  # by now, and nobody is to wait for those who waited
+            await few.aclose()
+        if (failure := apis.gone.get(path)) is not None:
+            return failure
+        answer = await read(session, call, parse, spared=403)
+        if isinstance(answer, FAILURES):
+            apis.failed(path, answer)
+        else:
+            apis.answered(path)
+        return answer
 
 
 def _report_strange(session: Connection, outcome: object) -> None:
@@ -193,7 +202,8 @@ async def read(
         session.health.answered()
         _report_strange(session, parsed)
         lost += isinstance(parsed, Lost)
-        if not isinstance(parsed, Lost) or lost >= tries:
+        is_missing = spared is not None and isinstance(parsed, Lost) and parsed.status in NOT_THERE
+        if not isinstance(parsed, Lost) or lost >= tries or is_missing:
             return parsed
 
 

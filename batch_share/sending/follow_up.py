@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from batch_share.common import loop_time, utc_now, wait_for_event
+from batch_share.common import loop_time, wait_for_event
 from batch_share.errors import NoSuchApi
 from batch_share.leadsquared.protocol import Lost, ShareStatus, read_status, share_status
 from batch_share.ledger.states import State
@@ -242,7 +242,7 @@ async def _work(session: Session) -> None:
 
 async def _ask(session: Session, poll: Poll) -> bool:
     """Ask once and record the answer; whether the request is settled."""
-    sent_at, request_id = utc_now(), poll.request_id
+    sent_at, request_id = session.ledger.now(), poll.request_id
     call = share_status(request_id)
     answer = await read(session, call, read_status, tries=1)  # it is asked again anyway
     if isinstance(answer, ShareStatus):

@@ -18,7 +18,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from batch_share.common import Cause, utc_now, wait_for_event
+from batch_share.common import Cause, wait_for_event
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.protocol import (
     MOST_ACTIVITIES,
@@ -54,6 +54,7 @@ from batch_share.sending.steps import Form, Owners, asked, find_owner_emails, te
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from datetime import datetime
 
     from batch_share.leadsquared.protocol import Outcome
     from batch_share.ledger.records import Instruction, Row
@@ -367,7 +368,7 @@ class Sender:
                         entity_id=asked(row).lead_number,
                         context_entity_id=row.activity_id or "",
                         access_type=cast("Literal[1, 2]", asked(row).access),
-                        duration_in_minutes=minutes_left(asked(row)),
+                        duration_in_minutes=minutes_left(asked(row), session.ledger.now()),
                     )
                     for row in rows
                 ]
@@ -404,7 +405,7 @@ class Sender:
 
     async def _is_in_time(self, row: Row) -> bool:
         """Whether the end of `row` is still to come; else it ends as failed."""
-        if minutes_left(asked(row)) >= 1:
+        if minutes_left(asked(row), self._session.ledger.now()) >= 1:
             return True
         await self._give_up(row, Why(Cause.TOO_LATE, {"until": f"{asked(row).until:%Y-%m-%d %H:%M}"}), TOO_LATE)
         return False
@@ -421,11 +422,11 @@ class Sender:
         self._session.guard.check()
 
 
-def minutes_left(asked: Instruction) -> int:
-    """How long the share lasts from now: to the next whole minute if it has an end."""
+def minutes_left(asked: Instruction, now: datetime) -> int:
+    """How long the share lasts from `now`: to the next whole minute if it has an end."""
     if asked.until is None:
         return asked.duration or 0
-    return math.ceil((asked.until - utc_now()).total_seconds() / 60)
+    return math.ceil((asked.until - now).total_seconds() / 60)
 
 
 class Queue:

@@ -21,7 +21,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from batch_share.common import Cause, ascii_lower, utc_now
+from batch_share.common import Cause, ascii_lower
 from batch_share.errors import OwnerNotVerified
 from batch_share.leadsquared.guesses import CLOCK_SKEW, SMALLEST_PAGE
 from batch_share.leadsquared.people import ALL_USERS, KeyUser, found_by, read_users
@@ -30,6 +30,7 @@ from batch_share.leadsquared.protocol import (
     activities_of_lead,
     activities_of_type,
     activity_details,
+    id_of,
     read_activities,
 )
 from batch_share.ledger.records import Result, Why
@@ -96,7 +97,7 @@ class Texts:
 def texts_of(session: Session, row: Row) -> Texts:
     """The texts of the activity of `row`: its marker, the same for every attempt, then when its share ends."""
     wanted, field = asked(row), session.settings.marker_field
-    end = f"{wanted.until or utc_now() + timedelta(minutes=wanted.duration or 0):%Y-%m-%dT%H:%MZ}"
+    end = f"{wanted.until or session.ledger.now() + timedelta(minutes=wanted.duration or 0):%Y-%m-%dT%H:%MZ}"
     bare = marker_of(row.key, Stage.ACTIVITY, row.renewal)
     if field:
         return Texts(bare, wanted.note, {**(wanted.custom or {}), field: f"{bare} {end}"})
@@ -122,11 +123,12 @@ async def collect(
 ) -> Found:
     """Read page after page, at most `most`. A list that is not whole proves nothing about what is not on it.
 
-    Activities are counted by their Ids: a server may ignore which page it is asked for, or of what size, list the
-    oldest first, or tell the count of the page for that of all. So the list ends with an empty page, however many
-    the one before it had; one that brings nothing new comes from a server that ignores the page, which shows all
-    there are only if they are fewer than it has on a page at least. Once all the `wanted` markers are found, no
-    absence is to be proved, and what the list says of its length is believed.
+    Activities are counted and told apart by their Ids, in whatever spelling each answer has them: a server may
+    ignore which page it is asked for, or of what size, list the oldest first, or tell the count of the page for
+    that of all. So the list ends with an empty page, however many the one before it had; one that brings nothing
+    new comes from a server that ignores the page, which shows all there are only if they are fewer than it has on a
+    page at least. Once all the `wanted` markers are found, no absence is to be proved, and what the list says of
+    its length is believed.
     """
     views: dict[str, dict[str, ActivityView]] = defaultdict(dict)
     seen: set[str] = set()
@@ -139,8 +141,8 @@ async def collect(
             markers = markers_in(view.said)
             session.saw(call.path, event, markers)
             for marker in markers:
-                views[marker][view.id] = view
-        new = {view.id for view in answer.shown} - seen
+                views[marker][id_of(view.id)] = view
+        new = {id_of(view.id) for view in answer.shown} - seen
         seen |= new
         if wanted and views.keys() >= {*wanted} and answer.total is not None and len(seen) >= answer.total:
             return Found(views)
@@ -277,7 +279,7 @@ async def whose_is(session: Session, owner: Owner, user_id: str) -> Whose:
 
 async def _read_owner(session: Session, wanted: Instruction, activity_id: str) -> Owner | None:
     """The owner that any of three APIs shows: which of them an account has, nobody knows."""
-    until = utc_now() + timedelta(seconds=CLOCK_SKEW)
+    until = session.ledger.now() + timedelta(seconds=CLOCK_SKEW)
     calls = (
         activities_of_lead(wanted.lead_id, wanted.event),
         activity_details(activity_id),
@@ -289,7 +291,7 @@ async def _read_owner(session: Session, wanted: Instruction, activity_id: str) -
             found = await consult(session, call, read_activities)
             for view in found.shown if isinstance(found, Activities) else ():
                 session.saw(call.path, wanted.event, markers_in(view.said))
-                if view.id.lower() == activity_id.lower() and view.owner is not None:
+                if id_of(view.id) == id_of(activity_id) and view.owner is not None:
                     return view.owner
         if all(call.path in session.apis.gone for call in calls):
             break

@@ -375,6 +375,28 @@ async def test_an_outage_of_all_look_ups_makes_no_row_invalid(tmp_path: Path) ->
         assert (ending.summary.rows, it.sent(CREATE)) == (0, [])
 
 
+@pytest.mark.parametrize(
+    "reply", [DROPPED, Reply(405, b""), Reply(501, b"<h1>Unsupported</h1>"), Reply(500, b"oops")]
+)
+async def test_ids_that_are_trusted_need_no_api_but_the_three(tmp_path: Path, reply: Reply) -> None:
+    async def few(step: Step, call: SandboxCall) -> Reply:
+        return reply if call.endpoint in NAMES["helpers"] else await step(call)
+
+    async with trial(tmp_path, few, rows=3) as it:
+        ending = await it.run(trust_ids=True, trust_owner=True)
+        assert ending.summary.states == {State.SHARED: 3}
+
+
+async def test_ids_that_are_trusted_are_sent_nowhere_in_an_outage(tmp_path: Path) -> None:
+    async def away(step: Step, call: SandboxCall) -> Reply:
+        return Reply(503, b"")
+
+    async with trial(tmp_path, away, rows=3) as it:
+        ending = await it.run(trust_ids=True, trust_owner=True)
+        assert isinstance(ending.error, NotAnswered)
+        assert it.sent(CREATE) == []
+
+
 async def test_leads_that_the_look_up_of_many_leaves_out_are_asked_for_alone(tmp_path: Path) -> None:
     async def clamped(step: Step, call: SandboxCall) -> Reply:
         reply = await step(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,6 +46,20 @@ async def test_a_doubled_activity_is_told_with_its_id_and_which_is_shared(tmp_pa
         assert {one["ours"], *one["extra"]} == ids
         assert (one["ours"],) in it.query("SELECT activity_id FROM rows")
         assert one["shared"]
+
+
+async def upper(step: Step, call: SandboxCall) -> Reply:
+    """Answer in capital letters."""
+    reply = await step(call)
+    return replace(reply, body=reply.body.upper().replace(b'"SUCCESS"', b'"Success"'))
+
+
+@pytest.mark.parametrize("endpoint", [CREATE, OF_TYPE])
+async def test_an_id_in_capital_letters_is_the_same_activitys(tmp_path: Path, endpoint: str) -> None:
+    async with trial(tmp_path, Fault(endpoint, range(1, 99, 2), upper), rows=5) as it:
+        await it.run(**AUDITED)
+        found = it.audited()
+        assert (found["verdict"], found["seen"], found["named"]) == ("proved", 5, [])
 
 
 async def test_what_was_refused_and_is_there_all_the_same_is_found(tmp_path: Path) -> None:

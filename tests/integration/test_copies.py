@@ -14,7 +14,7 @@ from trial import CREATE, DROPPED, OF_LEAD, OF_TYPE, SHARE, Fault, Onlooker, she
 from batch_share import BatchShare
 from batch_share.common import Cause, utc_now
 from batch_share.errors import LedgerError, TooManyRows
-from batch_share.jobs import reconcile
+from batch_share.ledger import files
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.known import CallCount, open_history
 from batch_share.ledger.states import State
@@ -185,8 +185,9 @@ async def test_what_has_ended_since_its_ledger_was_lost_is_not_shared_anew(
     async with stopped(tmp_path) as it:
         posted, shares = len(it.leads_sent()), len(it.sent(SHARE))
         it.ledger.unlink()
-        monkeypatch.setattr(reconcile, "utc_now", lambda: utc_now() + timedelta(days=8))
-        assert (await it.run(recover=True)).summary.states == {State.SHARED: ROWS}
+        monkeypatch.setattr(files, "utc_now", lambda: utc_now() + timedelta(days=8))
+        states = (await it.run(recover=True)).summary.states
+        assert states == {State.ENDED: posted, State.SHARED: ROWS - posted}
         assert len(it.sent(SHARE)) - shares == ROWS - posted
 
 

@@ -29,8 +29,9 @@ from trial import CREATE, DROPPED, HEADER, SHARE, Fault, Onlooker, Trial, ask_to
 
 from batch_share.common import Action, Cause, utc_now
 from batch_share.errors import LedgerError
-from batch_share.jobs import job, reconcile
+from batch_share.jobs import job
 from batch_share.jobs.run import RunSheet
+from batch_share.ledger import files
 from batch_share.ledger.states import State
 from batch_share.planning.already_shared import forget_job, known_runs
 from batch_share.planning.intake import SheetJob, show_sheet
@@ -178,7 +179,7 @@ async def test_what_a_newer_copy_shared_and_has_ended_is_not_shared_anew(
         await it.run()
         shares = len(it.sent(SHARE))
         restore(it, copy)
-        monkeypatch.setattr(reconcile, "utc_now", lambda: utc_now() + timedelta(days=8))
+        monkeypatch.setattr(files, "utc_now", lambda: utc_now() + timedelta(days=8))
         await it.run(recover=True)
         assert len(it.sent(SHARE)) == shares
 

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from psycopg_pool import AsyncConnectionPool
 from pydantic import SecretStr
 from queues import emptied, ended, hand_over
 from sqlalchemy import text
 from stores import server
 from trial import KEY, SECRET, Trial, sheet_rows, trial
 
+from batch_share.cluster.engine import waking
 from batch_share.cluster.queue import Queue, Wanted
 from batch_share.cluster.worker import Worker
 from batch_share.common import Rate
@@ -147,6 +149,26 @@ async def test_an_engine_that_does_not_hear_that_it_is_to_end_keeps_nobody(
         worker.drain()
         await asyncio.wait_for(working, 30)
     assert heard
+
+
+async def test_who_is_to_end_while_its_engine_only_begins_leaves_nothing_that_goes_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by SIGTERM in its first second: a task of the pool that did not hear of it kept the process for ever."""
+    opened, whole, pools = asyncio.Event(), AsyncConnectionPool.open, list[AsyncConnectionPool]()
+
+    async def slow(pool: AsyncConnectionPool, **_given: object) -> None:
+        await whole(pool)
+        pools.append(pool)
+        opened.set()
+        await asyncio.sleep(3600)
+
+    monkeypatch.setattr(AsyncConnectionPool, "open", slow)
+    async with waking(store, ["spring"], lambda: None):
+        await opened.wait()
+    left = [task for task in asyncio.all_tasks() if task.get_name().startswith("pool-")]
+    await pools[0].close()  # else what is left would keep the tests, too
+    assert left == []
 
 
 @asynccontextmanager

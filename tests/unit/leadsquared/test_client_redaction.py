@@ -1,10 +1,11 @@
-"""Redaction: no four characters of a key are left in words, and nothing honest is lost with them."""
+"""Redaction: no four characters of a key are left in words, of letters no eight, and nothing honest is lost."""
 
 from __future__ import annotations
 
 import base64
 import html
 import json
+import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -152,6 +153,14 @@ def test_a_key_too_short_for_one_leaves_answers_whole_and_is_hidden_as_a_word(ke
     assert f"'{key}'".encode() not in redactor.without_keys(f"accessKey='{key}'".encode())
 
 
+@pytest.mark.parametrize("key", ["u$r7lead9f3d09c1be", "9c2Access41d7b6f80a"])
+def test_a_piece_of_a_key_that_is_a_common_word_blots_no_word(key: str) -> None:
+    honest = "The lead is gone: no Access to leads, Lead 7"
+    redactor = Redactor(SecretStr(key), SecretStr(SECRET))
+    assert redactor.without_pieces(honest) == honest
+    assert redactor.without_pieces(f"{honest}: {key[:14]}") == f"{honest}: ***"
+
+
 def test_a_key_made_of_words_is_redacted_too_whole_or_cut() -> None:
     assert MADE_UP.without_pieces("keys sandbox-access-key and sandbox-se…") == "keys *** and ***…"
 
@@ -172,5 +181,8 @@ def test_an_answer_shows_nothing_that_a_server_may_have_quoted() -> None:
 def test_no_piece_of_any_key_is_left_in_any_words(key: str, around: list[str], cut: tuple[int, int]) -> None:
     redactor = Redactor(SecretStr(f"{key}7"), SecretStr(""))
     said = redactor.without_pieces(around[0] + f"{key}7"[cut[0] :][: cut[1]] + around[1])
-    left = [f"{key}7"[at : at + 4] for at in range(len(key) - 2)]
+    whole = f"{key}7"
+    left = [whole[at : at + 4] for at in range(len(whole) - 3)]
+    left = [piece for piece in left if not re.fullmatch(r"[A-Za-z._-][a-z._-]*", piece)]  # which may be a word
+    left += [whole[at : at + 8] for at in range(len(whole) - 7)]
     assert not [piece for piece in left if piece in said]

@@ -458,6 +458,23 @@ def test_a_request_has_its_id_under_either_name() -> None:
         assert read_request_id(answer(200, success(Message=message))) == Done(ACTIVITY)
 
 
+@pytest.mark.parametrize("bare", [REQUEST, ACTIVITY, f"{{{ACTIVITY}}}", f" {REQUEST} "])
+def test_a_request_is_known_by_an_id_that_is_all_of_the_message(bare: str) -> None:
+    assert read_request_id(answer(200, success(Message=bare))) == Done(bare.strip(" {}"))
+    assert read_request_id(answer(200, success(Message=[bare]))) == Done(bare.strip(" {}"))
+    # An activity's Id would be posted under: there it may as well be the lead's.
+    assert isinstance(read_activity_id(answer(200, success(Message=bare))), Lost)
+    failed = answer(200, {"Status": "Failed", "Message": bare})
+    assert isinstance(read_request_id(failed), Lost), "a failure with an Id is a contradiction"
+
+
+@pytest.mark.parametrize(
+    "message", ["Done", f"Request {REQUEST}", "0" * 32, REQUEST[:-1], f"{ACTIVITY} was shared"]
+)
+def test_any_other_message_is_no_id_of_a_request(message: str) -> None:
+    assert isinstance(read_request_id(answer(200, success(Message=message))), Lost)
+
+
 def test_a_list_of_one_answers_one_share_and_not_several() -> None:
     alone = answer(200, [success(Message={"Id": ACTIVITY})])
     assert read_request_id(alone) == Done(ACTIVITY)

@@ -6,12 +6,12 @@ import asyncio
 import os
 import platform
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from ledgers import HOST, NOON, new_row, working
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from batch_share.common import Holder
@@ -24,6 +24,7 @@ from batch_share.ledger.states import Stage, State
 from batch_share.outputs import Named
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
     from pathlib import Path
 
 PASSWORD = "hunter2"
@@ -147,11 +148,44 @@ async def test_no_call_is_noted_when_the_server_was_not_just_heard(
 
 
 async def test_the_server_hears_of_whoever_waits(name: StoredName, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "LEASE", 1.0)
-    monkeypatch.setattr(postgres, "_BEAT", 0.2)
-    async with working(name) as ledger:
-        await asyncio.sleep(1.5)  # by the server's clock
-        await ledger.note(zone="UTC")
+    heard, loop = asyncio.Semaphore(0), asyncio.get_running_loop()
+
+    def hear(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        if statement == "SELECT 1":
+            loop.call_soon_threadsafe(heard.release)
+
+    monkeypatch.setattr(postgres, "_BEAT", 0.02)
+    event.listen(Engine, "after_cursor_execute", hear)
+    try:
+        async with working(name), asyncio.timeout(30):
+            for _ in range(3):
+                await heard.acquire()
+    finally:
+        event.remove(Engine, "after_cursor_execute", hear)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_host_whose_clock_is_off_notes_the_time_of_the_store(
+    store: Store, name: StoredName, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    """Else the next host would wait too short until an activity shows, or share again what has not ended."""
+
+    class Off(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + timedelta(hours=hours)
+
+    monkeypatch.setattr("batch_share.common.datetime", Off)
+    async with open_ledger(name, host=HOST) as ledger:
+        await ledger.begin_run("run", "1", {})
+        (run,) = await ledger.runs()
+        with store.looking() as connection:
+            now = connection.scalar(text("SELECT now() AT TIME ZONE 'UTC'"))
+        accounts = ledger.accounts("run")
+        assert accounts is not None
+        assert now is not None
+        for noted in (run.started_at, ledger.now(), accounts.today().replace(tzinfo=None)):
+            assert abs((noted - now).total_seconds()) < 60
 
 
 async def test_a_lock_that_would_be_another_connections_is_refused(
