@@ -35,7 +35,16 @@ from batch_share.jobs.check_up import check_keys, check_up
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.purge import delete, find_old
 from batch_share.jobs.revoke import Revoke, would_revoke
-from batch_share.jobs.run import AuditLedger, FollowUp, Reconcile, Resume, RetryFailed, RunSheet, Wanted
+from batch_share.jobs.run import (
+    AuditLedger,
+    FollowUp,
+    Reconcile,
+    Resume,
+    RetryFailed,
+    RunSheet,
+    Wanted,
+    is_hopeless,
+)
 from batch_share.jobs.verify import Verification, Verified
 from batch_share.jobs.watch import SETTLE, Inbox, SheetOutcome, Watch
 from batch_share.ledger.files import LedgerName, read_ledger
@@ -126,22 +135,27 @@ class Job(Generic[T]):
     `async for progress in job` gives its Progress: at once, then now and then (`BatchShare(every=)`, in seconds),
     and once more when it has ended. Each reader reads for itself, and a slow one gets what is newest by then.
 
-    `id` is the job's alone, `kind` is as it was started, `ledger` its ledger, there or not yet.
+    `id` is the job's alone, `kind` is as it was started.
     """
 
     def __init__(
         self,
         kind: str,
-        ledger: LedgerName | None,
+        ledger: Callable[[], LedgerName | None] | None,
         work: Callable[[Course], Coroutine[Any, Any, T]],
         on_progress: Callable[[Progress], None] | None,
         every: float,
     ) -> None:
-        self.id, self.kind, self.ledger = secrets.token_hex(16), kind, ledger
+        self.id, self.kind, self._ledger = secrets.token_hex(16), kind, ledger
         self._course, self._every = Course(), every
         self._last: Progress | None = None
         self._work = asyncio.create_task(self._do(work))
         self._whole = self._work if on_progress is None else asyncio.create_task(self._tell(on_progress))
+
+    @property
+    def ledger(self) -> LedgerName | None:
+        """Its ledger, there or not yet: of a sheet of failed rows that of their own job, once it was read."""
+        return self._ledger() if self._ledger is not None else None
 
     @property
     def preview(self) -> Preview | None:
@@ -301,7 +315,7 @@ class BatchShare:
         """Begin `plan` with `online`, and return the job while people are looked up; awaited, it is the plan."""
         job, settings = _sheet_job(sheet, options, ledger, None, self.settings), self.settings
         show = partial(show_sheet, job.sheet, job.options, settings, self._watcher, job.ledger)
-        return self._begin("plan", job.ledger, show)
+        return self._begin("plan", lambda: job.ledger, show)
 
     async def start(
         self, kind: JobKind, file: LedgerLike, options: SheetOptions | None = None, **chosen: Unpack[JobOptions]
@@ -343,14 +357,10 @@ class BatchShare:
         made = kinds[kind](file, **given)
         made.writes, made.number = self._writes, self.number
 
-        async def work(course: Course) -> Ending:
-            try:
-                return await do(made, settings, self._watcher, course)
-            finally:
-                job.ledger = made.ledger  # a sheet of failed rows is of another sheet's
+        def work(course: Course) -> Coroutine[Any, Any, Ending]:
+            return do(made, settings, self._watcher, course)
 
-        job = self._begin(kind, made.ledger, work)
-        return job
+        return self._begin(kind, lambda: made.ledger, work)
 
     async def run(
         self,
@@ -401,6 +411,11 @@ class BatchShare:
             await choose_renewals(opened, self.settings)
             return (await opened.renewals())[0]
 
+    async def retryable(self, ledger: LedgerLike) -> int:
+        """How many failed rows of a ledger another try may help, as `retry` has it. Raises LedgerError."""
+        async with read_ledger(self.ledger_of(ledger)) as opened:
+            return sum([not is_hopeless(row) async for row in opened.failed_rows()])
+
     async def follow_up(self, ledger: LedgerLike) -> Ending:
         """Ask what became of every accepted share of a ledger."""
         return await self._ending(await self.start("follow_up", ledger))
@@ -440,7 +455,9 @@ class BatchShare:
 
         async def run(job: Kind, its_settings: Settings, agreed: bool) -> Ending:
             watcher = _AsksForSheet(self._watcher, agreed)
-            return await self._ending(self._begin("run", job.ledger, partial(do, job, its_settings, watcher)))
+            return await self._ending(
+                self._begin("run", lambda: job.ledger, partial(do, job, its_settings, watcher))
+            )
 
         watch = Watch(
             inbox, settings, options or SheetOptions.of(settings), run, stop, on_trouble or (lambda _: None)
@@ -786,7 +803,10 @@ class BatchShare:
         return Named("target", _file("target", target), self.settings.data_folder)
 
     def _begin(
-        self, kind: str, ledger: LedgerName | None, work: Callable[[Course], Coroutine[Any, Any, T]]
+        self,
+        kind: str,
+        ledger: Callable[[], LedgerName | None] | None,
+        work: Callable[[Course], Coroutine[Any, Any, T]],
     ) -> Job[T]:
         job = Job(kind, ledger, work, self._on_progress, self._every)
         self._jobs = [*(each for each in self._jobs if not each.is_done), job]

@@ -49,6 +49,7 @@ DEEDS: Final[dict[str, tuple[Literal["resume", "retry", "follow_up", "audit"], d
     "resume": ("resume", {}),
     "settle": ("resume", {"only_unknown": True}),
     "retry": ("retry", {}),
+    "retry-all": ("retry", {"everything": True}),
     "ask": ("follow_up", {}),
     "audit": ("audit", {}),
 }
@@ -220,6 +221,17 @@ class Desk:
     def is_running(self) -> bool:
         """Whether a job of it goes on that sends, or asks what became of what was sent."""
         return self.goes_on not in {"", "plan"}
+
+    @property
+    def doing(self) -> Desk | None:
+        """The sheet of the page whose job has this one's ledger just now: itself, or that of its fixed rows."""
+        of_it = (each for each in self._all.values() if each.is_running and each.is_of(self.ledger))
+        return next(of_it, None)
+
+    def is_of(self, ledger: LedgerName) -> bool:
+        """Whether this is its ledger, or, for rows that were fixed, that of the job which they are of."""
+        of = (self._job.ledger if self._job is not None else None) or self.ledger
+        return of.resolved() == ledger.resolved()
 
     @property
     def progress(self) -> Progress | None:

@@ -30,7 +30,7 @@ from batch_share.outputs import private
 from batch_share.page import words
 from batch_share.page.desk import DEEDS, Desk, handed_over
 from batch_share.page.door import HEADERS, Door, Refused, new_link, note_server, server_of
-from batch_share.page.shelf import Shelf
+from batch_share.page.shelf import Kept, Shelf
 from batch_share.results.wording import at_rest, headline, others, spell_corrections, spell_guards
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
     from batch_share import KnownRun, Settings
     from batch_share.cluster.queue import QueuedJob
-    from batch_share.page.shelf import Kept
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -244,9 +243,17 @@ class Server:
             alert = alert or error
         # The newest run of a ledger stands for it.
         newest = {str(run.ledger.resolved()): run for run in reversed(known.runs if known else ())}
-        kept = {str(each.ledger.resolved()): each for each in await asyncio.to_thread(self._shelf.all)}
+        kept, fixed = dict[str, Kept](), dict[str, list[str]]()
+        for each_kept in await asyncio.to_thread(self._shelf.all):
+            place = str(each_kept.ledger.resolved())
+            if place in kept:  # fixed rows stand where the job does that they are of, whose sheet is older
+                fixed.setdefault(place, []).append(kept[place].name)
+            kept[place] = each_kept
         places = {**newest, **kept}
-        lines = [self._line(each, newest.get(each), kept.get(each), handed.get(each)) for each in places]
+        lines = [
+            self._line(each, newest.get(each), kept.get(each), handed.get(each)) | {"fixed": fixed.get(each, [])}
+            for each in places
+        ]
         lines.sort(key=lambda line: line["at"], reverse=True)
         if wanted := request.query.get("name", "").strip():
             lines = [line for line in lines if wanted.casefold() in line["name"].casefold()]
@@ -272,8 +279,9 @@ class Server:
         desk, counts = self._desks.get(place), run.counts or {} if run is not None else {}
         size = run.ledger.size() if run is not None else 0
         goes_on = False
-        if run is None:
-            state, colour, at = words.before_it_runs(desk), "todo", words.utc_text(kept.made if kept else "")
+        if run is None:  # of rows that were fixed, the run is that of their job
+            goes_on, at = desk is not None and desk.is_running, words.utc_text(kept.made if kept else "")
+            state, colour = ("going on", "way") if goes_on else (words.before_it_runs(desk), "todo")
         else:
             goes_on = desk.is_running if desk is not None else False
             if run.ended_at is None and not goes_on and size:
@@ -600,7 +608,7 @@ class Server:
         begin = _begins_at(request)
         lines = await library.troubled(desk.ledger, begin, ROWS_ON_PAGE)
         troubled = max(sum(summary.states.get(each, 0) for each in _TROUBLED), begin + len(lines))
-        elsewhere = library.in_use(desk.ledger)
+        elsewhere = desk.doing is not None or library.in_use(desk.ledger)
         known = await library.runs(_MOST_RUNS)
         last = next((each for each in known.runs if each.id == summary.run), None)
         if not elsewhere and request.headers.get("HX-Target") == "became-of":
@@ -608,6 +616,9 @@ class Server:
         interrupted = last is not None and words.is_cut_off(last) and not elsewhere
         if interrupted and sum(summary.states.get(each, 0) for each in words.UNSETTLED) == 0:
             interrupted = False
+        failed = summary.states.get(State.FAILED, 0)
+        is_counted = 0 < failed <= _COUNTED_AT_ONCE and not elsewhere
+        helped = await library.retryable(desk.ledger) if is_counted else failed
         is_told = interrupted or elsewhere or desk.error is not None
         ended = words.how_it_ended(last) if last is not None and not is_told else ""
         can_fix = summary.failed_sheet is not None
@@ -623,7 +634,8 @@ class Server:
             planned=desk.plan is not None, stands=words.stands(summary), renews=renews,
             troubled=troubled, headline=headline(summary.states),
             others=others(summary.states), ended=ended, interrupted=interrupted,
-            elsewhere=elsewhere, buttons=[] if elsewhere else words.buttons(summary, interrupted=interrupted),
+            elsewhere=elsewhere, doing=desk.doing,
+            buttons=[] if elsewhere else words.buttons(summary, helped, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=alert or desk.error,
             parts_shown=words.parts(summary.states),
             reported=await library.reported(desk.ledger) if counts_people else None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share import State
 from batch_share.common import parse_duration, plural
-from batch_share.results.wording import CUT_OFF, DECLINED, DONE, INTERRUPTED, STOPPED, end_in_short
+from batch_share.results.wording import CUT_OFF, DECLINED, DONE, INTERRUPTED, STOPPED, audits_all, end_in_short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +26,10 @@ PARTS: Final = (
     ("still to be revoked", "todo", (State.TO_REVOKE, State.REVOKING)),
 )
 """The parts of the bar: what each is called, the class of its colour, and the states that are in it."""
+
+
+_A_FEW: Final = 10.0
+"""Seconds below which an answer that takes its time is most of what it takes, and not the pace of the calls."""
 
 
 class Part(NamedTuple):
@@ -72,6 +76,8 @@ def lasting(seconds: float) -> str:
 
 def ends_in(seconds: float) -> str:
     """How long it takes, and when it ends then."""
+    if seconds < _A_FEW:
+        return "a few seconds"
     return f"about {lasting(seconds)}, until {clock(datetime.now(UTC) + timedelta(seconds=seconds))}"
 
 
@@ -191,11 +197,15 @@ def deed_of(command: str) -> str:
     return _DEEDS.get(command, command)
 
 
-def audited(audit: Mapping[str, Any]) -> str:
-    """What the last look at a ledger's activities came to, in a sentence."""
+def audited(summary: Summary) -> str:
+    """What the last look at a ledger's activities came to, in a sentence; "" if there was none."""
+    if (audit := summary.audit) is None:
+        return ""
     activities = plural(audit["expected"], "activity", "activities")
     if audit["verdict"] == "proved":
-        return f"Proved: of {activities} posted, LeadSquared has each once."
+        whose = "" if audits_all(summary) else " by the last run"
+        when = f" at {clock(datetime.fromisoformat(audit['at']))}" if audit.get("at") else ""
+        return f"Proved{when}: of {activities} posted{whose}, LeadSquared has each once."
     if found := audit["found"]:
         return f"{plural(found, 'row has', 'rows have')} activities in LeadSquared that should not be there."
     why = "; ".join(text.rstrip(".") for text in audit["unread"].values())
@@ -214,8 +224,8 @@ def spell_counts(counts: Mapping[State, int] | Mapping[str, int]) -> str:
     return ", ".join(f"{rows:,} {str(state).replace('_', ' ')}" for state, rows in counts.items() if rows)
 
 
-def buttons(summary: Summary, *, interrupted: bool) -> list[Button]:
-    """What can be done next, most urgent first."""
+def buttons(summary: Summary, helped: int, *, interrupted: bool) -> list[Button]:
+    """What can be done next, most urgent first. Of failed rows another try may help so many."""
     states, found = summary.states, []
     count = {state: states.get(state, 0) + summary.earlier.get(state, 0) for state in State}
     to_send = sum(count[each] for each in (State.PENDING, State.POSTING, State.POSTED, State.SHARING))
@@ -225,12 +235,15 @@ def buttons(summary: Summary, *, interrupted: bool) -> list[Button]:
     if unknown := count[State.UNKNOWN]:
         what = "Looks up whether they arrived, and sends again only what never did."
         found.append(Button("settle", f"Settle {plural(unknown, 'unknown row')}", what))
-    if failed := count[State.FAILED]:
-        what = "Tries again those that can succeed, each from the step that failed."
-        found.append(Button("retry", f"Retry {plural(failed, 'failed row')}", what))
+    if helped:
+        what = "Tries again what can succeed, each row from the step that failed."
+        found.append(Button("retry", f"Retry {plural(helped, 'failed row')}", what))
     if accepted := count[State.ACCEPTED] + count[State.ENDING]:
         what = "LeadSquared took them and has not said yet that they were processed."
         found.append(Button("ask", f"Ask again about {plural(accepted, 'row')}", what))
+    if (failed := count[State.FAILED]) > helped:
+        what = "Those too that LeadSquared is to refuse again, unless what the reason names was changed there."
+        found.append(Button("retry-all", f"Retry all of {plural(failed, 'failed row')}", what))
     return found
 
 

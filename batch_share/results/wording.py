@@ -420,6 +420,12 @@ def named_in_commands(ledger: LedgerName, naming: Naming = str) -> str:
     return naming(sheet if sheet.suffix.lower() in SHEET_SUFFIXES else file)
 
 
+def audits_all(summary: Summary) -> bool:
+    """Whether the last look at activities was at all that the ledger shared, and not at the last run's alone."""
+    shared = sum(summary.states.get(each, 0) for each in (*ARE_SHARED, State.ENDED))
+    return summary.audit is not None and summary.audit["expected"] >= shared
+
+
 def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     """What the last look at all activities of a ledger found, and what is to be done about it, a sentence each."""
     if (audit := summary.audit) is None:
@@ -427,7 +433,7 @@ def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     expected, seen, found = audit["expected"], audit["seen"], audit["found"]
     activities = plural(expected, "activity", "activities")
     if audit["verdict"] == "proved":
-        if expected < sum(summary.states.get(each, 0) for each in (*ARE_SHARED, State.ENDED)):
+        if not audits_all(summary):
             look = "`status --audit` looks at all"
             return [Step(f"Proved: of {activities} posted by the last run, LeadSquared has each once; {look}.")]
         return [Step(f"Proved: of {activities} posted, LeadSquared has each once.")]

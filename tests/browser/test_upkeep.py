@@ -75,7 +75,7 @@ async def test_checks_of_a_run_and_of_the_account(browser: Browser, trial: Trial
             page = seen.page
             await page.get_by_role("link", name="may.csv").click()
             await page.get_by_role("button", name="Check all activities").click()
-            await page.get_by_text("Proved: of 4 activities posted").wait_for()
+            await page.get_by_text(": of 4 activities posted").wait_for()
             await seen.check("v-audited")
             await page.get_by_role("link", name="Settings").click()
             await page.get_by_role("link", name="Check now").click()

@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 from pydantic import SecretStr
-from trial import HEADER, Trial, sheet_rows
+from trial import CREATE, HEADER, Trial, options, sheet_rows
 from visiting import on_both, visiting
 
 from batch_share import BatchShare, LedgerName
 from batch_share.page import server
 from batch_share.page.shelf import Kept
+from batch_share.sandbox import Sandbox
 
 if TYPE_CHECKING:
     import pytest
+    from trial import Step
     from visiting import Visitor
+
+    from batch_share.sandbox.wire import Reply, SandboxCall
 
 OWNER = HEADER.index("User Id")
 
@@ -419,6 +423,61 @@ async def test_failed_rows_that_are_dropped_again_lead_to_the_results_of_their_o
         assert visitor.text.count("done</span>") == 1
         assert "not sent" not in visitor.text
         assert trial.sandbox.report()["duplicates"] == 0
+
+
+async def test_while_fixed_rows_are_sent_their_own_sheet_leads_there(tmp_path: Path) -> None:
+    gate = asyncio.Event()
+    gate.set()
+
+    async def hold(step: Step, call: SandboxCall) -> Reply:
+        if call.endpoint == CREATE:
+            await gate.wait()
+        return await step(call)
+
+    async with Sandbox(options(), wrappers=[hold]) as sandbox, visiting(Trial(tmp_path, sandbox)) as visitor:
+        await shared(visitor, sheet(4, {"Duration": "soon"}))
+        first = visitor.sheet
+        async with visitor.http.get(f"{visitor.origin}{first}/files/failed.xlsx") as answer:
+            book = openpyxl.load_workbook(io.BytesIO(await answer.read()))
+        for cell in (cell for row in book.worksheets[0] for cell in row if cell.value == "soon"):
+            cell.value = "7d"
+        book.save(out := io.BytesIO())
+        await visitor.plan(out.getvalue(), "fixed.xlsx")
+        fixed = visitor.sheet
+        gate.clear()
+        await visitor.approve()
+        while "</b> posted" not in visitor.text and "still to be sent" not in visitor.text:
+            await visitor.get(f"{fixed}/run")
+        await visitor.get("/")
+        assert visitor.text.count("going on</span>") == 2
+        await visitor.get(f"{first}/results")
+        assert "another program" not in visitor.text
+        assert f'are just being sent: <a href="{fixed}">look at <bdi>fixed.xlsx</bdi>' in visitor.text
+        gate.set()
+        await visitor.get(fixed)
+        await visitor.results()
+        assert "All 4 rows are shared." in visitor.text
+        await visitor.get("/")
+        assert '<bdi>leads.csv</bdi></a> <span class="small">with <bdi>fixed.xlsx</bdi>' in visitor.text
+
+
+async def test_a_button_that_would_do_nothing_is_not_shown(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await shared(visitor, sheet(3, {"Activity Event": "999"}))
+        assert '"retry"' not in visitor.text, "it would be refused again"
+        calls = visitor.sandbox_calls()
+        action = f"{visitor.sheet}/do"
+        assert "Retry all of 1 failed row<" in visitor.text
+        await visitor.post(action, visitor.form(action) | {"deed": "retry-all"})
+        await visitor.results()
+        assert visitor.sandbox_calls() > calls
+
+
+async def test_a_row_that_only_the_sheet_itself_can_mend_is_told(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await shared(visitor, sheet(3).rpartition(b",7d,201")[0])
+        assert "1 row can only be fixed in the sheet itself, as the reason says" in visitor.text
+        assert "<p>Nothing" not in visitor.text
 
 
 def test_failed_rows_know_the_ledger_of_their_job_be_it_a_file_or_in_a_store() -> None:
