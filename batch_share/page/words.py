@@ -16,7 +16,6 @@ from batch_share.results.wording import (
     audits_all,
     end_in_short,
     reason_of,
-    spell_rows,
 )
 
 if TYPE_CHECKING:
