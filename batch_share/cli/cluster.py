@@ -296,9 +296,10 @@ def jobs(
     for each in found:
         code = f" (exit {each.exit_code})" if each.exit_code is not None else ""
         where = f" on {each.host}" if each.state == "running" and each.host else ""
+        why = f". {each.error}" if each.error else ""
         typer.echo(
             f"{each.id}  {each.submitted.astimezone():%Y-%m-%d %H:%M}  {each.kind} {each.ledger} ({each.account}), "
-            f"by {each.submitted_by}: {each.state}{where}{code}"
+            f"by {each.submitted_by}: {each.state}{where}{code}{why}"
         )
     return 0
 

@@ -53,7 +53,7 @@ _BEFORE = {
 def show_plan(seen: Overview, *, online: bool, json: bool, files: Sequence[Path] = (), then: str = "") -> ExitCode:
     """Show a plan; SOME_FAILED if some rows can't be sent, or if none would be.
 
-    The `files` were written of it; `then` is the command that runs it.
+    The `files` were written of it; `then` is the command that runs it; without one it is run at once.
     """
     if json:
         print(json_module.dumps(seen.as_json()))  # noqa: T201 - the one thing on standard output
@@ -72,7 +72,8 @@ def _print(out: Console, seen: Overview, *, online: bool, files: Sequence[Path],
     found = [*wrong, *(each for each in reasons if each.row.state is State.SKIPPED)]
     say_reasons(out, found[:REASONS_SHOWN], seen.rows, indent=2)
     if (more := len(found) - REASONS_SHOWN) > 0:
-        say(out, f"… and {plural(more, 'more reason')}: --output plan.xlsx has them all", indent=2)
+        where = "--output plan.xlsx" if then else "`batch-share plan SHEET --output plan.xlsx`"
+        say(out, f"… and {plural(more, 'more reason')}: {where} has them all", indent=2)
     _print_sending(out, seen)
     guards = spell_guards(seen.settings)
     if guards and guards != spell_guards(type(seen.settings).model_construct()):
@@ -91,6 +92,8 @@ def _print(out: Console, seen: Overview, *, online: bool, files: Sequence[Path],
         say(out, f"{remark}.", "yellow")
     if files:
         say(out, ", ".join(map(near, files)), head="Written:")
+    if not then:
+        return
     asked = "Nothing was sent."
     if not seen.is_asked:
         why = "nothing can be sent as it is" if online else "--online does that"

@@ -637,6 +637,7 @@ class Server:
             elsewhere=elsewhere, doing=desk.doing,
             buttons=[] if elsewhere else words.buttons(summary, helped, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=alert or desk.error,
+            noted="noted" in request.query,
             parts_shown=words.parts(summary.states),
             reported=await library.reported(desk.ledger) if counts_people else None,
         )  # fmt: skip

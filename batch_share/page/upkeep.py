@@ -118,7 +118,7 @@ class Upkeep(Server):
         if desk.kept is not None:
             desk.kept.remark = " ".join(form.get("note", "").split())[:_LONGEST_NOTE]
             await asyncio.to_thread(desk.kept.note)
-        return self._lead(f"/r/{desk.id}/results")
+        return self._lead(f"/r/{desk.id}/results?noted=1#noted")
 
     # ------------------------------------------------------------------------------------- what may go
 

@@ -6,8 +6,17 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share import State
-from batch_share.common import parse_duration, plural
-from batch_share.results.wording import CUT_OFF, DECLINED, DONE, INTERRUPTED, STOPPED, audits_all, end_in_short
+from batch_share.common import parse_duration, plural, spell_rows
+from batch_share.results.wording import (
+    CUT_OFF,
+    DECLINED,
+    DONE,
+    INTERRUPTED,
+    STOPPED,
+    audits_all,
+    end_in_short,
+    reason_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +31,7 @@ PARTS: Final = (
     ("posted", "todo", (State.POSTED, State.SHARING)),
     ("failed or unknown", "bad", (State.FAILED, State.UNKNOWN)),
     ("not sent: wrong in the sheet, or skipped", "quiet", (State.INVALID, State.SKIPPED)),
-    ("still to be sent", "rest", (State.PENDING, State.POSTING)),
+    ("not begun", "rest", (State.PENDING, State.POSTING)),
     ("still to be revoked", "todo", (State.TO_REVOKE, State.REVOKING)),
 )
 """The parts of the bar: what each is called, the class of its colour, and the states that are in it."""
@@ -245,6 +254,12 @@ def buttons(summary: Summary, helped: int, *, interrupted: bool) -> list[Button]
         what = "Those too that LeadSquared is to refuse again, unless what the reason names was changed there."
         found.append(Button("retry-all", f"Retry all of {plural(failed, 'failed row')}", what))
     return found
+
+
+def skipped(summary: Summary) -> list[str]:
+    """Which rows were skipped, and why: for the reasons of most of them, as more would hide what is to be done."""
+    found = ((each, reason_of(each.row, says_row=False, place_free=True)) for each in summary.skipped[:3])
+    return [f"Skipped {spell_rows(each.first, each.rows)}: {why or 'other reasons'}." for each, why in found]
 
 
 class Field(NamedTuple):

@@ -155,7 +155,8 @@ def live_for(settings: Settings, ledger: LedgerName, job: str) -> AlreadyShared:
         accounts, host = names_of_account(settings), settings.credentials()[0]
     except SettingsError:
         return AlreadyShared()
-    return AlreadyShared(settings, ledger, accounts, host, job, _after(settings), forced=settings.force)
+    after = utc_now() + dt.timedelta(minutes=settings.renew)
+    return AlreadyShared(settings, ledger, accounts, host, job, after, forced=settings.force)
 
 
 async def choose_renewals(ledger: LedgerReader, settings: Settings, number: int = 0) -> None:
@@ -168,12 +169,9 @@ async def choose_renewals(ledger: LedgerReader, settings: Settings, number: int 
     if settings.force and number and (await ledger.facts()).forced_by == number:
         return
     if settings.renew or settings.force:
-        ledger.renew_before, ledger.renews_all = _after(settings), settings.force
+        ledger.renew_before = utc_now() + dt.timedelta(minutes=settings.renew)
+        ledger.renews_all = settings.force
         ledger.forced_by = number if settings.force else 0
-
-
-def _after(settings: Settings) -> dt.datetime:
-    return utc_now() + dt.timedelta(minutes=settings.renew)
 
 
 # ------------------------------------------------------------------------------------------------- of a run

@@ -61,7 +61,7 @@ from batch_share.planning.directory import (
     key_of,
 )
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
-from batch_share.planning.plan import FirstLook, SheetOptions, plan_of
+from batch_share.planning.plan import FirstLook, SheetOptions, all_lacking, plan_of
 from batch_share.planning.unchanged import unchanged_rows
 from batch_share.results.answers import reference_column, reference_in
 from batch_share.sending.calls import ask_key_user, ask_once, consult
@@ -151,8 +151,8 @@ async def plan_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Setti
         opened, lacking = await asyncio.to_thread(open_sheet, job.sheet, read)
         of_job = _job_named(opened) if is_plain else None
         if of_job is None:
-            if lacking is not None:
-                raise lacking
+            if (wrong := lacking and all_lacking(opened, settings, lacking)) is not None:
+                raise wrong
             return job, settings, await plan_job(job, settings, opened)
     is_named = job.ledger != LedgerName.of_sheet(job.sheet, settings.store)
     ledger = job.ledger if is_named else await ledger_of_job(of_job, job.sheet, settings)

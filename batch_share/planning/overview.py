@@ -39,7 +39,7 @@ from batch_share.planning.directory import (
     is_plain,
     type_key,
 )
-from batch_share.planning.plan import Approval, defaults_of, plan_of
+from batch_share.planning.plan import Approval, all_lacking, defaults_of, plan_of
 from batch_share.planning.unchanged import unchanged_rows
 from batch_share.results.answers import write_table
 from batch_share.results.wording import ANOTHER_ACCOUNT, ANOTHER_HOST, spell_guards, spell_row
@@ -850,8 +850,8 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
     sheet, lacking = open_sheet(path, options.read)
     defaults, rows, problems = defaults_of(settings), 0, list[Problem]()
     try:
-        if lacking is not None:
-            raise lacking
+        if (wrong := lacking and all_lacking(sheet, settings, lacking)) is not None:
+            raise wrong
         plan = plan_of(sheet, options, settings, now=dt.datetime.now(dt.UTC))
         sheet = plan.sheet  # which says how its dates were read
         plan.check_rows()

@@ -25,7 +25,7 @@ from batch_share.ledger.queries import Reasons
 from batch_share.ledger.records import CHOICE_FROM, Instruction, NewRow, SheetRecord, Why
 from batch_share.ledger.states import State
 from batch_share.planning.directory import Names, Numbers
-from batch_share.sheet.columns import LASTING, Field, kind_held, letters, map_option
+from batch_share.sheet.columns import LASTING, Field, field_named, kind_held, letters, map_option
 from batch_share.sheet.mapping import read_mapping
 from batch_share.sheet.reader import ReadOptions
 from batch_share.sheet.rows import (
@@ -399,7 +399,8 @@ def plan_of(
     sheet. Raises SheetError, SettingsError.
     """
     path, defaults = sheet.path, defaults_of(settings)
-    _check_given(path, sheet, defaults)
+    if (lacking := all_lacking(sheet, settings)) is not None:
+        raise lacking
     if settings.marker_field in sheet.found.custom:
         raise SettingsError(
             "marker_field", f"the sheet has a column for {settings.marker_field}: name another field"
@@ -462,31 +463,42 @@ def defaults_of(settings: Settings) -> dict[Field, str]:
     return _FALLBACK | {each: text for each, text in (*given.items(), (Field.UNTIL, until)) if text}
 
 
-def _check_given(path: Path, sheet: Sheet, defaults: dict[Field, str]) -> None:
-    """How long and by which activity: from a column or an option."""
-    found = sheet.found.fields
+def all_lacking(sheet: Sheet, settings: Settings, lacking: SheetError | None = None) -> SheetError | None:
+    """What a sheet says by no column and no option says, all in one: `lacking` is what names leads and users.
+
+    How long and by which activity; None if it says all. Where it `lacks` leads, none of its columns is read yet.
+    """
+    found: set[Field | str | None] = {*sheet.found.fields, *defaults_of(settings)}
+    if lacking is not None:
+        found |= {field_named(header) for header in (*sheet.columns, *sheet.mapping.columns.values())}
+    errors = [lacking] if lacking is not None else []
     if Field.ACTION in found:  # it may have no row that needs them
-        return
-    if not any(each in found or each in defaults for each in LASTING):
+        return lacking
+    nowhere = "no column for {}, and no option either: add the column or give {}, for example {}"
+    if found.isdisjoint(LASTING):
         lengths = [at for at, cells in sheet.found.unread.items() if kind_held(cells) is Kind.LENGTH]
         meant = sheet.columns[lengths[0]] if lengths else ""
-        how = "say for all rows how long shares last"
-        raise _nowhere(path, "Duration, Days or Until", "--duration 7d", how, meant)
-    if Field.EVENT not in defaults and Field.EVENT not in found:
-        raise _nowhere(path, "Activity Event", "--event 201", "name the activity type for all rows")
-
-
-def _nowhere(path: Path, columns: str, example: str, instead: str, meant: str = "") -> SheetError:
-    flag = example.split(" ", maxsplit=1)[0]
-    asked = f" Did you mean {meant!r} for {Field.DURATION}?" if meant else ""
-    typed = f".{asked} Then add {map_option(meant, Field.DURATION)}" if meant else ""
-    return SheetError(
-        path,
-        f"no column for {columns}, and no option either: add the column or give {flag}, for example "
-        f"{example}{typed}",
-        problem=f"The sheet has no column for {columns}.{asked}",
-        hint=f"Add the column, or {instead}.",
-    )
+        asked = f" Did you mean {meant!r} for {Field.DURATION}?" if meant else ""
+        typed = f".{asked} Then add {map_option(meant, Field.DURATION)}" if meant else ""
+        lacks = SheetError(
+            sheet.path,
+            f"{nowhere.format('Duration, Days or Until', '--duration', '--duration 7d')}{typed}",
+            problem=f"The sheet has no column for Duration, Days or Until.{asked}",
+            hint="Add the column, or say for all rows how long shares last.",
+        )
+        errors.append(lacks)
+    if Field.EVENT not in found:
+        lacks = SheetError(
+            sheet.path,
+            nowhere.format("Activity Event", "--event", "--event 201"),
+            problem="The sheet has no column for Activity Event.",
+            hint="Add the column, or name the activity type for all rows.",
+        )
+        errors.append(lacks)
+    if len(errors) < 2:
+        return errors[0] if errors else None
+    problem, hint = (" ".join(getattr(each, name) for each in errors) for name in ("problem", "hint"))
+    return SheetError(sheet.path, "; and ".join(each.wrong for each in errors), problem=problem, hint=hint)
 
 
 class _Seen:

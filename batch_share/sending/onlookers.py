@@ -232,11 +232,15 @@ class Tally:
         for tally in self._and_above():
             tally.sent += rows * (begun - undone)
 
-    def calls_per_second(self, seconds: float = 10.0) -> float:
-        """Calls per second over the last `seconds`, or since the first if that is less."""
-        now = asyncio.get_running_loop().time()
-        times = [at for at in self.recent if now - at <= seconds]
-        return len(times) / max(min(seconds, now - times[0]), 1.0) if times else 0.0
+    def calls_per_second(self, period: float = 1.0, seconds: float = 10.0) -> float:
+        """Calls per second over the last `seconds`, or since the first if that is less, in whole periods.
+
+        For all that a `period` allows may go at its beginning, which is no faster than allowed.
+        """
+        now, seconds = asyncio.get_running_loop().time(), period * math.ceil(seconds / period)
+        times = [at for at in self.recent if now - at < seconds]
+        since = now - times[0] if len(times) == len(self.recent) and times else seconds
+        return len(times) / (period * max(1, math.ceil(since / period)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,7 +297,7 @@ class Connection:
             tally.phase,
             states,
             tally.calls,
-            tally.calls_per_second(),
+            tally.calls_per_second(max(1.0, self.pacer.rate.period)),
             tally.refusals,
             looked_up=(min(tally.people, tally.all_people), tally.all_people) if tally.all_people else None,
             outage=tally.outage,

@@ -49,16 +49,40 @@ _LEAD: Final = ("Lead", "Customer", "Contact", "Client", "Prospect")
 
 HEADERS: Final[dict[Field, tuple[str, ...]]] = {
     Field.LEAD_ID: ("Lead Id", "ProspectID", "RelatedProspectId", "Lead GUID"),
-    Field.LEAD_NUMBER: ("Lead Number", "ProspectAutoId", "LeadAutoId", "EntityId", "Lead No"),
+    Field.LEAD_NUMBER: (
+        *("Lead Number", "ProspectAutoId", "LeadAutoId", "EntityId", "Lead No", "Lead Num"),
+        *("Prospect Number", "Prospect No", "Prospect Auto Number"),
+    ),
     Field.LEAD_EMAIL: tuple(f"{who} {what}" for who in _LEAD for what in _MAIL),
     Field.LEAD_PHONE: tuple(f"{who} {what}" for who in _LEAD for what in _PHONE),
-    Field.ACCESS: ("Access", "AccessType", "Permission"),
-    Field.DURATION: ("Duration", "DurationInMinutes"),
-    Field.DAYS: ("Days", "DurationInDays"),
-    Field.UNTIL: ("Until", "Share Until", "Valid Until", "End Date"),
-    Field.START: ("Start", "Start Date", "Start Time", "Start At", "Share From", "Share Start"),
+    Field.ACCESS: (
+        "Access",
+        "AccessType",
+        "Access Level",
+        "Permission",
+        "Permissions",
+    ),
+    Field.DURATION: ("Duration", "DurationInMinutes", "Share Duration", "Access Duration"),
+    Field.DAYS: (
+        "Days",
+        "DurationInDays",
+        "Duration Days",
+        "No of Days",
+        "Number of Days",
+        "Share Days",
+        "Access Days",
+    ),
+    Field.UNTIL: (
+        *("Until", "Share Until", "Valid Until", "Access Until", "Until Date", "End Date", "Share End"),
+        *("Till", "Share Till", "Valid Till", "Access Till", "Till Date", "Valid Upto", "Share End Date"),
+        *("Share Expiry", "Access Expiry", "Share Expires", "Access Expires"),
+    ),
+    Field.START: (
+        *("Start", "Start Date", "Start Time", "Start At", "Share From", "Share Start", "Share Start Date"),
+        "Access From",
+    ),
     Field.NOTE: ("Note", "Notes", "ActivityNote"),
-    Field.EVENT: ("Activity Event", "Activity Event Code", "Event Code"),
+    Field.EVENT: ("Activity Event", "Activity Event Code", "Event Code", "Activity Code"),
     Field.ACTION: ("Action", "Share Action"),
 }
 """The headers each field is known by, whatever else the sheet has; those of the user are below."""
@@ -204,6 +228,9 @@ _STATE: Final = _people(STATE)
 _PLAIN: Final = _by_header(HEADERS) | {header: each.by for header, each in _INTENT.items() if each.by is not None}
 _VAGUE: Final = _by_header(VAGUE)
 _ALL: Final = _by_header({field: (field.value,) for field in Field}) | _VAGUE | _PLAIN
+_OWN_NUMBER: Final = [f"{who} {end}" for who in _LEAD for end in ("No", "Number", "Num")]
+_NUMBERS: Final = _by_header({Field.LEAD_NUMBER: tuple(_OWN_NUMBER)})
+"""Headers that may mean a lead's number, or one of somebody's own: suggested, never read without being asked."""
 _USERS: Final = {header: each.by for header, each in (_STATE | _INTENT).items() if each.by is not None}
 _KNOWN: Final = {*_ALL, *_INTENT, *_STATE, *map(squeeze, _OTHER_IDS)}
 
@@ -600,7 +627,9 @@ def _close(
 
     Where none does, all of those that hold such a thing and whose header says nothing that is known.
     """
-    names = _USERS if role == USERS else {header: field for header, field in _ALL.items() if field in role}
+    names = (
+        _USERS if role == USERS else {header: field for header, field in _ALL.items() if field in role} | _NUMBERS
+    )
     for index, held in left.items():
         if squeeze(columns[index]).startswith(_WRITERS):
             continue

@@ -14,6 +14,7 @@ import pytest
 from processes import FAST, SAMPLES, Pause, SandboxProcess, Shell, sandbox_thread, shell_for
 from queues import emptied
 from recipes import snippet
+from sqlalchemy import text
 
 from batch_share.common import Rate
 from batch_share.sandbox import SandboxOptions
@@ -145,6 +146,7 @@ def test_what_can_not_be_handed_over_is_told_in_a_sentence(hosts: list[Shell], s
     assert "BATCH_SHARE_STORE" in none.stderr
     many = shell.run("submit", "leads.csv", "--event", "201")
     assert (many.returncode, "Add --yes" in many.stderr) == (1, True)
+    assert "To send it" not in many.stdout, "that is to submit it"
     gone = shell.run("submit", "none.csv", "--yes")
     assert (gone.returncode, "no such file" in gone.stderr) == (2, True)
     assert shell.run("cancel", "1").returncode == 1
@@ -154,6 +156,13 @@ def test_what_can_not_be_handed_over_is_told_in_a_sentence(hosts: list[Shell], s
     other = shell.run("submit", *GIVEN, "--plan", "plan.json", "--duration", "9d")
     assert (other.returncode, "duration" in other.stderr) == (1, True)
     assert json.loads(shell.run("jobs", "--json").stdout) == []
+
+
+def test_a_job_says_what_its_trouble_is(hosts: list[Shell], store: Store) -> None:
+    kept = "INSERT INTO batch_share.jobs (ledger, account, kind, options, submitted_by, state, exit_code, error)"
+    with store.looking() as connection:
+        connection.execute(text(f"{kept} VALUES ('a', 'b', 'run', '{{}}', 'asha', 'ended', 1, 'it is gone.')"))
+    assert hosts[0].run("jobs").stdout.endswith("by asha: ended (exit 1). it is gone.\n")
 
 
 def test_the_service_of_the_manual_does_what_was_submitted(hosts: list[Shell]) -> None:

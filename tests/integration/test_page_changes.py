@@ -446,7 +446,7 @@ async def test_while_fixed_rows_are_sent_their_own_sheet_leads_there(tmp_path: P
         fixed = visitor.sheet
         gate.clear()
         await visitor.approve()
-        while "</b> posted" not in visitor.text and "still to be sent" not in visitor.text:
+        while "</b> posted" not in visitor.text and "not begun" not in visitor.text:
             await visitor.get(f"{fixed}/run")
         await visitor.get("/")
         assert visitor.text.count("going on</span>") == 2
@@ -475,7 +475,9 @@ async def test_a_button_that_would_do_nothing_is_not_shown(trial: Trial) -> None
 
 async def test_a_row_that_only_the_sheet_itself_can_mend_is_told(trial: Trial) -> None:
     async with visiting(trial) as visitor:
-        await shared(visitor, sheet(3).rpartition(b",7d,201")[0])
+        again = b"\r\n".join([sheet(3).rpartition(b",7d,201")[0], sheet(1).splitlines()[1]])
+        await shared(visitor, again)
+        assert "Skipped row 5: same lead and user as row 2" in visitor.text, "it is in no list of rows to look at"
         assert "1 row can only be fixed in the sheet itself, as the reason says" in visitor.text
         assert "<p>Nothing" not in visitor.text
 

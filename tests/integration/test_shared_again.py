@@ -116,8 +116,8 @@ def test_a_few_bad_rows_cost_few_calls(
 
 
 def test_a_failed_call_is_shared_again_while_others_are_posted_and_processed(bulk: Bulk) -> None:
-    it = bulk.start(1500, lambda at: at == 30)
-    bulk.run(it, 1500)
+    it = bulk.start(1000, lambda at: at == 30)
+    bulk.run(it, 1000)
     ours = [call["n"] for call in it.sent(SHARE) if str(min(bulk.bad)) in call["lead"]]
     assert len(ours) == 3
     assert ours[-1] < it.sent(BULK)[-1]["n"]

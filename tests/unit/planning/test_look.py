@@ -87,6 +87,18 @@ def test_a_sheet_without_a_length_is_shown_with_what_to_add(see: See) -> None:
     assert problem.hint == "Add the column, or say for all rows how long shares last."
 
 
+def test_all_that_no_column_says_is_told_at_once(see: See) -> None:
+    (problem,) = see("Lead Number,User Email", "1,a@x.example", duration="", event="").problems
+    assert problem.text == (
+        "The sheet has no column for Duration, Days or Until. The sheet has no column for Activity Event."
+    )
+    (problem,) = see("Number,Till", "1,2035-12-31", duration="", event="").problems
+    assert "no column for the lead and the user" in problem.text
+    assert problem.text.endswith("Its headers are: 'Number', 'Till'. The sheet has no column for Activity Event.")
+    (problem,) = see("Number,Till", "1,2035-12-31", duration="", event="201").problems
+    assert "Activity Event" not in problem.text
+
+
 def test_what_rows_take_that_do_not_say_comes_from_the_settings(see: See) -> None:
     look = see("Lead Number,User Email", "1,a@x.example", access="write")
     assert look.defaults["Access"] == "write"

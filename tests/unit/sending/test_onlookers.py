@@ -22,18 +22,23 @@ async def calls_at(*moments: float, now: float) -> Tally:
 
 
 @pytest.mark.parametrize(
-    ("moments", "now", "expected"),
+    ("moments", "now", "period", "expected"),
     [
-        ([], 5.0, 0.0),
-        ([5.0] * 3, 5.2, 3.0),  # no rate is made up from a moment
-        ([1.0, 2.0, 3.0, 4.0], 5.0, 1.0),
-        ([1.0, 12.0, 13.0], 20.0, 2 / 8),  # the oldest is past
-        ([1.0], 60.0, 0.0),
+        ([], 5.0, 1.0, 0.0),
+        ([5.0] * 3, 5.2, 1.0, 3.0),  # no rate is made up from a moment
+        ([1.0, 2.0, 3.0, 4.0], 5.0, 1.0, 1.0),
+        ([1.0, 12.0, 13.0], 20.0, 1.0, 2 / 10),  # the oldest is past
+        ([1.0], 60.0, 1.0, 0.0),
+        ([1.0] * 25, 3.0, 5.0, 5.0),  # all that five seconds allow, at their beginning
+        ([1.0] * 25 + [6.1] * 25, 6.2, 5.0, 5.0),
+        ([1.0] * 25 + [6.1] * 25 + [11.2] * 25, 11.3, 5.0, 5.0),
     ],
 )
-def test_the_speed_is_that_of_the_last_ten_seconds(moments: list[float], now: float, expected: float) -> None:
+def test_the_speed_is_that_of_the_last_ten_seconds(
+    moments: list[float], now: float, period: float, expected: float
+) -> None:
     async def measured() -> float:
-        return (await calls_at(*moments, now=now)).calls_per_second()
+        return (await calls_at(*moments, now=now)).calls_per_second(period)
 
     assert run_virtually(measured()) == pytest.approx(expected, abs=0.01)
 

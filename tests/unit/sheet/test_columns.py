@@ -173,6 +173,10 @@ def option(header: str, cells: list[str], *others: str) -> str:
         ("Lead", ["869000", "n/a", "869001"], '"Lead=Lead Number"'),
         ("Lead", ["Asha Rao", "869000"], ""),
         ("Lead Numbr", ["Asha Rao"], ""),
+        ("Customer no", ["869000"], '"Customer no=Lead Number"'),
+        ("Client Number", ["9810000019"], '"Client Number=Lead Number"'),
+        ("Customer no", ["+91-9810000019"], '"Customer no=Lead Phone"'),
+        ("Customer Mob", ["9810000019"], '"Customer Mob=Lead Phone"'),
         ("Town", ["869000"], ""),
     ],
 )
