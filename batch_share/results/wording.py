@@ -871,6 +871,9 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
 }
 """In words without Ids and paths: an error's own sentence may hold them."""
 
+NOT_READ: Final = "not read: {}, which {} does not have: add it there"
+"""Of columns in a sheet of failed rows that its job's sheet has not."""
+
 NOT_CORRECTED: Final = "Row {} was sent, or begun, so it is not corrected here."
 OTHERWISE: Final = "its output says why"
 
