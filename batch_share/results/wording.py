@@ -433,6 +433,8 @@ def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     expected, seen, found = audit["expected"], audit["seen"], audit["found"]
     activities = plural(expected, "activity", "activities")
     if audit["verdict"] == "proved":
+        if not expected:
+            return [Step("Not proved: no activity is known to be posted yet, so none was looked for.")]
         if not audits_all(summary):
             look = "`status --audit` looks at all"
             return [Step(f"Proved: of {activities} posted by the last run, LeadSquared has each once; {look}.")]
