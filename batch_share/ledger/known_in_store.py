@@ -78,9 +78,11 @@ def _sql(condition: ColumnElement[bool]) -> str:
 
 
 _COUNTS: Final = f"""
-SELECT json_object_agg(state, n) FROM (
-SELECT state, count(*) AS n FROM batch_share.rows WHERE ledger = :id
-AND {_sql(COUNTED & MATTERS)} GROUP BY state) AS counted"""
+SELECT json_object_agg(state, n) FROM (SELECT state, sum(n) AS n FROM (
+SELECT state, count(*) AS n FROM batch_share.rows WHERE ledger = :id AND {_sql(COUNTED)} GROUP BY state
+UNION ALL
+SELECT state, -count(*) FROM batch_share.rows WHERE ledger = :id AND {_sql(COUNTED & ~MATTERS)} GROUP BY state
+) AS each GROUP BY state HAVING sum(n) > 0) AS counted"""
 
 
 class _Ledger(NamedTuple):
