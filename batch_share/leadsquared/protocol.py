@@ -510,7 +510,7 @@ class StatusAnswer(AnswerBody):
         status, error = told.get("status"), told.get("errormessage")
         if isinstance(status, str):
             told["status"] = status.strip().lower()
-        if error in ([], {}) or (isinstance(error, str) and error.strip().lower() == "null"):
+        if error in ([], {}) or (isinstance(error, str) and error.strip().lower() in guesses.NO_ERROR):
             told["errormessage"] = None  # so an error may be written that is none
         return told
 

@@ -211,6 +211,8 @@ def audited(summary: Summary) -> str:
     if (audit := summary.audit) is None:
         return ""
     activities = plural(audit["expected"], "activity", "activities")
+    if audit["verdict"] == "proved" and not audit["expected"]:
+        return "Not proved: no activity is known to be posted yet, so none was looked for."
     if audit["verdict"] == "proved":
         whose = "" if audits_all(summary) else " by the last run"
         when = f" at {clock(datetime.fromisoformat(audit['at']))}" if audit.get("at") else ""

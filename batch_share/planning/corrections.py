@@ -32,7 +32,7 @@ from batch_share.results.answers import (
     reference_column,
     reference_in,
 )
-from batch_share.results.wording import NOT_CORRECTED, spell_corrected, spell_lapsed
+from batch_share.results.wording import NOT_CORRECTED, NOT_READ, spell_corrected, spell_lapsed
 from batch_share.sheet.columns import IGNORE, match_columns
 from batch_share.sheet.mapping import SheetMapping
 from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, Sheet, open_sheet, read_sheet
@@ -252,7 +252,7 @@ async def read_corrections(
     record, job, digest = await ledger.sheet(), (await ledger.facts()).job, digest_of(path)
     if record is None:
         raise SheetError(path, f"its job's ledger {ledger.name.short} holds no sheet")
-    wanted, is_whole = _wanted(path, record, job, options, settings)
+    wanted, is_whole, strange = _wanted(path, record, job, options, settings)
     before = await ledger.edits()
     replaced = {key[:KEY_LENGTH]: edit.key for edit in before.values() for key in edit.replaced}
     of_edit = {replaced[key]: key for key in wanted if key in replaced}
@@ -294,6 +294,8 @@ async def read_corrections(
     corrections = Corrections(edits, again, left_out, digest if is_whole and not sent and not gone else None)
     found = match_columns(path, record.columns, {each: mapping.get(each, IGNORE) for each in record.columns})
     notes = [*_notes(rows, {**before, **{edit.key: edit for edit in edits}}, sent, gone)]
+    if strange:
+        notes.append(NOT_READ.format(", ".join(strange), record.name))
     words = SheetMapping(words=(await ledger.facts()).words)
     sheet = Sheet(
         path, record.worksheet, 1, record.columns, found, lambda: blocks_of(rows), lambda: notes, mapping=words
@@ -314,10 +316,10 @@ def _notes(rows: Iterable[RawRow], edits: Mapping[str, Edit], sent: list[int], g
 
 def _wanted(
     path: Path, record: SheetRecord, job: str, options: SheetOptions, settings: Settings
-) -> tuple[dict[str, tuple[int, list[str]]], bool]:
-    """By the reference's key, each row's number and cells; and whether nothing else stands there.
+) -> tuple[dict[str, tuple[int, list[str]]], bool, list[str]]:
+    """By the reference's key, each row's number and cells; whether nothing else stands there.
 
-    Raises SheetError.
+    And columns that neither the job's sheet has nor we wrote. Raises SheetError.
     """
     opened, _ = open_sheet(path, ReadOptions(limits=settings.sheet))
     at = reference_column(opened)
@@ -353,7 +355,8 @@ def _wanted(
                 row=raw.number,
             )
         wanted[reference[1]] = raw.number, [raw.cells[place] for place in places]
-    return wanted, is_whole
+    strange = [each for each in opened.columns if each not in {"", *record.columns} and not each.startswith(ADDED)]
+    return wanted, is_whole, strange
 
 
 def _as_read(row: Row, columns: Sequence[str]) -> RawRow:

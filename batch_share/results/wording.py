@@ -433,6 +433,8 @@ def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     expected, seen, found = audit["expected"], audit["seen"], audit["found"]
     activities = plural(expected, "activity", "activities")
     if audit["verdict"] == "proved":
+        if not expected:
+            return [Step("Not proved: no activity is known to be posted yet, so none was looked for.")]
         if not audits_all(summary):
             look = "`status --audit` looks at all"
             return [Step(f"Proved: of {activities} posted by the last run, LeadSquared has each once; {look}.")]
@@ -870,6 +872,9 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
     Unreachable: "LeadSquared could not be reached",
 }
 """In words without Ids and paths: an error's own sentence may hold them."""
+
+NOT_READ: Final = "not read: {}, which {} does not have: add it there"
+"""Of columns in a sheet of failed rows that its job's sheet has not."""
 
 NOT_CORRECTED: Final = "Row {} was sent, or begun, so it is not corrected here."
 OTHERWISE: Final = "its output says why"

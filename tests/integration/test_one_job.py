@@ -242,6 +242,18 @@ async def test_what_can_not_be_told_is_refused_before_anything_is_sent(
         assert len(it.leads_sent()) == 2
 
 
+async def test_a_column_that_was_added_to_failed_rows_is_said_not_to_be_read(tmp_path: Path) -> None:
+    """As somebody adds it where LeadSquared said that a field is mandatory."""
+    async with trial(tmp_path, rows=4) as it:
+        failed = await with_mistakes(it, 4)
+        correct(failed, lambda rows: [row.update({"mx_Custom_1": "blue"}) for row in rows])
+        onlooker = Onlooker()
+        correct(failed, put("Duration", "7d", "7d"))
+        await do(RunSheet(SheetJob(failed, LedgerName.of_sheet(failed))), it.settings(), onlooker)
+        told = [each for each in onlooker.previews[0].notes if each.startswith("not read")]
+        assert told == ["not read: mx_Custom_1, which leads.csv does not have: add it there"]
+
+
 async def test_the_job_of_an_unknown_reference_is_asked_for(tmp_path: Path) -> None:
     async with trial(tmp_path, rows=4) as it:
         failed = await with_mistakes(it, 4)

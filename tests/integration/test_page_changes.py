@@ -507,7 +507,7 @@ async def test_a_row_that_only_the_sheet_itself_can_mend_is_told(trial: Trial) -
     async with visiting(trial) as visitor:
         again = b"\r\n".join([sheet(3).rpartition(b",7d,201")[0], sheet(1).splitlines()[1]])
         await shared(visitor, again)
-        assert "Skipped row 5: same lead and user as row 2" in visitor.text, "it is in no list of rows to look at"
+        assert "Skipped row 5: the same lead, user, access and activity as row 2." in visitor.text
         assert "1 row can only be fixed in the sheet itself, as the reason says" in visitor.text
         assert "<p>Nothing" not in visitor.text
 

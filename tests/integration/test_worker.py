@@ -224,6 +224,8 @@ async def test_no_key_is_in_the_store(tmp_path: Path, store: Store) -> None:
         for table in connection.scalars(text(tables)).all():
             rows = connection.scalars(text(f"SELECT t::text FROM {table} AS t")).all()
             assert not [row for row in rows if KEY in row or SECRET in row], table
+    assert said
+    assert not [line for line in said if KEY in line or SECRET in line]
 
 
 async def test_two_keys_of_one_account_are_one_at_a_time(tmp_path: Path, store: Store) -> None:

@@ -546,6 +546,8 @@ def status_answer(**fields: Any) -> Answer:
     [
         ({}, "processed", 6, "Request processed successfully."),
         ({"ErrorMessage": " \n"}, "processed", 6, "Request processed successfully."),
+        ({"ErrorMessage": " N/A "}, "processed", 6, "Request processed successfully."),
+        ({"ErrorMessage": "None"}, "processed", 6, "Request processed successfully."),
         ({"ErrorMessage": "User is\ninactive"}, "failed", 6, "User is inactive"),
         ({"ErrorMessage": "No such lead", "ShareStatus": None}, "failed", None, "No such lead"),
         ({"ShareStatus": 1, "Message": {"ResponseText": "In queue"}}, "pending", 1, "In queue"),

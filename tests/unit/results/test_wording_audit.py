@@ -24,6 +24,10 @@ LATER = "batch-share status 'my leads.db' --audit"
     [
         ({}, ["Proved: of 103 activities posted, LeadSquared has each once."]),
         (
+            {"expected": 0, "seen": 0},
+            ["Not proved: no activity is known to be posted yet, so none was looked for."],
+        ),
+        (
             {"verdict": "doubles", "found": 2, "named": [DOUBLE, STRANGER]},
             [
                 "2 rows have activities at LeadSquared that should not be there:",
