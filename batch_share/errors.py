@@ -369,8 +369,11 @@ class NotConfirmed(BatchShareError):
 
     def __init__(self, words: str = "", *, deed: str = "send") -> None:
         done, what = ("revoked", "it") if deed == "revoke" else ("sent", "the run")
-        words = words or f"Nothing was {done}: {what} was not confirmed."
-        super().__init__(words, hint=f"Confirm it if this is what you want to {deed}.")
+        if words:  # they say what to do
+            super().__init__(words)
+        else:
+            words = f"Nothing was {done}: {what} was not confirmed."
+            super().__init__(words, hint=f"Confirm it if this is what you want to {deed}.")
 
 
 class TooManyRows(BatchShareError):

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 from pydantic import SecretStr
-from trial import CREATE, HEADER, Trial, options, sheet_rows
+from trial import CREATE, FAST, HEADER, OF_LEAD, STATUS, Trial, options, sheet_rows
 from visiting import on_both, visiting
 
 from batch_share import BatchShare, LedgerName
 from batch_share.page import server
 from batch_share.page.shelf import Kept
 from batch_share.sandbox import Sandbox
+from batch_share.sandbox.faults import Particulars, strike
 
 if TYPE_CHECKING:
     import pytest
@@ -157,6 +158,7 @@ async def test_what_can_not_be_corrected_is_said_and_nothing_is_kept_twice(trial
         action = f"{visitor.sheet}/correct"
         await visitor.post(action, visitor.form(action))
         assert (visitor.status, "every cell says what it said" in visitor.text) == (400, True)
+        assert "Confirm it" not in visitor.text, "there is nothing to confirm"
         form = visitor.form(action)
         await asyncio.gather(*(visitor.post(action, form | {"cell-0": "7d"}) for _ in range(2)))  # a double click
         assert visitor.status == 200
@@ -459,6 +461,34 @@ async def test_while_fixed_rows_are_sent_their_own_sheet_leads_there(tmp_path: P
         assert "All 4 rows are shared." in visitor.text
         await visitor.get("/")
         assert '<bdi>leads.csv</bdi></a> <span class="small">with <bdi>fixed.xlsx</bdi>' in visitor.text
+
+
+async def test_unknown_rows_are_settled_and_leadsquared_is_asked_again(tmp_path: Path) -> None:
+    troubles = {CREATE: "applied-reset", OF_LEAD: "500-mx", STATUS: "pending"}
+
+    async def trouble(step: Step, call: SandboxCall) -> Reply:
+        if (kind := troubles.get(call.endpoint)) is None:
+            return await step(call)
+        if call.endpoint == CREATE:  # the first one alone: it arrives, and its answer doesn't
+            del troubles[CREATE]
+        return await strike(kind, Particulars(FAST), step, call)
+
+    async with (
+        Sandbox(options(), wrappers=[trouble]) as sandbox,
+        visiting(trial := Trial(tmp_path, sandbox)) as visitor,
+    ):
+        await shared(visitor, sheet(3))
+        del troubles[OF_LEAD]
+        action = f"{visitor.sheet}/do"
+        for deed, label, rows in (("settle", "Settle 1 unknown row", 3), ("ask", "Ask again about 3 rows", 0)):
+            assert label in visitor.text
+            await visitor.post(action, visitor.form(action) | {"deed": deed})
+            await visitor.results()
+            assert (f"Ask again about {rows} rows" in visitor.text) is bool(rows)
+            troubles.clear()  # they are processed by now
+        assert "All 3 rows are shared." in visitor.text
+        report = sandbox.report()
+        assert (report["activities"], report["duplicates"], trial.live()) == (3, 0, 3)
 
 
 async def test_a_button_that_would_do_nothing_is_not_shown(trial: Trial) -> None:

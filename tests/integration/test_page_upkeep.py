@@ -139,6 +139,27 @@ async def test_what_is_old_is_deleted_with_the_copy_of_its_sheet_and_what_is_nee
         assert "old.csv" in await visitor.get("/")
 
 
+async def test_where_two_people_are_wanted_it_takes_two_to_delete(trial: Trial) -> None:
+    proxy: Any = {"origin": "http://share.example", "user_header": "X-User"}
+    async with visiting(trial, two_people=True, **proxy) as visitor:
+        visitor.http.headers.update({"X-User": "asha", "Host": "share.example"})
+        visitor.sends = {"Origin": "http://share.example"}
+        await visitor.plan(sheet(3))
+        visitor.http.headers["X-User"] = "ravi"
+        await visitor.get(f"{visitor.sheet}/plan")
+        await visitor.approve()
+        await visitor.results()
+        aged(visitor, 100)
+        (kept,) = visitor.server._shelf.all()
+        for user, is_deleted in (("ravi", False), ("Ravi", False), ("asha", True)):
+            visitor.http.headers["X-User"] = user
+            await visitor.get("/history/purge?older=90d")
+            await visitor.post("/history/purge", forms(visitor) | {"sure": "yes", "typed": "1"})
+            assert ("somebody else has confirmed the same" in visitor.text) is not is_deleted
+            assert kept.ledger.exists() is not is_deleted
+        assert "and 1 uploaded sheet were deleted." in visitor.text
+
+
 def forms(visitor: Visitor) -> dict[str, str]:
     """The form of a page that sends, where another one that asks has its address too."""
     visitor.text = visitor.text[visitor.text.index('<form method="post"') :]
