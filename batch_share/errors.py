@@ -369,11 +369,10 @@ class NotConfirmed(BatchShareError):
 
     def __init__(self, words: str = "", *, deed: str = "send") -> None:
         done, what = ("revoked", "it") if deed == "revoke" else ("sent", "the run")
+        hint = f"Confirm it if this is what you want to {deed}."
+        super().__init__(words or f"Nothing was {done}: {what} was not confirmed.", hint=hint)
         if words:  # they say what to do
-            super().__init__(words)
-        else:
-            words = f"Nothing was {done}: {what} was not confirmed."
-            super().__init__(words, hint=f"Confirm it if this is what you want to {deed}.")
+            self.hint = ""
 
 
 class TooManyRows(BatchShareError):

@@ -183,6 +183,8 @@ class Job(Generic[T]):
     async def over(self) -> None:
         """Wait until it has ended, however that is; raises nothing of it."""
         await asyncio.wait((self._whole,))
+        if not self._whole.cancelled():
+            self._whole.exception()  # looked at, so that nobody is told that nobody did
 
     def __await__(self) -> Generator[Any, None, T]:
         return asyncio.shield(self._whole).__await__()

@@ -78,9 +78,6 @@ if TYPE_CHECKING:
 RUNS_SHOWN: Final = 20
 """The last runs: a week of a job that runs three times a day."""
 
-REASONS_ON_PAGE: Final = 20
-"""Of skipped rows, so that the page prints on one sheet; Results has all."""
-
 REASONS_SHOWN: Final = 5
 """Of those for which rows are skipped: usually one or two, and the screen has the troubles to show too."""
 
