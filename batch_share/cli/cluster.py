@@ -327,12 +327,15 @@ def add(
     Example: batch-share schedule add nightly leads.csv --cron "0 7 * * 1-5" --event 201 --duration 7d
     """
     import asyncio
+    from datetime import UTC, datetime
 
     from batch_share.cli.plan import show_plan
+    from batch_share.cluster.queue import next_time
     from batch_share.cluster.worker import prepare
     from batch_share.library import BatchShare
 
     settings, queue = given.settings(), _queue(given)
+    next_time(cron, settings.timezone or "UTC", datetime.now(UTC))  # what is wrong with it is told before a plan is
     library, told = BatchShare(settings), _overrides(given, settings)
     options = sheet_options(given, settings)
     ledger = queue.ledger(name)

@@ -137,6 +137,9 @@ def test_a_schedule_is_kept_listed_paused_and_removed(hosts: list[Shell]) -> Non
     assert shell.run("schedule", "pause", "nightly", "--end").stdout == "nightly goes on.\n"
     assert shell.run("schedule", "remove", "nightly").stdout == "nightly is removed.\n"
     assert shell.run("schedule", "remove", "nightly").returncode == 2
+    wrong = shell.run("schedule", "add", "nightly", *GIVEN, "--cron", "7")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (2, "", 1)
+    assert "write five fields" in wrong.stderr
 
 
 def test_what_can_not_be_handed_over_is_told_in_a_sentence(hosts: list[Shell], store: Store) -> None:
