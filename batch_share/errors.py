@@ -243,17 +243,25 @@ class Unreachable(BatchShareError):
 
 
 class NotAnswered(BatchShareError):
-    """`calls` calls in a row were sent, and nobody knows whether they were done. `words` are of the last."""
+    """`calls` calls in a row were sent, and nobody knows whether they were done. `words` are of the last.
 
-    def __init__(self, calls: int, words: str) -> None:
+    Or, if they `look_up`, so many leads and users were asked for, and none was told of.
+    """
+
+    def __init__(self, calls: int, words: str, *, look_up: bool = False) -> None:
+        again, hint = "nothing is repeated", "Resume when LeadSquared has recovered: nothing is repeated."
         problem = (
             f"{calls} calls in a row were sent and not properly answered ({words}), so the run stopped before more "
             "rows became unknown."
         )
+        if look_up:
+            problem = f"No look-up of leads or users was properly answered ({words}), so nothing was sent."
+            again = "or, if your account has no such APIs, with Ids in the sheet and --trust-ids"
+            hint = "Try again when LeadSquared has recovered; or, if the account has no such APIs, set trust_ids."
         super().__init__(
-            f"{problem} Run the same command again when LeadSquared has recovered; nothing is repeated.",
+            f"{problem} Run the same command again when LeadSquared has recovered; {again}.",
             problem=problem,
-            hint="Resume when LeadSquared has recovered: nothing is repeated.",
+            hint=hint,
         )
         self.calls = calls
         self.words = words

@@ -357,7 +357,7 @@ async def _note_unanswered(session: Session, plan: Plan, directory: Directory) -
         trusts = session.settings.trust_ids
         told = await ask_once(session, share_status("0" * 32), read_status) if trusts else None
         if told is None or isinstance(told, Lost | NotSent):
-            raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())))
+            raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())), look_up=True)
     ledger = session.ledger
     facts = await ledger.facts()
     unanswered = dict(plan.unanswered(facts.job, directory)) if directory.unanswered else {}

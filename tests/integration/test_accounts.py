@@ -372,6 +372,8 @@ async def test_an_outage_of_all_look_ups_makes_no_row_invalid(tmp_path: Path) ->
     async with trial(tmp_path, away) as it:
         ending = await it.run()
         assert isinstance(ending.error, NotAnswered)
+        assert "No look-up of leads or users was properly answered (" in str(ending.error)
+        assert "no such APIs, with Ids in the sheet and --trust-ids" in str(ending.error)
         assert (ending.summary.rows, it.sent(CREATE)) == (0, [])
 
 
