@@ -18,7 +18,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import ZoneInfo
 
-from batch_share.common import Cause, spell_length, utc_now
+from batch_share.common import Cause, plural, spell_length, spell_rows, utc_now
 from batch_share.errors import NoLedger, SettingsError, SheetError
 from batch_share.leadsquared.account import Account, account_name, name_of_account
 from batch_share.leadsquared.guesses import DAY_ZONE
@@ -558,9 +558,8 @@ class Counts:
             if 2 * count > sent > 4:
                 odd.append(f"{user} gets {count:,} of {sent:,} leads")
         if self.long:
-            shown = ", ".join(map(str, sorted(self.long)[:5])) + ("…" if len(self.long) > 5 else "")
-            share, row = ("share lasts", "row") if len(self.long) == 1 else ("shares last", "rows")
-            odd.append(f"{len(self.long):,} {share} longer than 90 days: {row} {shown}")
+            last = plural(len(self.long), "share lasts", "shares last")
+            odd.append(f"{last} longer than 90 days: {spell_rows(sorted(self.long), len(self.long))}")
         return odd
 
     def as_json(self) -> dict[str, Any]:

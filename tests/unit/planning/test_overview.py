@@ -231,8 +231,8 @@ def test_a_user_who_gets_more_than_half_of_five_leads_or_more_is_odd(
 def test_shares_of_more_than_ninety_days_are_odd_and_the_first_five_are_shown(see: See) -> None:
     users = [f"u{lead}@x.example" for lead in range(8)]
     rows = [row(1, users[0], lasting="90d"), *(row(lead, users[lead], lasting="91d") for lead in range(2, 8))]
-    assert see(*rows[:3]).oddities() == ["2 shares last longer than 90 days: rows 3, 4"]
-    assert see(*rows).oddities() == ["6 shares last longer than 90 days: rows 3, 4, 5, 6, 7…"]
+    assert see(*rows[:3]).oddities() == ["2 shares last longer than 90 days: rows 3 and 4"]
+    assert see(*rows).oddities() == ["6 shares last longer than 90 days: rows 3, 4, 5 and 3 more"]
 
 
 @pytest.mark.parametrize(("days", "is_odd"), [(89, False), (92, True)])
