@@ -50,7 +50,7 @@ async def test_history_old_runs_and_checks(browser: Browser, trial: Trial) -> No
             await page.get_by_role("link", name="History", exact=True).click()
             await page.get_by_role("heading", name="3 runs").wait_for()
             await seen.check("v-history")
-            await page.get_by_label("Sheet, person").fill("pune")
+            await page.get_by_label("Sheet, who ran it").fill("pune")
             await page.get_by_role("button", name="Show these").click()
             await page.get_by_role("heading", name="1 run", exact=True).wait_for()
             await page.get_by_role("link", name="Look what is old").click()
