@@ -143,6 +143,20 @@ class Visitor:
 
 
 @asynccontextmanager
+async def shared_by_two(trial: Trial, content: bytes) -> AsyncIterator[Visitor]:
+    """Where two people are wanted: asha has planned the sheet, and ravi, who looks at its results, approved it."""
+    async with visiting(trial, two_people=True, origin="http://share.example", user_header="X-User") as visitor:
+        visitor.http.headers.update({"X-User": "asha", "Host": "share.example"})
+        visitor.sends = {"Origin": "http://share.example"}
+        await visitor.plan(content)
+        visitor.http.headers["X-User"] = "ravi"
+        await visitor.get(f"{visitor.sheet}/plan")
+        await visitor.approve()
+        await visitor.results()
+        yield visitor
+
+
+@asynccontextmanager
 async def visiting(trial: Trial, *, two_people: bool = False, **proxy: str) -> AsyncIterator[Visitor]:
     """A visitor of a server for the trial's account, who has followed its link."""
 

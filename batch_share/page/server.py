@@ -608,7 +608,8 @@ class Server:
         begin = _begins_at(request)
         lines = await library.troubled(desk.ledger, begin, ROWS_ON_PAGE)
         troubled = max(sum(summary.states.get(each, 0) for each in _TROUBLED), begin + len(lines))
-        elsewhere = desk.doing is not None or library.in_use(desk.ledger)
+        doing = desk.doing
+        elsewhere = doing is not None or library.in_use(desk.ledger)
         known = await library.runs(_MOST_RUNS)
         last = next((each for each in known.runs if each.id == summary.run), None)
         if not elsewhere and request.headers.get("HX-Target") == "became-of":
@@ -616,7 +617,7 @@ class Server:
         interrupted = last is not None and words.is_cut_off(last) and not elsewhere
         if interrupted and sum(summary.states.get(each, 0) for each in words.UNSETTLED) == 0:
             interrupted = False
-        failed = summary.states.get(State.FAILED, 0)
+        failed = summary.states.get(State.FAILED, 0) + summary.earlier.get(State.FAILED, 0)
         is_counted = 0 < failed <= _COUNTED_AT_ONCE and not elsewhere
         helped = await library.retryable(desk.ledger) if is_counted else failed
         is_told = interrupted or elsewhere or desk.error is not None
@@ -634,7 +635,7 @@ class Server:
             planned=desk.plan is not None, stands=words.stands(summary), renews=renews,
             troubled=troubled, headline=headline(summary.states),
             others=others(summary.states), ended=ended, interrupted=interrupted,
-            elsewhere=elsewhere, doing=desk.doing,
+            elsewhere=elsewhere, doing=doing,
             buttons=[] if elsewhere else words.buttons(summary, helped, interrupted=interrupted),
             rest=at_rest(summary.states), can_fix=can_fix, alert=alert or desk.error,
             noted="noted" in request.query,

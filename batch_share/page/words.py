@@ -12,6 +12,7 @@ from batch_share.results.wording import (
     DECLINED,
     DONE,
     INTERRUPTED,
+    NOTHING_PROVED,
     STOPPED,
     audits_all,
     end_in_short,
@@ -212,7 +213,7 @@ def audited(summary: Summary) -> str:
         return ""
     activities = plural(audit["expected"], "activity", "activities")
     if audit["verdict"] == "proved" and not audit["expected"]:
-        return "Not proved: no activity is known to be posted yet, so none was looked for."
+        return NOTHING_PROVED
     if audit["verdict"] == "proved":
         whose = "" if audits_all(summary) else " by the last run"
         when = f" at {clock(datetime.fromisoformat(audit['at']))}" if audit.get("at") else ""

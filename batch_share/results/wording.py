@@ -420,6 +420,9 @@ def named_in_commands(ledger: LedgerName, naming: Naming = str) -> str:
     return naming(sheet if sheet.suffix.lower() in SHEET_SUFFIXES else file)
 
 
+NOTHING_PROVED: Final = "Not proved: no activity is known to be posted yet, so none was looked for."
+
+
 def audits_all(summary: Summary) -> bool:
     """Whether the last look at activities was at all that the ledger shared, and not at the last run's alone."""
     shared = sum(summary.states.get(each, 0) for each in (*ARE_SHARED, State.ENDED))
@@ -434,7 +437,7 @@ def spell_audit(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     activities = plural(expected, "activity", "activities")
     if audit["verdict"] == "proved":
         if not expected:
-            return [Step("Not proved: no activity is known to be posted yet, so none was looked for.")]
+            return [Step(NOTHING_PROVED)]
         if not audits_all(summary):
             look = "`status --audit` looks at all"
             return [Step(f"Proved: of {activities} posted by the last run, LeadSquared has each once; {look}.")]

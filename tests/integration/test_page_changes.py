@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import openpyxl
 from pydantic import SecretStr
 from trial import CREATE, FAST, HEADER, OF_LEAD, STATUS, Trial, options, sheet_rows
-from visiting import on_both, visiting
+from visiting import on_both, shared_by_two, visiting
 
 from batch_share import BatchShare, LedgerName
 from batch_share.page import server
@@ -260,15 +260,7 @@ async def test_of_a_sheet_that_was_run_elsewhere_the_results_say_where_its_share
 
 
 async def test_where_two_people_are_wanted_it_takes_two_to_revoke_and_to_try_the_account(trial: Trial) -> None:
-    proxy: Any = {"origin": "http://share.example", "user_header": "X-User"}
-    async with visiting(trial, two_people=True, **proxy) as visitor:
-        visitor.http.headers.update({"X-User": "asha", "Host": "share.example"})
-        visitor.sends = {"Origin": "http://share.example"}
-        await visitor.plan(sheet(3))
-        visitor.http.headers["X-User"] = "ravi"
-        await visitor.get(f"{visitor.sheet}/plan")
-        await visitor.approve()
-        await visitor.results()
+    async with shared_by_two(trial, sheet(3)) as visitor:
         action, typed = f"{visitor.sheet}/undo", {"sure": "yes", "typed": "3"}
         await visitor.get(f"{action}?which=all")
         form = post_form(visitor, action) | typed

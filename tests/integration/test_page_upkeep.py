@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from trial import HEADER, Trial, sheet_rows
-from visiting import Visitor, on_both, visiting
+from visiting import Visitor, on_both, shared_by_two, visiting
 
 from batch_share.common import Rate
 from batch_share.ledger.files import LedgerName
@@ -140,15 +140,7 @@ async def test_what_is_old_is_deleted_with_the_copy_of_its_sheet_and_what_is_nee
 
 
 async def test_where_two_people_are_wanted_it_takes_two_to_delete(trial: Trial) -> None:
-    proxy: Any = {"origin": "http://share.example", "user_header": "X-User"}
-    async with visiting(trial, two_people=True, **proxy) as visitor:
-        visitor.http.headers.update({"X-User": "asha", "Host": "share.example"})
-        visitor.sends = {"Origin": "http://share.example"}
-        await visitor.plan(sheet(3))
-        visitor.http.headers["X-User"] = "ravi"
-        await visitor.get(f"{visitor.sheet}/plan")
-        await visitor.approve()
-        await visitor.results()
+    async with shared_by_two(trial, sheet(3)) as visitor:
         aged(visitor, 100)
         (kept,) = visitor.server._shelf.all()
         for user, is_deleted in (("ravi", False), ("Ravi", False), ("asha", True)):
@@ -312,7 +304,10 @@ async def test_a_run_that_waits_for_the_account_says_for_which_sheet_and_goes_on
         await visitor.plan(sheet(12), "first.csv")
         await visitor.approve()
         first = visitor.sheet
-        await visitor.get("/")
+        while "</b> posted" not in await visitor.get(
+            f"{first}/run"
+        ):  # else the other one may have the account first
+            await asyncio.sleep(0.02)
         await visitor.upload(sheet(3, 20), "second.csv")
         action = f"{visitor.sheet}/columns"
         await visitor.post(action, visitor.form(action) | {"then": "plan"})
