@@ -88,7 +88,7 @@ soak: $(VENV)/.tested  ## Run 10,000 rows through mixed faults in virtual time, 
 
 fuzz: export FUZZ ?= 50000
 fuzz: $(VENV)/.tested  ## Try the parser and the ledger with FUZZ examples a test (50000)
-	@$(PYTEST) tests/fuzz
+	@$(PYTEST) -o faulthandler_timeout=0 tests/fuzz
 
 $(VENV)/.mutable: $(VENV)/.tested
 	@echo "Installing what changes the code to see whether a test notices ..."

@@ -40,8 +40,12 @@ class Forks(ForkServer):
         return await self.finish()
 
     async def _number(self) -> int:
-        async with asyncio.timeout(_DEADLINE):
-            return await asyncio.to_thread(self.number)
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                return await asyncio.to_thread(self.number)
+        except TimeoutError:
+            self.process.kill()  # else the thread that reads of it would keep this process for ever
+            raise
 
 
 @cache

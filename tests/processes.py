@@ -60,12 +60,27 @@ class SandboxProcess:
 
 
 class Started(subprocess.Popen[str]):
-    """A command that is killed where the test fails: nobody would tell it to end, and waiting would hang."""
+    """A command that is killed where the test fails: nobody would tell it to end, and waiting would hang.
+
+    Nobody waits for it longer than for any other.
+    """
+
+    def wait(self, timeout: float | None = DEADLINE) -> int:
+        """Wait for its end. Raises TimeoutExpired."""
+        return super().wait(timeout)
+
+    def communicate(self, input: str | None = None, timeout: float | None = DEADLINE) -> tuple[str, str]:  # noqa: A002
+        """What it says until its end. Raises TimeoutExpired."""
+        return super().communicate(input, timeout)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is not None:
             self.kill()
-        super().__exit__(kind, error, trace)  # type: ignore[arg-type]
+        try:
+            super().__exit__(kind, error, trace)  # type: ignore[arg-type]
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
 
 
 @dataclass(frozen=True)
@@ -141,7 +156,7 @@ class Shell:
 def sandbox_process(*options: str) -> Iterator[SandboxProcess]:
     """A sandbox process on a free port, ended with the context."""
     command = [sys.executable, "-m", "batch_share", "sandbox", "--port", "0", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with Started(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         found = re.search(r"http://[\d.]+:\d+", process.stdout.readline())
         assert found is not None

@@ -132,6 +132,15 @@ class Visitor:
                 await asyncio.sleep(0.02)
         return self.text
 
+    async def under_way(self, *words: str) -> str:
+        """Load the page of a run that goes on anew until it says one of these."""
+        async with asyncio.timeout(60):
+            while True:
+                await self.get(f"{self.sheet}/run")
+                if any(each in self.text for each in words):
+                    return self.text
+                assert "How far it is" in self.text, f"it ended before anybody saw {words}"
+
     async def approve(self, **said: str) -> str:
         """Approve the plan on the page."""
         action = f"{self.sheet}/approve"

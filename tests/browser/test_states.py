@@ -93,8 +93,7 @@ async def test_runs_that_wait(browser: Browser, visitor: Visitor, trial: Trial) 
         trial.changes["rate"] = Rate(4, 1.0)
         await visitor.plan(sheet(60), "long.csv")
         await visitor.approve(typed="60")
-        while "</b> posted" not in visitor.text:  # else the other one may have the account first
-            await visitor.get(f"{visitor.sheet}/run")
+        await visitor.under_way("</b> posted")  # else the other one may have the account first
         await visitor.upload(sheet(3), "other.csv")
         await visitor.post(f"{visitor.sheet}/columns", visitor.form(f"{visitor.sheet}/columns") | {"then": "plan"})
         await page.goto(visitor.origin + visitor.path)

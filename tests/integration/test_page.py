@@ -374,8 +374,7 @@ async def test_a_run_is_stopped_and_gone_on_with(trial: Trial) -> None:
         await visitor.post(f"{visitor.sheet}/plan", visitor.form(f"{visitor.sheet}/plan"))
         await visitor.ended("/plan", "Looking up leads")
         await visitor.approve()
-        while "</b> posted" not in visitor.text:
-            await visitor.get(f"{visitor.sheet}/run")
+        await visitor.under_way("</b> posted")
         own = visitor.form(action) | {"deed": "stop"}
         await visitor.post(action, own, visitor.sends | {"HX-Request": "true"})
         assert (visitor.status, visitor.path) == (200, action)  # the answer itself says so, whatever the load

@@ -440,8 +440,7 @@ async def test_while_fixed_rows_are_sent_their_own_sheet_leads_there(tmp_path: P
         fixed = visitor.sheet
         gate.clear()
         await visitor.approve()
-        while "</b> posted" not in visitor.text and "not begun" not in visitor.text:
-            await visitor.get(f"{fixed}/run")
+        await visitor.under_way("</b> posted", "not begun")
         await visitor.get("/")
         assert visitor.text.count("going on</span>") == 2
         await visitor.get(f"{first}/results")

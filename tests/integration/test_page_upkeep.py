@@ -304,8 +304,7 @@ async def test_a_run_that_waits_for_the_account_says_for_which_sheet_and_goes_on
         await visitor.plan(sheet(12), "first.csv")
         await visitor.approve()
         first = visitor.sheet
-        while "</b> posted" not in visitor.text:  # else the other one may have the account first
-            await visitor.get(f"{first}/run")
+        await visitor.under_way("</b> posted")  # else the other one may have the account first
         await visitor.upload(sheet(3, 20), "second.csv")
         action = f"{visitor.sheet}/columns"
         await visitor.post(action, visitor.form(action) | {"then": "plan"})
