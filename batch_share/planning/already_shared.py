@@ -169,7 +169,7 @@ async def choose_renewals(ledger: LedgerReader, settings: Settings, number: int 
     if settings.force and number and (await ledger.facts()).forced_by == number:
         return
     if settings.renew or settings.force:
-        ledger.renew_before = utc_now() + dt.timedelta(minutes=settings.renew)
+        ledger.renew_before = ledger.now() + dt.timedelta(minutes=settings.renew)
         ledger.renews_all = settings.force
         ledger.forced_by = number if settings.force else 0
 

@@ -22,6 +22,8 @@ from batch_share.ledger.files import LedgerName, open_ledger, read_ledger
 from batch_share.ledger.postgres import Store, StoredName
 from batch_share.ledger.states import Stage, State
 from batch_share.outputs import Named
+from batch_share.planning.already_shared import choose_renewals
+from batch_share.settings import Settings
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -168,7 +170,10 @@ async def test_the_server_hears_of_whoever_waits(name: StoredName, monkeypatch: 
 async def test_a_host_whose_clock_is_off_notes_the_time_of_the_store(
     store: Store, name: StoredName, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
-    """Else the next host would wait too short until an activity shows, or share again what has not ended."""
+    """Else the next host would wait too short until an activity shows, or share again what has not ended.
+
+    Nor is anything renewed sooner, or later, by the host that has the job.
+    """
 
     class Off(datetime):
         @classmethod
@@ -184,7 +189,10 @@ async def test_a_host_whose_clock_is_off_notes_the_time_of_the_store(
         accounts = ledger.accounts("run")
         assert accounts is not None
         assert now is not None
-        for noted in (run.started_at, ledger.now(), accounts.today().replace(tzinfo=None)):
+        await choose_renewals(ledger, Settings(renew="2d"))
+        assert ledger.renew_before is not None
+        renewed = ledger.renew_before - timedelta(days=2)
+        for noted in (run.started_at, ledger.now(), accounts.today().replace(tzinfo=None), renewed):
             assert abs((noted - now).total_seconds()) < 60
 
 
