@@ -474,7 +474,7 @@ def all_lacking(sheet: Sheet, settings: Settings, lacking: SheetError | None = N
     errors = [lacking] if lacking is not None else []
     if Field.ACTION in found:  # it may have no row that needs them
         return lacking
-    nowhere = "no column for {}, and no option either: add the column or give {}, for example {}"
+    nowhere = "no column for {}: add it, or say it of all rows with {}"
     if found.isdisjoint(LASTING):
         lengths = [at for at, cells in sheet.found.unread.items() if kind_held(cells) is Kind.LENGTH]
         meant = sheet.columns[lengths[0]] if lengths else ""
@@ -482,7 +482,7 @@ def all_lacking(sheet: Sheet, settings: Settings, lacking: SheetError | None = N
         typed = f".{asked} Then add {map_option(meant, Field.DURATION)}" if meant else ""
         lacks = SheetError(
             sheet.path,
-            f"{nowhere.format('Duration, Days or Until', '--duration', '--duration 7d')}{typed}",
+            f"{nowhere.format('Duration, Days or Until', '--duration 7d')}{typed}",
             problem=f"The sheet has no column for Duration, Days or Until.{asked}",
             hint="Add the column, or say for all rows how long shares last.",
         )
@@ -490,7 +490,7 @@ def all_lacking(sheet: Sheet, settings: Settings, lacking: SheetError | None = N
     if Field.EVENT not in found:
         lacks = SheetError(
             sheet.path,
-            nowhere.format("Activity Event", "--event", "--event 201"),
+            nowhere.format("Activity Event", "--event 201"),
             problem="The sheet has no column for Activity Event.",
             hint="Add the column, or name the activity type for all rows.",
         )
@@ -498,7 +498,7 @@ def all_lacking(sheet: Sheet, settings: Settings, lacking: SheetError | None = N
     if len(errors) < 2:
         return errors[0] if errors else None
     problem, hint = (" ".join(getattr(each, name) for each in errors) for name in ("problem", "hint"))
-    return SheetError(sheet.path, "; and ".join(each.wrong for each in errors), problem=problem, hint=hint)
+    return SheetError(sheet.path, "; ".join(each.wrong for each in errors), problem=problem, hint=hint)
 
 
 class _Seen:
