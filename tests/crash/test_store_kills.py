@@ -93,11 +93,11 @@ class Host:
 
     async def work(self) -> None:
         """Run the sheet until it is done: what was struck down leaves its ledger locked for a moment."""
-        while await self.end() != 0:
-            assert any(words in self.said for words in (b"LedgerLocked", b"given up", b"can't be reached")), (
-                self.said
-            )
-            await self.start()
+        async with asyncio.timeout(900):
+            while await self.end() != 0:
+                known = (b"LedgerLocked", b"given up", b"can't be reached")
+                assert any(words in self.said for words in known), self.said
+                await self.start()
 
     async def states(self) -> Counter[State]:
         """What the ledger says."""
