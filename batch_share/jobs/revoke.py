@@ -286,7 +286,7 @@ async def find_due(session: Session, claims: Sequence[Row]) -> tuple[Sequence[Du
         for unseen in await catch_up(history, ledger.name, host):
             session.tally.remark(NOT_LOOKED_AT.format(ledger=unseen))
         await refresh(history, ledger, name_of_account(session.settings), goes_on=True)
-        meant = shares_meant(history, host, [asked(claim) for claim in claims])
+        meant = shares_meant(history, host, [asked(claim) for claim in claims], ledger.now())
         due = [Due(claim, shares) for claim, shares in zip(claims, meant, strict=True)]
     reported = []
     # Of those that are skipped it was told before.

@@ -176,7 +176,7 @@ class Resume(Kind):
             user_name=lambda user: users.get(user, user),
             recalled=self.changes.recalled if self.changes else 0,
         )
-        live = live_for(session.settings, ledger.name, facts.job)
+        live = live_for(session.settings, ledger.name, facts.job, ledger.now())
         async for page in pages(ledger.planned()):
             rows = list[NewRow]()
             for each in page:

@@ -134,28 +134,30 @@ class AlreadyShared:
             with _index(self.settings, self.ledger, self.remarks.append) as history:
                 if history is not None:
                     check_whole(history)
-                    shares.update(*shares_meant(history, self.host, claims))
+                    shares.update(*shares_meant(history, self.host, claims, utc_now()))
         return len(shares)
 
 
-def shares_meant(history: History, host: str, claims: Sequence[Instruction]) -> Iterator[list[LiveShare]]:
+def shares_meant(
+    history: History, host: str, claims: Sequence[Instruction], now: dt.datetime
+) -> Iterator[list[LiveShare]]:
     """For each, the shares that it asks to be revoked: its user's, or all others'. Raises HistoryError."""
     for page in chunks(claims, _PAGE):
         by_lead: dict[str, list[LiveShare]] = {}
-        for share in history.live_after(utc_now(), {claim.lead_id for claim in page}, host):
+        for share in history.live_after(now, {claim.lead_id for claim in page}, host):
             by_lead.setdefault(share.lead_id, []).append(share)
         for claim in page:
             own = claim.action is Action.REVOKE
             yield [each for each in by_lead.get(claim.lead_id, ()) if (each.user_id == claim.user_id) is own]
 
 
-def live_for(settings: Settings, ledger: LedgerName, job: str) -> AlreadyShared:
-    """For a plan: what other ledgers of the account have shared than the one of `job`."""
+def live_for(settings: Settings, ledger: LedgerName, job: str, now: dt.datetime) -> AlreadyShared:
+    """For a plan: what other ledgers of the account have shared `now` than the one of `job`."""
     try:
         accounts, host = names_of_account(settings), settings.credentials()[0]
     except SettingsError:
         return AlreadyShared()
-    after = utc_now() + dt.timedelta(minutes=settings.renew)
+    after = now + dt.timedelta(minutes=settings.renew)
     return AlreadyShared(settings, ledger, accounts, host, job, after, forced=settings.force)
 
 
@@ -362,7 +364,7 @@ async def skip_shared(session: Session, *, only_more: bool = False) -> None:
     """
     ledger, settings = session.ledger, session.settings
     job = (await ledger.facts()).job
-    live = live_for(settings, ledger.name, job)
+    live = live_for(settings, ledger.name, job, ledger.now())
     with _index(settings, session.ledger.name, session.tally.remark) as history:
         if history is None:
             return
@@ -378,11 +380,12 @@ async def skip_shared(session: Session, *, only_more: bool = False) -> None:
 
 async def skip_reassigned(session: Session) -> None:
     """Skip the rows whose lead was taken from all others, and is shared with their user already, by any ledger."""
-    settings, live = session.settings, live_for(session.settings, session.ledger.name, "")
-    with _index(settings, session.ledger.name, session.tally.remark) as history:
+    settings, ledger = session.settings, session.ledger
+    live = live_for(settings, ledger.name, "", ledger.now())
+    with _index(settings, ledger.name, session.tally.remark) as history:
         if history is not None:
-            await refresh(history, session.ledger, name_of_account(settings), goes_on=True)
-            pending = session.ledger.wishes(State.PENDING, Action.REASSIGN)
+            await refresh(history, ledger, name_of_account(settings), goes_on=True)
+            pending = ledger.wishes(State.PENDING, Action.REASSIGN)
             await _decide(session, pending, partial(live.reasons, history))
 
 

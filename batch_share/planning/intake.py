@@ -407,7 +407,7 @@ async def show_sheet(
     else:
         plan = await _ask(plan, settings, watcher, directory, first, course or Course())
     directory.trusts_ids = settings.trust_ids
-    live = live_for(settings, job.ledger, before.job)
+    live = live_for(settings, job.ledger, before.job, utc_now())
     return await asyncio.to_thread(overview, plan, settings, directory, remembered(settings), live, before)
 
 

@@ -87,9 +87,9 @@ def write_numbers(it: Trial, count: int) -> None:
 
 
 def later(monkeypatch: pytest.MonkeyPatch, **passed: float) -> None:
-    """Look at the index at another time."""
+    """Work on ledgers at another time."""
     now = utc_now() + dt.timedelta(**passed)
-    monkeypatch.setattr(already_shared, "utc_now", lambda: now)
+    monkeypatch.setattr("batch_share.ledger.files.utc_now", lambda: now)
 
 
 async def test_what_is_shared_already_is_skipped_with_where_and_until_when(tmp_path: Path) -> None:
