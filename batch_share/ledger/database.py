@@ -195,6 +195,7 @@ class Database:
         self._no_reads.set()
         self._at_rest = asyncio.Event()
         self._at_rest.set()
+        self._is_closed = False
         self._alike: dict[Kind, list[Values]] | None = None
         self._compiled: dict[Kind, tuple[str, list[_Place]]] = {}
         if held is not None:
@@ -206,6 +207,8 @@ class Database:
         What is asked for while others are read waits and goes with its like: the way into the thread and back costs
         more than most that is read there.
         """
+        if self._is_closed:
+            raise LedgerError(self._ledger, "it is closed already")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._to_read.append(_Wish(operation, done, alone=False))
         if self._no_reads.is_set():
@@ -219,6 +222,8 @@ class Database:
         LedgerError too where the transaction fails as a whole. A caller that is cancelled meanwhile does not undo
         it: what is known gets written.
         """
+        if self._is_closed:  # else whoever comes too late would wait for ever
+            raise LedgerError(self._ledger, "it is closed already")
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Wish(operation, done, alone))
@@ -232,11 +237,13 @@ class Database:
         try:
             await self._at_rest.wait()
             await self._no_reads.wait()
+            self._is_closed = True
             if not self._is_shared:
                 leave = self.held.close if self.held is not None else self._engine.dispose
                 await asyncio.get_running_loop().run_in_executor(self._thread, leave)
         finally:
             # Also when it is cut: whoever opens the ledger next must find nobody writing.
+            self._is_closed = True
             self._thread.shutdown(wait=True)
             for wish in (*self._waiting, *self._to_read):  # of those that were cut off with it, nothing is done
                 wish.done.cancel()

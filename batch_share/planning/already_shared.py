@@ -152,7 +152,7 @@ def shares_meant(
 
 
 def live_for(settings: Settings, ledger: LedgerName, job: str, now: dt.datetime) -> AlreadyShared:
-    """For a plan: what other ledgers of the account have shared `now` than the one of `job`."""
+    """What other ledgers of the account have shared `now` than the one of `job`."""
     try:
         accounts, host = names_of_account(settings), settings.credentials()[0]
     except SettingsError:

@@ -365,6 +365,16 @@ async def test_what_waits_when_a_database_is_cut_off_is_reported_and_never_writt
     assert noted(file) == [1]
 
 
+async def test_what_is_asked_of_one_that_is_closed_is_refused(file: Path) -> None:
+    async with opened(file) as (database, _):
+        pass
+    with pytest.raises(LedgerError, match="is closed"):
+        await asyncio.wait_for(database.write(note(1)), 60)
+    with pytest.raises(LedgerError, match="is closed"):
+        await asyncio.wait_for(database.read(note(2)), 60)
+    assert noted(file) == []
+
+
 @pytest.mark.parametrize("paramstyle", ["qmark", "named"])
 async def test_what_is_executed_for_every_call_is_written_as_sqlalchemy_writes_it(
     file: Path, paramstyle: Literal["qmark", "named"]
