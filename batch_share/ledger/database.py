@@ -177,6 +177,8 @@ class Database:
 
     Writes are made in order, everything that waits at a moment in one transaction. `write` returns when its
     operation is committed, so an intent is on disk before its call leaves.
+
+    Raises LedgerError where no thread can be started.
     """
 
     def __init__(
@@ -189,6 +191,10 @@ class Database:
         self._writing = engine if self._is_file else engine.execution_options(writes=True)
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        try:  # now: later nobody could be told that the machine has no thread left, and whoever asked would wait
+            self._thread.submit(bool)
+        except RuntimeError as error:
+            raise LedgerError(ledger, f"no thread could be started to work on it ({error})") from None
         self._waiting: deque[_Wish] = deque()
         self._to_read: list[_Wish] = []
         self._no_reads = asyncio.Event()

@@ -365,6 +365,15 @@ async def test_what_waits_when_a_database_is_cut_off_is_reported_and_never_writt
     assert noted(file) == [1]
 
 
+async def test_where_no_thread_is_left_nothing_is_begun(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none_left)
+    with pytest.raises(LedgerError, match="no thread could be started"):
+        Database(connect(file), file)
+
+
 async def test_what_is_asked_of_one_that_is_closed_is_refused(file: Path) -> None:
     async with opened(file) as (database, _):
         pass
