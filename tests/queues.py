@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from batch_share.cluster.queue import Queue, Wanted
 from batch_share.cluster.worker import options_of
+from batch_share.ledger.postgres import WORKERS
 from batch_share.library import BatchShare
 
 if TYPE_CHECKING:
@@ -89,6 +90,16 @@ def emptied(store: Store) -> Queue:
             text("TRUNCATE batch_share.jobs, batch_share.stored_sheets, batch_share.schedules RESTART IDENTITY")
         )
     return Queue(store)
+
+
+def places(store: Store) -> set[int]:
+    """The connections by which workers have their places in a store."""
+    asked = (
+        "SELECT pid FROM pg_locks JOIN pg_database ON pg_database.oid = database "
+        f"WHERE datname = current_database() AND locktype = 'advisory' AND classid = {WORKERS} AND granted"
+    )
+    with store.looking() as connection:
+        return {*connection.scalars(text(asked))}
 
 
 async def hand_over(it: Trial, queue: Queue, ledger: str, **changes: Any) -> QueuedJob:

@@ -144,7 +144,7 @@ class Worker:
         self._far: dict[int, Mapping[str, Any]] = {}
         self._told = 0.0
         self._wake = threading.Event()
-        self.drains = self._is_cut = False
+        self.drains = self._is_cut = self._has_place = False
 
     async def work(self, *, once: bool = False) -> None:
         """Until it is told to `drain`, which ends calls and gives jobs back; or `once`: what is due now.
@@ -182,7 +182,7 @@ class Worker:
 
     async def _serve(self, post: Post, *, once: bool) -> None:
         """Look by this place in the store until it is lost, or all is done. Raises LedgerError."""
-        self._ends, self._is_cut = [], False
+        self._ends, self._is_cut, self._has_place = [], False, True
         loop = asyncio.get_running_loop()
         try:
             await asyncio.to_thread(self._look_on, post, loop, once)
@@ -192,7 +192,9 @@ class Worker:
                 task.cancel()
             raise
         finally:
-            # Without its place whatever it has is anybody's: who holds a ledger ends its calls, and leaves it.
+            # Without its place whatever it has is anybody's: who holds a ledger ends its calls, and leaves it, and
+            # who waits for one waits no longer.
+            self._has_place = False
             for job in self._jobs.values():
                 job.stop()
             self.wake()
@@ -349,7 +351,7 @@ class Worker:
                 raise
 
     def _is_to_end(self, number: int) -> bool:
-        return self.drains or number in self._stopped
+        return self.drains or not self._has_place or number in self._stopped
 
 
 def _far(job: Job[Ending]) -> dict[str, Any]:

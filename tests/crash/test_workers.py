@@ -20,15 +20,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from queues import WorkerProcess, emptied, ended, hand_over
-from sqlalchemy import make_url, text
+from queues import WorkerProcess, emptied, ended, hand_over, places
+from sqlalchemy import make_url
 from stores import server
 from trial import CREATE, Trial, options, sheet_rows
 
 from batch_share.cluster.queue import Queue
 from batch_share.common import Rate
 from batch_share.ledger.files import read_ledger
-from batch_share.ledger.postgres import LEASE, WORKERS, Store, StoredName, shared
+from batch_share.ledger.postgres import LEASE, Store, StoredName, shared
 from batch_share.ledger.states import State
 from batch_share.sandbox import Sandbox
 
@@ -120,7 +120,7 @@ class Storm:
     async def keep_busy(self, queue: Queue) -> None:
         """Each account has a job that is not over, and both workers live."""
         async with asyncio.timeout(120):  # to start takes a worker longer, on a busy machine, than until it is hit
-            while living(queue) < len(self.workers):  # noqa: ASYNC110 - others do it
+            while len(places(queue.store)) < len(self.workers):  # noqa: ASYNC110 - others do it
                 await asyncio.sleep(0.1)
         for sandbox, own in self.jobs.items():
             if not own or queue.job(own[-1].id).is_over:
@@ -157,13 +157,6 @@ class Storm:
             assert (report["duplicates"], report["refusals"]) == (0, 0)
             assert report["fullest_window"] <= RATE.limit
             assert (report["activities"], report["live_shares"]["count"]) == (rows, rows)
-
-
-def living(queue: Queue) -> int:
-    """How many workers have their place in the store."""
-    with queue.store.looking() as connection:
-        locks = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = {WORKERS} AND granted"
-        return int(connection.execute(text(locks)).scalar_one())
 
 
 def drives(queue: Queue, job: QueuedJob, worker: WorkerProcess) -> bool:

@@ -143,7 +143,8 @@ async def test_the_manual_lists_all_controls_of_the_pages_and_no_others(
             for of_these in ("", "?from=1"):
                 look("Plan", await visitor.ended(f"/plan{of_these}", "Looking up leads"))
             look("Sending", await visitor.approve(typed="38"))
-            look("Sending", await visitor.under_way("</b> accepted"))
+            while "</b> accepted" not in visitor.text:
+                look("Sending", await visitor.get(f"{visitor.sheet}/run"))
             look("Sending", await visitor.post(stop, visitor.form(stop) | {"deed": "stop"}, visitor.sends | HTMX))
             await visitor.results()
             for of_these in ("", "?from=1"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg_pool import AsyncConnectionPool
 from pydantic import SecretStr
-from queues import emptied, ended, hand_over
+from queues import emptied, ended, hand_over, places
 from sqlalchemy import text
 from stores import server
 from trial import KEY, SECRET, Trial, sheet_rows, trial
@@ -199,6 +199,33 @@ async def test_who_is_told_to_drain_gives_its_job_back_and_another_ends_it(tmp_p
         over = queue.job(job.id)
         assert (over.state, over.exit_code) == ("ended", 0)
         assert max(Counter(it.leads_sent()).values()) == 1
+
+
+async def test_who_loses_its_place_while_its_job_waits_for_a_ledger_is_back_at_once(
+    tmp_path: Path, store: Store
+) -> None:
+    """Else all its accounts stood still for as long as somebody used that ledger."""
+    queue, said = emptied(store), list[str]()
+    name = StoredName(store, f"{tmp_path}-l")
+    name.number(make=True)
+    async with trial(tmp_path) as it:
+        with name.locked():
+            job = await hand_over(it, queue, name.name)
+            working = asyncio.create_task((worker := worker_for(it, store, said)).work())
+            async with asyncio.timeout(60):
+                while queue.job(job.id).state != "running":  # noqa: ASYNC110 - a thread's doing
+                    await asyncio.sleep(0.05)
+            (lost,) = places(store)
+            with store.looking() as connection:
+                connection.execute(text(f"SELECT pg_terminate_backend({lost})"))
+            async with asyncio.timeout(60):
+                while not places(store) - {lost}:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.05)
+        over = await ended(queue, job)
+        assert (over.state, over.exit_code) == ("ended", 0)
+        assert max(Counter(it.leads_sent()).values()) == 1
+        worker.drain()
+        await working
 
 
 async def test_a_plan_that_is_not_the_approved_one_is_refused(tmp_path: Path, store: Store) -> None:

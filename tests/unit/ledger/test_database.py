@@ -370,7 +370,7 @@ async def test_where_no_thread_is_left_nothing_is_begun(file: Path, monkeypatch:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", none_left)
-    with pytest.raises(LedgerError, match="no thread could be started"):
+    with pytest.raises(LedgerError, match="end some of what else runs"):
         Database(connect(file), file)
 
 
