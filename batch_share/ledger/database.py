@@ -194,8 +194,11 @@ class Database:
         try:  # now: later nobody could be told that the machine has no thread left, and whoever asked would wait
             self._thread.submit(bool)
         except RuntimeError as error:
-            cure = "end some of what else runs on this machine, and try again"
-            raise LedgerError(ledger, f"no thread could be started for it ({error}): {cure}") from None
+            raise LedgerError(
+                ledger,
+                f"no thread could be started for it ({error}): end some of what else runs on this machine, "
+                "and try again",
+            ) from None
         self._waiting: deque[_Wish] = deque()
         self._to_read: list[_Wish] = []
         self._no_reads = asyncio.Event()
