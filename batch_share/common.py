@@ -43,6 +43,9 @@ class Cause(StrEnum):
     MARKUP = "markup"
     TOO_LONG = "too_long"
     INVALID = "invalid"
+    NOT_TOLD = "not_told"
+    """LeadSquared was asked whom it names, and did not tell."""
+
     CONTRADICTED = "contradicted"
     UNCHECKED = "unchecked"
 

@@ -32,7 +32,7 @@ from batch_share.leadsquared.guesses import (
     NOT_FOR_US,
     is_believed,
 )
-from batch_share.leadsquared.protocol import Denied, Lost
+from batch_share.leadsquared.protocol import Denied, Lost, NotSent, Refused
 from batch_share.outputs import write_private
 
 if TYPE_CHECKING:
@@ -53,23 +53,30 @@ NOT_THERE: Final = frozenset({404, 405, 501})
 """HTTP status of a call to an API that a server does not have."""
 
 
+def is_foreign(failure: Failure) -> bool:
+    """Whether any server that has nothing to do with LeadSquared would answer so, or nobody answered."""
+    return isinstance(failure, Lost | NotSent) or (isinstance(failure, Refused | Denied) and failure.is_page)
+
+
 @dataclass(slots=True)
 class Apis:
     """What became of calls, by path: which ones `worked`.
 
-    `gone` are those that are not asked again: why not. `heard`: any call was answered, be it with a refusal. `few`
-    may ask at a time while it is not known whether there is such an API.
+    `gone` are those that are not asked again: why not. `heard`: any call was answered, be it with a refusal;
+    `understood`: one was as LeadSquared answers, so that it is no other server. `few` may ask at a time while it is
+    not known whether there is such an API.
     """
 
     worked: set[str] = field(default_factory=set)
     gone: dict[str, Failure] = field(default_factory=dict)
     heard: bool = False
+    understood: bool = False
     few: dict[str, asyncio.Semaphore] = field(default_factory=dict)
     _lost: Counter[str] = field(default_factory=Counter)
 
     def answered(self, path: str) -> None:
         """A call was answered as it should be."""
-        self.heard = True
+        self.heard = self.understood = True
         self.worked.add(path)
         del self._lost[path]
 
@@ -80,6 +87,7 @@ class Apis:
         first call on.
         """
         self.heard = self.heard or not isinstance(failure, Lost) or failure.status in NOT_THERE
+        self.understood = self.understood or not is_foreign(failure)
         self._lost[path] += isinstance(failure, Lost)
         is_missing = isinstance(failure, Denied) or failure.status in NOT_THERE or NOT_FOR_US.search(failure.words)
         if self._lost[path] >= MOST_LOST or (is_missing and path not in self.worked):

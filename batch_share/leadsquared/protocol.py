@@ -104,11 +104,12 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Definitely not done, and asking again would get the same answer."""
+    """Definitely not done, and asking again would get the same answer. `is_page`: that was no JSON."""
 
     words: str
     type: str = ""
     status: int | None = None
+    is_page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,22 +387,27 @@ def _in_lower_case(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def records(value: Any, *ids: str) -> list[dict[str, Any]] | None:
+_DEEPEST: Final = 20
+"""Objects that a list may be wrapped in: two were seen, and what nests a hundred times would exhaust the stack."""
+
+
+def records(value: Any, *ids: str, deepest: int = _DEEPEST) -> list[dict[str, Any]] | None:
     """The objects of a list, however it is wrapped; None if there is no list in `value`.
 
-    `ids` are names that one of its objects has: by one of them it is told when it stands for a list of one.
+    `ids` are names that one of its objects has: by one of them it is told when it stands for a list of one. It is
+    looked for in `deepest` objects within each other.
     """
-    if isinstance(value, dict):
+    if isinstance(value, dict) and deepest:
         names = (name for name in (*LISTS, *WRAPPERS) if name in value)
         wrapped = next((name for name in names if isinstance(value[name], list | dict | None)), None)
         if wrapped not in LISTS and (_PROPERTIES in value or any(name in value for name in ids)):
             value = [value]
         elif wrapped is not None:
-            return records(value[wrapped], *ids)
+            return records(value[wrapped], *ids, deepest=deepest - 1)
         else:
             # It may be under a name that nobody told us of, or be left out where the count says that it is empty.
             inside = [each for each in value.values() if isinstance(each, list | dict)]
-            told = [found for each in inside if (found := records(each, *ids))]
+            told = [found for each in inside if (found := records(each, *ids, deepest=deepest - 1))]
             if len(told) == 1 and any(name in told[0][0] for name in ids):
                 return told[0]
             return [] if COUNT in value and not count_of(value) else None
@@ -505,13 +511,13 @@ class StatusAnswer(AnswerBody):
         if not isinstance(value, dict):
             return value
         inside = value["message"] if isinstance(value.get("message"), dict) else {}
-        told = {name: inside[name] for name in ("sharestatus", "errormessage") if name in inside}
+        told = {"sharestatus": inside.get("sharestatus")}
         told |= {name: each for name, each in value.items() if each not in ("", None)} | {"message": inside}
-        status, error = told.get("status"), told.get("errormessage")
+        status, error = told.get("status"), value.get("errormessage") or inside.get("errormessage") or None
         if isinstance(status, str):
             told["status"] = status.strip().lower()
-        if error in ([], {}) or (isinstance(error, str) and error.strip().lower() in guesses.NO_ERROR):
-            told["errormessage"] = None  # so an error may be written that is none
+        is_none = isinstance(error, str) and error.strip().lower() in guesses.NO_ERROR
+        told["errormessage"] = None if is_none else error
         return told
 
 
@@ -766,7 +772,7 @@ def judge(answer: Answer) -> Judged | Failure:
         return Denied(words, status, is_page=is_page)
     is_refusal = reported == "failed" or (reported == "error" and kind.startswith("MX"))
     if status in {400, 404} or (is_refusal and (200 <= status < 300 or status == 500)):
-        return Refused(words, answer.redact(kind), status)
+        return Refused(words, answer.redact(kind), status, is_page=value is NOT_JSON)
     return Lost(f"the answer was not understood: {words}" if is_success else words, status)
 
 

@@ -36,6 +36,7 @@ from batch_share.ledger.queries import (
     CLEARED,
     COUNTED,
     DURATION_NOW,
+    FIXABLE,
     FIXABLE_IN_SHEET,
     GIVES_ACCESS,
     GONE_LAST,
@@ -285,6 +286,7 @@ class LedgerReader:
             "noticed": IS_DOUBLE,
             "standing": and_(rows.c.state == State.FAILED, IN_SHEET, stands),
             "in_sheet": FIXABLE_IN_SHEET,
+            "untold": FIXABLE & rows.c.cause.in_((Cause.NOT_TOLD, Cause.UNCHECKED)),
             "held": (rows.c.cause == Cause.HELD) & MEANT,
             "renewable": has_ended & or_(UNTIL_NOW.is_(None), now < UNTIL_NOW),
             "waiting": waits,
@@ -572,7 +574,7 @@ class LedgerReader:
 
     async def asked_in_vain(self, *, unanswered: bool = False) -> bool:
         """Whether LeadSquared was asked for somebody who was not there; `unanswered`: of whom it did not tell."""
-        nobody_told = lookups.c.cause.is_(None) | (lookups.c.cause == Cause.INVALID)
+        nobody_told = lookups.c.cause.is_(None) | lookups.c.cause.in_((Cause.INVALID, Cause.NOT_TOLD))
         in_vain = lookups.c.found.is_(None) & (nobody_told if unanswered else true())
         return bool(await self._all(select(lookups.c.value).where(in_vain).limit(1)))
 

@@ -423,6 +423,7 @@ class Totals:
     noticed: int
     standing: int
     in_sheet: int
+    untold: int
     held: int
     renewable: int
 

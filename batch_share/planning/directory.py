@@ -257,7 +257,7 @@ class Directory:
     def learn_unanswered(self, ref: Ref, why: str) -> None:
         """No API could tell of this one. What an earlier run was told of it is not forgotten."""
         if not self.is_found(ref):
-            self._nobody[ref] = Nobody(intern(f"could not be looked up: {why}"), Cause.INVALID)
+            self._nobody[ref] = Nobody(intern(f"could not be looked up: {why}"), Cause.NOT_TOLD)
             self.unanswered[ref] = why
 
     def unchecked(self, row: ShareRow) -> str | None:
@@ -774,7 +774,7 @@ class Enquiry:
         self.connection.tally.people += 1
         for notebook in self.notebooks:  # it is asked again next time, as after an answer in vain
             await notebook.note_lookups(
-                [Lookup(ref.field, ref.value, None, f"could not be looked up: {why}", Cause.INVALID)]
+                [Lookup(ref.field, ref.value, None, f"could not be looked up: {why}", Cause.NOT_TOLD)]
             )
 
     # ------------------------------------------------------------------------------------------ plumbing

@@ -25,18 +25,20 @@ from batch_share.errors import (
     BatchShareError,
     LedgerError,
     NoLedger,
+    NoSuchApi,
     NotAnswered,
     PlanChanged,
     SettingsError,
     SheetError,
 )
-from batch_share.leadsquared.account import name_of_account
+from batch_share.leadsquared.account import NOT_THERE, is_foreign, name_of_account
 from batch_share.leadsquared.pacing import PacerClosed
 from batch_share.leadsquared.people import PAGE, KeyUser
 from batch_share.leadsquared.protocol import (
     ACTIVITY_TYPES,
     Lost,
     NotSent,
+    Refused,
     read_activity_types,
     read_status,
     share_status,
@@ -346,18 +348,27 @@ def check_type(plan: Plan, directory: Directory, settings: Settings) -> None:
             raise PlanChanged(None, f"the activity type that is called {name!r}")
 
 
+async def _check_answered(connection: Connection, directory: Directory) -> None:
+    """Raises NotAnswered in an outage, NoSuchApi from a server that is not LeadSquared."""
+    apis, trusts = connection.apis, connection.settings.trust_ids
+    # That it has none of these APIs LeadSquared may say, and any other server would. Who trusts the Ids needs none.
+    if not directory.unanswered or (apis.heard and (apis.understood or trusts)):
+        return
+    status = share_status("0" * 32)  # an API that every account has tells
+    told = await ask_once(connection, status, read_status) if apis.heard or trusts else None
+    if apis.heard and isinstance(told, Lost | Refused) and is_foreign(told) and told.status in NOT_THERE:
+        raise NoSuchApi(connection.client.base_url, status.path, told.words)
+    if told is None or isinstance(told, Lost | NotSent):
+        raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())), look_up=True)
+
+
 async def _note_unanswered(session: Session, plan: Plan, directory: Directory) -> Why | None:
     """Note how many rows wait for an API that tells of their people; those of them that have all Ids.
 
     Only of rows that nothing was sent for: what was checked or trusted when it was sent is no question any more.
-    Raises NotAnswered in an outage.
+    Raises as `_check_answered`.
     """
-    if directory.unanswered and not session.apis.heard:
-        # None of these APIs may be there: where Ids are to be taken as they are, one that every account has tells.
-        trusts = session.settings.trust_ids
-        told = await ask_once(session, share_status("0" * 32), read_status) if trusts else None
-        if told is None or isinstance(told, Lost | NotSent):
-            raise NotAnswered(len(directory.unanswered), next(iter(directory.unanswered.values())), look_up=True)
+    await _check_answered(session, directory)
     ledger = session.ledger
     facts = await ledger.facts()
     unanswered = dict(plan.unanswered(facts.job, directory)) if directory.unanswered else {}
@@ -430,6 +441,8 @@ async def _ask(
             directory.learn_types(await types_of(connection, kept, directory))
             check_type(plan, directory, settings)
             await Enquiry(connection, directory, [kept]).ask(wanted)
+            if not connection.stop.asked:
+                await _check_answered(connection, directory)
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
     return plan

@@ -509,17 +509,21 @@ def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     if processing := rows_in(states, PROCESSING):
         words = f"{plural(processing, 'row')} still being processed; to ask again"
         steps.append(Step(words, f"batch-share follow-up {ledger}"))
+    refused = states[State.FAILED] + states[State.INVALID]
     if failed := summary.failed_sheet:
         file = naming(failed)
-        words = f"Some rows can be fixed: correct them in {file}, then"
-        steps.append(Step(words, shlex.join(["batch-share", "run", file])))
+        command = shlex.join(["batch-share", "run", file])
+        if untold := summary.untold:
+            words = f"LeadSquared did not tell whom {plural(untold, 'row names', 'rows name')}; to ask again"
+            steps.append(Step(words, command))
+        if not untold or refused > untold + summary.in_sheet + summary.standing:
+            steps.append(Step(f"Some rows can be fixed: correct them in {file}, then", command))
     if summary.in_sheet:
         rows = plural(summary.in_sheet, "row")
         steps.append(Step(f"{rows} to be fixed in the sheet itself, as the reason says; then run it again"))
     if summary.standing:
         words = f"{plural(summary.standing, 'row')} failed after the activity was posted; to share in it"
         steps.append(Step(words, f"batch-share retry {ledger}"))
-    refused = states[State.FAILED] + states[State.INVALID]
     if refused and not (summary.failed_sheet or summary.in_sheet or summary.standing):
         steps.append(Step(f"{plural(refused, 'row')} failed or invalid: the results say why"))
     if summary.noticed:
@@ -728,6 +732,9 @@ _IN_THE_SHEET: Final = {
 }
 """What is done about rows that no sheet of failed rows can hold as they are."""
 
+_TOLD_LATER: Final = (
+    "Wait until LeadSquared tells whom it names, or put Lead Id, Lead Number and User Id in {place} and trust these"
+)
 _BY_ID: Final = "Give its Id in {place}: several match what the row says"
 _ACTIVE: Final = "Name an active user in {place}"
 _LEAD: Final = "Correct the lead in {place}, or create it in LeadSquared"
@@ -737,6 +744,8 @@ _PLAIN: Final = "Remove characters such as < and > from its texts in {place}"
 _SHORTER: Final = "Shorten the text in {place}"
 
 _FIXING: Final = {
+    Cause.NOT_TOLD: _TOLD_LATER,
+    Cause.UNCHECKED: "Wait until LeadSquared tells whom it names, or trust the Ids in {place}",
     Cause.AMBIGUOUS: _BY_ID,
     Cause.NO_USER: _ACTIVE,
     Cause.NO_LEAD: _LEAD,
@@ -1164,12 +1173,12 @@ class Summary:
     written (None: they were not).
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
-    activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself. `noticed` rows have
-    something a person must know, whatever became of them: an activity that is there twice. `renewable` shares
-    have ended, and the sheet does not say so; `ending` shares do so soon. `held` rows wait for another job that has
-    their lead and user under way. `unchecked` is what LeadSquared could
-    not be asked about, so that a run went on without. `audit` is what the last look at all its activities found,
-    as it is noted in the ledger. Before `waiting_until` (with its zone) it wants no call.
+    activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself. Of `untold` rows LeadSquared
+    did not tell whom they name. `noticed` rows have something a person must know, whatever became of them: an
+    activity that is there twice. `renewable` shares have ended, and the sheet does not say so; `ending` shares do
+    so soon. `held` rows wait for another job that has their lead and user under way. `unchecked` is what it
+    could not be asked about, so that a run went on without. `audit` is what the last look at all its activities
+    found, as it is noted in the ledger. Before `waiting_until` (with its zone) it wants no call.
     """
 
     states: Mapping[State, int]
@@ -1184,6 +1193,7 @@ class Summary:
     failed_sheet: Path | None = None
     standing: int = 0
     in_sheet: int = 0
+    untold: int = 0
     unchecked: Sequence[Why] = ()
     renewable: int = 0
     held: int = 0

@@ -276,6 +276,13 @@ def reported_by(answer: Answer) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def told_by(answer: Answer) -> dict[str, Any]:
+    """The same, with the names in lower case; that of a list of one counts too."""
+    value = read_json(answer.body)
+    value = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return value if isinstance(value, dict) else {}
+
+
 def is_reported_throttle(answer: Answer) -> bool:
     """Whether an answer is beyond doubt a throttle."""
     reported = reported_by(answer)
@@ -305,10 +312,10 @@ def check_refusal(answer: Answer) -> None:
     """Only what was definitely not done is refused: never a broken server's page, never a plain 2xx."""
     if answer.status in (400, 404):
         return
-    reported = reported_by(answer)
+    reported = told_by(answer)
     assert 200 <= answer.status < 300 or answer.status == 500
-    assert reported["Status"] == "Failed" or (
-        reported["Status"] == "Error" and reported["ExceptionType"].startswith("MX")
+    assert reported["status"].strip().lower() == "failed" or (
+        reported["status"].strip().lower() == "error" and reported["exceptiontype"].startswith("MX")
     )
 
 
@@ -318,20 +325,27 @@ def check_throttle(throttle: Throttled, answer: Answer) -> None:
     assert throttle.closed_for is None or 0 <= throttle.closed_for <= guesses.LONGEST_CLOSED
     assert throttle.rate is None or guesses.is_believed(throttle.rate)
     if answer.status != 429 and throttle.words != THROTTLE:
-        reported = reported_by(answer)
-        is_typed = reported.get("ExceptionType") == THROTTLE
+        reported = told_by(answer)
+        is_typed = reported.get("exceptiontype") == THROTTLE
         assert is_typed or answer.status in (200, 403)
-        assert is_typed or answer.status != 200 or reported["Status"] in ("Error", "Failed")
+        assert is_typed or answer.status != 200 or reported["status"].strip().lower() in ("error", "failed")
 
 
 def check_id(found: Any, answer: Answer) -> None:
     """Done is a 2xx that says Success and has a usable Id, as text or as a number, and nothing else."""
     assert isinstance(found, Done)
     assert 200 <= answer.status < 300
-    reported = read_json(answer.body)
+    reported = told_by(answer)
     assert reported["status"].strip().lower() == "success"
     assert is_usable(found.id)
-    assert found.id in {str(value).strip() for value in _values(reported)}
+    assert found.id in {spelled for value in _values(reported) for spelled in _spelled(value)}
+
+
+def _spelled(value: Any) -> Iterator[str]:
+    """How an Id may be written: a number with an exponent may be a whole one."""
+    yield str(value).strip()
+    if isinstance(value, float) and value.is_integer():
+        yield str(int(value))
 
 
 def _values(reported: Any) -> Iterator[Any]:
@@ -353,7 +367,7 @@ def check_status(found: Any, answer: Answer) -> None:
     reported = reported[0] if isinstance(reported, list) else reported
     inside = reported["message"] if isinstance(reported.get("message"), dict) else {}
     error = reported.get("errormessage") or inside.get("errormessage") or ""
-    failed = str(error).strip().lower() not in {"", "null", "[]", "{}"}
+    failed = not (isinstance(error, str) and error.strip().lower() in {"", *guesses.NO_ERROR})
     processed = found.number == guesses.PROCESSED
     assert found.verdict == ("failed" if failed else "processed" if processed else "pending")
 

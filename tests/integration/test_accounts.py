@@ -30,6 +30,9 @@ from virtual_trial import in_virtual_time
 
 from batch_share.errors import NoSuchApi, NotAnswered, OwnerNotVerified
 from batch_share.ledger.states import State
+from batch_share.planning.intake import show_sheet
+from batch_share.planning.plan import SheetOptions
+from batch_share.results.wording import next_steps
 from batch_share.sandbox.endpoints import NAMES
 from batch_share.sandbox.faults import Particulars, strike
 from batch_share.sandbox.wire import DIALECTS, Reply
@@ -387,6 +390,31 @@ async def test_ids_that_are_trusted_need_no_api_but_the_three(tmp_path: Path, re
     async with trial(tmp_path, few, rows=3) as it:
         ending = await it.run(trust_ids=True, trust_owner=True)
         assert ending.summary.states == {State.SHARED: 3}
+
+
+@pytest.mark.parametrize("reply", [Reply(404, b"<h1>Not found</h1>"), Reply(405, b""), Reply(501, b"Unsupported")])
+async def test_a_server_that_is_not_leadsquared_is_told_as_that_and_no_row_as_wrong(
+    tmp_path: Path, reply: Reply
+) -> None:
+    async def another(step: Step, call: SandboxCall) -> Reply:
+        return reply
+
+    async with trial(tmp_path, another, rows=3) as it:
+        ending = await it.run()
+        assert isinstance(ending.error, NoSuchApi)
+        assert "Check that the host is your region's" in str(ending.error)
+        assert (ending.summary.rows, it.sent(CREATE)) == (0, [])
+        with pytest.raises(NoSuchApi):
+            await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
+
+
+async def test_rows_whose_people_nobody_can_tell_of_are_not_said_to_be_wrong(tmp_path: Path) -> None:
+    async with trial(tmp_path, without=("helpers",)) as it:
+        named(it, 2, "Lead Email", "User Email")
+        ending = await it.run()
+        assert (ending.summary.states, ending.summary.untold) == ({State.INVALID: 2}, 2)
+        (step,) = next_steps(ending.summary)
+        assert step.words == "LeadSquared did not tell whom 2 rows name; to ask again"
 
 
 async def test_ids_that_are_trusted_are_sent_nowhere_in_an_outage(tmp_path: Path) -> None:

@@ -309,8 +309,8 @@ TABLE: Final[dict[str, tuple[Answer, Outcome]]] = {
     "403, an MX type": (answer(403, MISSING), Denied("RelatedProspectId is missing", 403)),
     # Definite refusals.
     "400, its type": (answer(400, MISSING), Refused("RelatedProspectId is missing", MISSING["ExceptionType"], 400)),
-    "400, empty": (answer(400), Refused("HTTP 400 with an empty body", "", 400)),
-    "404": (answer(404, PAGE), Refused("HTTP 404: Bad gateway", "", 404)),
+    "400, empty": (answer(400), Refused("HTTP 400 with an empty body", "", 400, is_page=True)),
+    "404": (answer(404, PAGE), Refused("HTTP 404: Bad gateway", "", 404, is_page=True)),
     "200, the error envelope": (
         answer(200, MISSING),
         Refused("RelatedProspectId is missing", MISSING["ExceptionType"], 200),
@@ -510,6 +510,11 @@ def test_json_that_python_can_not_hold_is_an_answer_nobody_understands(body: byt
 # --------------------------------------------------------------------------------------------- words
 
 
+def test_what_is_wrapped_without_end_is_an_answer_nobody_understands() -> None:
+    body = b'{"x":' * 600 + b"[]" + b"}" * 600
+    assert read_activities(answer(200, body)) == Lost("the answer was not understood", 200)
+
+
 def test_words_are_kept_on_one_line_and_within_bounds() -> None:
     assert clean("a\r\n\tb\x1b[31m\u202e c\x00") == "a b [31m c"
     assert len(clean("x" * 5000)) == 500
@@ -557,6 +562,7 @@ def status_answer(**fields: Any) -> Answer:
         ({"ShareStatus": "6", "Message": "Request processed successfully."}, "processed", 6, ""),
         ({"ShareStatus": " ", "Message": None}, "pending", None, ""),
         ({"ErrorMessage": 6}, "failed", 6, "6"),
+        ({"ErrorMessage": 0}, "processed", 6, "Request processed successfully."),
     ],
 )
 def test_only_six_and_an_error_message_decide(

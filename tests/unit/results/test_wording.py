@@ -53,6 +53,8 @@ TOO_LATE = Why(Cause.TOO_LATE, {"until": "2026-01-01 18:00"})
         ),
         (failed("Lead does not exist in the system"), "Correct the lead in"),
         (failed("The entity does not exist"), "Correct the lead in"),
+        (invalid(Cause.NOT_TOLD), "or put Lead Id, Lead Number and User Id in"),
+        (invalid(Cause.UNCHECKED), "or trust the Ids in"),
         (invalid(Cause.AMBIGUOUS), "Give its Id"),
         (invalid(Cause.NO_USER), "Name an active user"),
         (failed("Owner is not an active user of the account"), "Name an active user"),
@@ -322,7 +324,7 @@ def test_every_cause_has_words(cause: Cause) -> None:
             *_FIXING,
             *IN_THE_SHEET,
         }
-        or cause is Cause.TOO_LATE
+        or cause in {Cause.TOO_LATE, Cause.UNCHECKED}
     )
 
 

@@ -117,6 +117,14 @@ def test_what_to_do_about_what_no_state_says(more: dict[str, Any], step: str) ->
     assert steps({State.SHARED: 1}, **more) == [step]
 
 
+def test_rows_of_which_leadsquared_did_not_tell_are_asked_for_again_and_only_the_others_fixed() -> None:
+    again = "LeadSquared did not tell whom 2 rows name; to ask again: batch-share run c.failed.csv"
+    fixed = "Some rows can be fixed: correct them in c.failed.csv, then: batch-share run c.failed.csv"
+    file = Path("/a b/c.failed.csv")
+    assert steps({State.INVALID: 2}, failed_sheet=file, untold=2) == [again]
+    assert steps({State.INVALID: 3}, failed_sheet=file, untold=2) == [again, fixed]
+
+
 def test_rows_that_wait_are_not_still_to_be_sent() -> None:
     waiting = Waiting(2, datetime(2026, 3, 1, 9))  # noqa: DTZ001 - as ledgers note it
     words = "2 rows wait for their start, the first until 2026-03-01 09:00 UTC. Then: batch-share resume x.db --due"
