@@ -349,10 +349,10 @@ def check_type(plan: Plan, directory: Directory, settings: Settings) -> None:
 
 
 async def _check_answered(connection: Connection, directory: Directory) -> None:
-    """Raises NotAnswered in an outage, NoSuchApi from a server that is not LeadSquared."""
+    """Some are `unanswered`: raises NotAnswered in an outage, NoSuchApi from a server that is not LeadSquared."""
     apis, trusts = connection.apis, connection.settings.trust_ids
     # That it has none of these APIs LeadSquared may say, and any other server would. Who trusts the Ids needs none.
-    if not directory.unanswered or (apis.heard and (apis.understood or trusts)):
+    if apis.heard and (apis.understood or trusts):
         return
     status = share_status("0" * 32)  # an API that every account has tells
     told = await ask_once(connection, status, read_status) if apis.heard or trusts else None
@@ -368,7 +368,8 @@ async def _note_unanswered(session: Session, plan: Plan, directory: Directory) -
     Only of rows that nothing was sent for: what was checked or trusted when it was sent is no question any more.
     Raises as `_check_answered`.
     """
-    await _check_answered(session, directory)
+    if directory.unanswered:
+        await _check_answered(session, directory)
     ledger = session.ledger
     facts = await ledger.facts()
     unanswered = dict(plan.unanswered(facts.job, directory)) if directory.unanswered else {}
@@ -441,8 +442,9 @@ async def _ask(
             directory.learn_types(await types_of(connection, kept, directory))
             check_type(plan, directory, settings)
             await Enquiry(connection, directory, [kept]).ask(wanted)
-            if not connection.stop.asked:
-                await _check_answered(connection, directory)
+            if directory.unanswered and not connection.stop.asked:
+                with suppress(PacerClosed):  # it was stopped meanwhile
+                    await _check_answered(connection, directory)
     if connection.stop.asked:
         raise connection.stop.error or BatchShareError("No plan: it was stopped before everybody was looked up.")
     return plan
