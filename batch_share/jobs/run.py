@@ -330,8 +330,9 @@ class Reconcile(Kind):
     only_looked_up = True
 
     async def choose(self, session: Session, cut_off: int) -> Choice:  # noqa: ARG002 - as every Kind
-        """Nobody is asked: whatever is unknown is meant."""
-        return Choice(rows=await session.ledger.ids_in(State.UNKNOWN, *INTENTS))
+        """Nobody is asked: whatever is unknown is meant, but for revocations, of which no look-up tells."""
+        lost = {row.id for row in await session.ledger.unknown_rows(Stage.REVOKE)}
+        return Choice(rows=await session.ledger.ids_in(State.UNKNOWN, *INTENTS) - lost)
 
     async def work(self, session: Session, due: Sequence[Due]) -> None:
         """Look each up, then send what may go on."""

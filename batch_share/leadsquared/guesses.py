@@ -37,7 +37,7 @@ BARE_REQUEST_ID: Final = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-
 """A whole `Message` of a share or a revocation that succeeded is the request's Id if it is nothing but this: each
 page shows an object there, and nothing else of that form belongs in its place."""
 
-NO_ERROR: Final = frozenset({"null", "none", "nil", "na", "n/a", "-"})
+NO_ERROR: Final = frozenset({"null", "none", "nil", "na", "n/a", "-", "no error", "success", "ok"})
 """Each a whole `ErrorMessage` of a processed share, in lower case, where no error is: the page shows "" alone."""
 
 EVENT_KEYS: Final = ("activityevent", "eventcode", "code")

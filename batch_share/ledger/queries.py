@@ -96,6 +96,9 @@ FIXABLE: Final = (
 )
 """Rows that failed or are invalid, and have no activity."""
 
+REVOCATION_LOST: Final = (rows.c.state == State.UNKNOWN) & (rows.c.stage == Stage.REVOKE)
+"""Rows whose revocation was sent, and not answered: no look-up tells of it, and another one does no harm."""
+
 FIXABLE_IN_SHEET: Final = FIXABLE & rows.c.cause.in_(sorted(IN_THE_SHEET))
 """Those of them that can be fixed in the sheet itself alone."""
 

@@ -50,6 +50,7 @@ from batch_share.ledger.queries import (
     OF_EARLIER_SHEET,
     RECOVERS,
     RETRY,
+    REVOCATION_LOST,
     SHARE_MAY_COME,
     SHARE_MAY_STAND,
     SHARE_NOT_ENDED,
@@ -93,7 +94,17 @@ from batch_share.ledger.records import (
     run_id,
 )
 from batch_share.ledger.schema import about, attempts, edits, lookups, rows, runs, sheets
-from batch_share.ledger.states import INTENTS, NEVER_SENT, ON_ITS_WAY, TO_DO, UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import (
+    BEING_REVOKED,
+    INTENTS,
+    NEVER_SENT,
+    ON_ITS_WAY,
+    TO_DO,
+    UNTIL_ENDED,
+    Stage,
+    State,
+    rows_in,
+)
 from batch_share.outputs import WRITTEN, Written, as_fact, written_in
 
 if TYPE_CHECKING:
@@ -282,10 +293,14 @@ class LedgerReader:
         ends = ends & rows.c.renewed_as.is_(None)
         has_ended = and_(MEANT, is_shared, rows.c.action == Action.SHARE, rows.c.ends_at <= now)
         stands = rows.c.activity_id.is_not(None) & rows.c.stage.not_in((Stage.ACTIVITY, Stage.REVOKE))
+        lost = REVOCATION_LOST & or_(
+            rows.c.ends_at.is_(None), rows.c.ends_at > now
+        )  # else there is nothing to revoke
         which = {
             "noticed": IS_DOUBLE,
             "standing": and_(rows.c.state == State.FAILED, IN_SHEET, stands),
             "in_sheet": FIXABLE_IN_SHEET,
+            "lost": lost,
             "untold": FIXABLE & rows.c.cause.in_((Cause.NOT_TOLD, Cause.UNCHECKED)),
             "held": (rows.c.cause == Cause.HELD) & MEANT,
             "renewable": has_ended & or_(UNTIL_NOW.is_(None), now < UNTIL_NOW),
@@ -299,6 +314,11 @@ class LedgerReader:
         of_source = select(edits.c.source, func.count().label("n")).join(rows, rows.c.edit == edits.c.key)
         of_source = of_source.where(IN_SHEET).group_by(edits.c.source).order_by(edits.c.source)
         skipped = (rows.c.state == State.SKIPPED) & MATTERS
+        begun = counted["lost"] + sum(rows_in(each, BEING_REVOKED) for each in (states, earlier))
+        unrevoked: list[int] = []  # whoever goes on with them must name them: without a choice all shares are meant
+        if begun:
+            chosen = select(rows.c.sheet_row).where(IN_SHEET, rows.c.state.in_(BEING_REVOKED) | lost)
+            unrevoked = [row["sheet_row"] for row in await self._all(chosen.order_by(rows.c.sheet_row))]
         return Totals(
             states=states,
             earlier=earlier,
@@ -307,6 +327,7 @@ class LedgerReader:
             skipped=await self._database.read(lambda connection: reasons_of(connection, skipped)),
             waiting=Waiting(counted.pop("waiting"), counted.pop("first_due")),
             ending=EndingSoon(counted.pop("ending"), counted.pop("first_end")),
+            unrevoked=unrevoked if len(unrevoked) == begun else [],
             **counted,
         )
 

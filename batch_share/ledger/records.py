@@ -424,6 +424,8 @@ class Totals:
     standing: int
     in_sheet: int
     untold: int
+    lost: int
+    unrevoked: Sequence[int]
     held: int
     renewable: int
 

@@ -491,6 +491,18 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True, says_cell: bool = Tru
     return f"{reported}; a run that asks for it again, with the sheet and options as they were, settles it"
 
 
+def _choosing(numbers: Sequence[int]) -> str:
+    """What chooses the rows with these ascending numbers in a command: ` --rows 2-4,7`; "" for none."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][-1] + 1:
+            ranges[-1].append(number)
+        else:
+            ranges.append([number])
+    chosen = ",".join(f"{each[0]}-{each[-1]}" if len(each) > 1 else str(each[0]) for each in ranges)
+    return f" --rows {chosen}" if chosen else ""
+
+
 def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     """What to do next, the most urgent first; nothing where all is well."""
     ledger = shlex.quote(named_in_commands(summary.ledger, naming))
@@ -500,12 +512,13 @@ def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     steps = []
     if to_send := rows_in(states, ON_ITS_WAY) - summary.waiting.rows:
         steps.append(Step(f"{plural(to_send, 'row')} still to be sent{when}", f"batch-share resume {ledger}"))
-    if unknown := states[State.UNKNOWN]:
+    if unknown := states[State.UNKNOWN] - summary.lost:
         command = f"batch-share resume {ledger} --only-unknown --set on_unknown=settle"
         words = f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}"
         steps += [Step(words, command), Step(TO_REPORT)]
-    if revoking := rows_in(states, BEING_REVOKED):
-        steps.append(Step(f"{plural(revoking, 'share')} still to be revoked", f"batch-share revoke {ledger}"))
+    if revoking := rows_in(states, BEING_REVOKED) + summary.lost:
+        command = f"batch-share revoke {ledger}{_choosing(summary.unrevoked)}"
+        steps.append(Step(f"{plural(revoking, 'share')} still to be revoked", command))
     if processing := rows_in(states, PROCESSING):
         words = f"{plural(processing, 'row')} still being processed; to ask again"
         steps.append(Step(words, f"batch-share follow-up {ledger}"))
@@ -541,7 +554,7 @@ _ANSWERS: Final[Mapping[str, tuple[str, str, Collection[State]]]] = {
     "revoke": ("Nothing to revoke: no share of it stands.", "revoked", {State.REVOKED}),
     "retry": ("Nothing to try again.", "went through", {State.SHARED, State.ENDED, State.REVOKED}),
     "follow-up": ("Nothing to ask: no row is being processed.", "asked about", ()),
-    "resume --only-unknown": ("Nothing to look up: no row is unknown.", "looked up", ()),
+    "resume --only-unknown": ("Nothing to look up.", "looked up", ()),
 }
 """By command: its answer where there was nothing to do, what it did to all rows, or to those in these states."""
 
@@ -1173,12 +1186,14 @@ class Summary:
     written (None: they were not).
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
-    activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself. Of `untold` rows LeadSquared
-    did not tell whom they name. `noticed` rows have something a person must know, whatever became of them: an
-    activity that is there twice. `renewable` shares have ended, and the sheet does not say so; `ending` shares do
-    so soon. `held` rows wait for another job that has their lead and user under way. `unchecked` is what it
-    could not be asked about, so that a run went on without. `audit` is what the last look at all its activities
-    found, as it is noted in the ledger. Before `waiting_until` (with its zone) it wants no call.
+    activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself. Of `untold` rows
+    LeadSquared did not tell whom they name; of unknown ones the revocation was `lost`, and `unrevoked` are the
+    numbers of all whose revocation was begun, if the sheet has them all. `noticed` rows have something a person
+    must know, whatever became of them: an activity that is there twice. `renewable` shares have ended, and the
+    sheet does not say so; `ending` shares do so soon. `held` rows wait for another job that has their lead and
+    user under way. `unchecked` is what it could not be asked about, so that a run went on without. `audit` is
+    what the last look at all its activities found, as it is noted in the ledger. Before `waiting_until` (with
+    its zone) it wants no call.
     """
 
     states: Mapping[State, int]
@@ -1194,6 +1209,8 @@ class Summary:
     standing: int = 0
     in_sheet: int = 0
     untold: int = 0
+    lost: int = 0
+    unrevoked: Sequence[int] = ()
     unchecked: Sequence[Why] = ()
     renewable: int = 0
     held: int = 0

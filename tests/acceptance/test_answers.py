@@ -264,7 +264,7 @@ def test_where_there_is_nothing_to_ask_that_is_the_answer(shell: Shell, tmp_path
     assert seen(shell, "follow-up", SHEET).startswith("3 rows asked about: 3 shared.\n")
     assert seen(shell, "follow-up", SHEET).startswith("Nothing to ask: no row is being processed.\n")
     unknown = seen(shell, "resume", SHEET, "--only-unknown")
-    assert unknown.startswith("Nothing to look up: no row is unknown.\n")
+    assert unknown.startswith("Nothing to look up.\n")
     assert "\nAll 3 rows are shared.\n" in seen(shell, "resume", SHEET)
     assert "Proved: " in seen(shell, "status", SHEET, "--audit")
     for command in ("results", "report"):

@@ -28,7 +28,7 @@ from virtual_trial import in_virtual_time
 from batch_share.errors import AccessDenied, SettingsError
 from batch_share.ledger.states import State
 from batch_share.ledger.store import Ledger
-from batch_share.results.wording import ExitCode, spell_row
+from batch_share.results.wording import ExitCode, next_steps, spell_row
 from batch_share.sandbox.sheets import active_users
 
 if TYPE_CHECKING:
@@ -128,6 +128,20 @@ async def test_a_share_that_may_stand_ends_when_it_was_to_end_whatever_the_sheet
         it.write([[*row[:4], "1d", row[5]] for row in sheet_rows(2, it.sandbox.world)])
         await it.run(on_unknown="park")
         assert it.rows("duration") == [(7 * 1440,)] * 2
+
+
+async def test_a_revocation_that_was_lost_is_said_to_be_repeated_for_its_rows_alone_and_not_looked_up(
+    tmp_path: Path,
+) -> None:
+    async with trial(tmp_path, Fault(REVOKE, range(1, 13), DROPPED, applied=True), rows=8) as it:
+        await it.run()
+        summary = (await it.revoke(rows="3-4,7")).summary
+        assert summary.states == {State.SHARED: 5, State.UNKNOWN: 3}
+        (step,) = next_steps(summary)
+        assert str(step) == "3 shares still to be revoked: batch-share revoke leads.csv --rows 3-4,7"
+        assert (await it.reconcile()).became == {}
+        assert (await it.revoke(rows="3-4,7")).summary.states == {State.SHARED: 5, State.REVOKED: 3}
+        assert next_steps((await it.resume()).summary) == []
 
 
 async def test_only_the_chosen_rows_are_revoked(tmp_path: Path) -> None:

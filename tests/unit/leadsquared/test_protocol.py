@@ -552,6 +552,7 @@ def status_answer(**fields: Any) -> Answer:
         ({}, "processed", 6, "Request processed successfully."),
         ({"ErrorMessage": " \n"}, "processed", 6, "Request processed successfully."),
         ({"ErrorMessage": " N/A "}, "processed", 6, "Request processed successfully."),
+        ({"ErrorMessage": "Success"}, "processed", 6, "Request processed successfully."),
         ({"ErrorMessage": "None"}, "processed", 6, "Request processed successfully."),
         ({"ErrorMessage": "User is\ninactive"}, "failed", 6, "User is inactive"),
         ({"ErrorMessage": "No such lead", "ShareStatus": None}, "failed", None, "No such lead"),
