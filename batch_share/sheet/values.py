@@ -251,11 +251,10 @@ def _kept_whole(text: str, limit: int) -> str:
 def parse_days(text: str) -> int:
     """A number of days, or a length with its unit, in minutes. Raises ValueError."""
     match = _DAYS.fullmatch(text)
-    if match is not None:
-        return parse_duration(str(int(Decimal(match[1]) * 1440)))
-    if _BARE.fullmatch(text):
-        raise ValueError("not a number of days, such as 7")
-    return parse_duration(text)
+    if match is not None or not _BARE.fullmatch(text):
+        with suppress(ValueError):  # which speaks of minutes: whoever wrote them here would share for years
+            return parse_duration(text if match is None else str(int(Decimal(match[1]) * 1440)))
+    raise ValueError("not a number of days up to ten years: write one such as 7, or 2w")
 
 
 # ---------------------------------------------------------------------------------------------------- dates
