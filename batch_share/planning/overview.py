@@ -42,7 +42,7 @@ from batch_share.planning.directory import (
 from batch_share.planning.plan import Approval, all_lacking, defaults_of, plan_of
 from batch_share.planning.unchanged import unchanged_rows
 from batch_share.results.answers import write_table
-from batch_share.results.wording import ANOTHER_ACCOUNT, ANOTHER_HOST, spell_guards, spell_row
+from batch_share.results.wording import ANOTHER_ACCOUNT, ANOTHER_HOST, ODD_LENGTHS, spell_guards, spell_row
 from batch_share.results.writing import check_format
 from batch_share.sending.guards import excesses
 from batch_share.sending.onlookers import NO_NUMBERS, ByNumber, Pace
@@ -203,6 +203,9 @@ async def _known_of(ledger: LedgerName, settings: Settings, directory: Directory
 ODD_MINUTES: Final = 90 * 1440
 """A share longer than LeadSquared's own default of 90 days is worth a second look."""
 
+_SHORT_MINUTES: Final = 60
+"""And so is one shorter than an hour: whoever wrote 3 for days is read as of minutes."""
+
 _ACCESS: Final = {1: "read", 2: "write"}
 
 
@@ -278,11 +281,11 @@ _MOST_ALIKE: Final = 1 << 16
 """Different things that rows told together ask for, of which it is kept how many: 20 MB."""
 
 
-def _is_long(lasting: int | dt.datetime | None) -> bool:
-    """Whether so many minutes, or a share that ends then (UTC), are worth a second look."""
+def _minutes(lasting: int | dt.datetime | None) -> float:
+    """How long a share lasts that is made now, if it lasts so many minutes, or ends then (UTC)."""
     if isinstance(lasting, dt.datetime):
-        return (lasting.replace(tzinfo=None) - utc_now()).total_seconds() / 60 > ODD_MINUTES
-    return (lasting or 0) > ODD_MINUTES
+        return (lasting.replace(tzinfo=None) - utc_now()).total_seconds() / 60
+    return lasting or 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -313,7 +316,7 @@ class Counts:
     | `leads`, `due` | rows to be sent, by user's Id: all, and those whose time has come |
     | `events` | codes of their activity types |
     | `access`, `lasting` | how many share what, `read` or `write`; and for how long, in words |
-    | `long` | numbers of rows that share for more than 90 days |
+    | `long`, `short` | numbers of rows that share for more than 90 days, and for less than an hour |
     | `to_look_up` | rows whose lead is still to be looked up, by the surest thing that they say of it |
     | `by_number` | how many calls look those up that are named by number |
     | `unknown_users` | whom they name and nobody knows yet |
@@ -348,6 +351,7 @@ class Counts:
     access: Counter[str] = field(default_factory=Counter)
     lasting: Counter[str] = field(default_factory=Counter)
     long: list[int] = field(default_factory=list)
+    short: list[int] = field(default_factory=list)
     to_look_up: Counter[Field] = field(default_factory=Counter)
     by_number: ByNumber = NO_NUMBERS
     unknown_users: set[str] = field(default_factory=set)
@@ -382,8 +386,11 @@ class Counts:
                 if is_due:
                     self.claims.append(asked)
             if asked.action.shares:
-                if _is_long(asked.until or asked.duration):
+                minutes = _minutes(asked.until or asked.duration)
+                if minutes > ODD_MINUTES:
                     self.long.append(row.sheet_row)
+                if 0 < minutes < _SHORT_MINUTES:
+                    self.short.append(row.sheet_row)
                 key = asked.lead_id, asked.user_id, asked.event
                 first, before = divmod(self._first.setdefault(key, 4 * row.sheet_row + asked.access), 4)
                 if asked.access != before:
@@ -406,8 +413,12 @@ class Counts:
         self._alike.update(zip(asked.users, asked.access, asked.lasting, asked.events, asked.starts, strict=True))
         if len(self._alike) > _MOST_ALIKE:
             self.count_alike()
-        if long := {each for each in {*asked.lasting} if _is_long(each)}:
-            self.long += [n for n, lasting in zip(asked.numbers, asked.lasting, strict=True) if lasting in long]
+        minutes = {each: _minutes(each) for each in {*asked.lasting}}
+        long = {each for each, lasts in minutes.items() if lasts > ODD_MINUTES}
+        short = {each for each, lasts in minutes.items() if 0 < lasts < _SHORT_MINUTES}
+        for found, odd in ((self.long, long), (self.short, short)):
+            if odd:
+                found += [n for n, lasting in zip(asked.numbers, asked.lasting, strict=True) if lasting in odd]
 
     def count_alike(self) -> None:
         """Count what was told together up to now. Whoever told any calls it at the end."""
@@ -557,9 +568,10 @@ class Counts:
         for user, count in self.users.most_common(1):
             if 2 * count > sent > 4:
                 odd.append(f"{user} gets {count:,} of {sent:,} leads")
-        if self.long:
-            last = plural(len(self.long), "share lasts", "shares last")
-            odd.append(f"{last} longer than 90 days: {spell_rows(sorted(self.long), len(self.long))}")
+        for found, said in zip((self.long, self.short), ODD_LENGTHS, strict=True):
+            if found:
+                last = plural(len(found), "share lasts", "shares last")
+                odd.append(said.format(last, spell_rows(sorted(found), len(found))))
         return odd
 
     def as_json(self) -> dict[str, Any]:

@@ -242,6 +242,15 @@ def test_an_end_in_more_than_ninety_days_is_odd(see: See, days: int, is_odd: boo
     assert seen.oddities() == (["1 share lasts longer than 90 days: row 2"] if is_odd else [])
 
 
+def test_shares_of_less_than_an_hour_are_odd(see: See) -> None:
+    """Whoever wrote 3 for days is read as of minutes."""
+    end = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
+    rows = [row(1, lasting="3"), row(2, lasting="5 min"), row(3, lasting="60"), row(4, lasting="1d")]
+    assert see(*rows).oddities() == ["2 shares last less than an hour: rows 2 and 3"]
+    seen = see(row(1, lasting=end), header=[*HEADER[:3], "Until", "City"])
+    assert seen.oddities() == ["1 share lasts less than an hour: row 2"]
+
+
 # ------------------------------------------------------------------------------------------- for programs
 
 
