@@ -7,6 +7,7 @@ a sheet can be looked at: its columns, what they are taken to hold, what is wron
 from __future__ import annotations
 
 import datetime as dt
+import re
 from array import array
 from collections import Counter
 from contextlib import suppress
@@ -42,14 +43,31 @@ from batch_share.planning.directory import (
 from batch_share.planning.plan import Approval, all_lacking, defaults_of, plan_of
 from batch_share.planning.unchanged import unchanged_rows
 from batch_share.results.answers import write_table
-from batch_share.results.wording import ANOTHER_ACCOUNT, ANOTHER_HOST, ODD_LENGTHS, spell_guards, spell_row
+from batch_share.results.wording import (
+    ANOTHER_ACCOUNT,
+    ANOTHER_HOST,
+    ODD_LENGTHS,
+    SAYS_ANOTHER,
+    spell_guards,
+    spell_row,
+)
 from batch_share.results.writing import check_format
 from batch_share.sending.guards import excesses
 from batch_share.sending.onlookers import NO_NUMBERS, ByNumber, Pace
-from batch_share.sheet.columns import LEADS, Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
+from batch_share.sheet.columns import (
+    LEADS,
+    USERS,
+    Field,
+    doubt_of,
+    field_named,
+    is_of_header,
+    spell_unread,
+    squeeze,
+)
 from batch_share.sheet.mapping import SheetMapping, write_mapping
 from batch_share.sheet.reader import open_sheet
 from batch_share.sheet.rows import Asked, Problem, user_ref
+from batch_share.sheet.values import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -277,6 +295,9 @@ class Unasked(Directory):
         return self._names_meant.get(code) or super().type_name(code)
 
 
+_NAMES: Final = re.compile(r"[^\W\d_]{2,}")
+"""The words of a name, without initials."""
+
 _MOST_ALIKE: Final = 1 << 16
 """Different things that rows told together ask for, of which it is kept how many: 20 MB."""
 
@@ -317,6 +338,7 @@ class Counts:
     | `events` | codes of their activity types |
     | `access`, `lasting` | how many share what, `read` or `write`; and for how long, in words |
     | `long`, `short` | numbers of rows that share for more than 90 days, and for less than an hour |
+    | `checks` | what else deserves a second look, in words |
     | `to_look_up` | rows whose lead is still to be looked up, by the surest thing that they say of it |
     | `by_number` | how many calls look those up that are named by number |
     | `unknown_users` | whom they name and nobody knows yet |
@@ -352,6 +374,7 @@ class Counts:
     lasting: Counter[str] = field(default_factory=Counter)
     long: list[int] = field(default_factory=list)
     short: list[int] = field(default_factory=list)
+    checks: Sequence[str] = ()
     to_look_up: Counter[Field] = field(default_factory=Counter)
     by_number: ByNumber = NO_NUMBERS
     unknown_users: set[str] = field(default_factory=set)
@@ -561,7 +584,7 @@ class Counts:
 
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""
-        odd, sent = [], self.to_send
+        odd, sent = [*self.checks], self.to_send
         for _, rows in sorted(self._other.items()):
             said = " and ".join(f"row {number} says {_ACCESS[access]}" for access, number in sorted(rows.items()))
             odd.append(f"the same lead and user twice, with different access: {said}")
@@ -723,6 +746,7 @@ def overview(
         directory=directory,
     )
     numbers = array("Q")  # little memory, of which there may be a million
+    others, strangers = plan.sheet.found.others, dict[int, tuple[int, Any]]()
     try:
         foreseen: Iterable[NewRow | Asked] = (
             seen.foreseen() if seen.before.unchanged is None else [*seen.foreseen()]
@@ -741,7 +765,17 @@ def overview(
             continue
         seen.add(row)
         asked = row.instruction
-        if seen.is_asked or not row.chosen or row.state not in TO_DO or asked is None:
+        if not row.chosen or row.state not in TO_DO or asked is None:
+            continue
+        if seen.is_asked:
+            # A name says nothing of who is meant, but it may say that somebody else was.
+            name = directory.user_name(asked.user_id).rpartition(" <")[0]
+            for at in others:
+                cell = row.cells[at].strip()
+                words = {*_NAMES.findall(cell.casefold())} if kind_of(cell) is None else set()
+                if words and name and words.isdisjoint(_NAMES.findall(name.casefold())):
+                    rows, first = strangers.get(at, (0, (row.sheet_row, cell, name)))
+                    strangers[at] = rows + 1, first
             continue
         if not asked.lead_number:
             kind = next((each for each in LEADS if asked.lead_id.startswith(f"{each} ")), Field.LEAD_ID)
@@ -750,6 +784,11 @@ def overview(
                 numbers.append(int(number))
         if directory.user_name(asked.user_id) == asked.user_id:
             seen.unknown_users.add(asked.user_id)
+    fields, columns = plan.sheet.found.fields, plan.sheet.columns
+    for at, (count, first) in strangers.items():
+        told, more = (plural(count, "row"), columns[at]), f", and {count - 1:,} more" if count > 1 else ""
+        than = next(columns[fields[each]] for each in USERS if each in fields)
+        seen.checks = [*seen.checks, SAYS_ANOTHER.format(*told, than, *first) + more]
     seen.by_number = calls_by_number(seen.to_look_up[Field.LEAD_NUMBER], numbers)
     seen.count_alike()
     seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end

@@ -188,13 +188,15 @@ class Columns:
 
     `doubtful` are the columns of the user that most often say who has the lead now: a person has to say that they
     are meant. `unread` are columns that are not read though they hold e-mail addresses or Ids of somebody. Both are
-    there with their first cells.
+    there with their first cells. `others` are called as the user's are, beside what is read: most often they hold
+    the name, and whoever else is named there contradicts the row.
     """
 
     fields: Mapping[Field, int]
     custom: Mapping[str, int]
     doubtful: Mapping[int, Sequence[str]] = field(default_factory=dict)
     unread: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    others: Sequence[int] = ()
 
     @property
     def used(self) -> set[int]:
@@ -292,7 +294,9 @@ def match_columns(
         for index, held in left.items()
         if index not in fields.values() and (_person(held) is not None or kind_held(held) in wanted)
     }
-    return Columns(fields, custom, {index: left[index] for index in doubtful.values()}, unread)
+    # Where a mapping names the user, somebody has said which of them is meant.
+    others = [at for at in left if squeeze(columns[at]) in _INTENT and at not in fields.values() and not said]
+    return Columns(fields, custom, {index: left[index] for index in doubtful.values()}, unread, (*others,))
 
 
 def custom_field(text: str) -> str | None:

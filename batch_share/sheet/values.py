@@ -92,6 +92,10 @@ class Kind(StrEnum):
     ACCESS = "kinds of access (read, write)"
 
 
+SOMEBODY: Final = frozenset({Kind.EMAIL, Kind.ID})
+"""What names a user; a name does not say which one."""
+
+
 @lru_cache(1 << 12)
 def kind_of(cell: str) -> Kind | None:
     """What a cell looks like; None for a name, a text, or anything else."""

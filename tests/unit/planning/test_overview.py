@@ -251,6 +251,25 @@ def test_shares_of_less_than_an_hour_are_odd(see: See) -> None:
     assert seen.oddities() == ["1 share lasts less than an hour: row 2"]
 
 
+def test_a_name_beside_the_user_that_is_somebody_elses_is_odd(see: See) -> None:
+    """Whatever else is written there: initials, capitals, one of two names, nothing."""
+    directory = Directory()
+    lead = {"id": "lead", "number": "1", "email": "", "phone": ""}
+    user = {"id": "user", "email": "a@x.example", "name": "Asha Rao", "active": True}
+    directory.learn([*(Lookup("Lead Number", str(at), lead) for at in range(9))])
+    directory.learn([Lookup("User Email", "a@x.example", user)])
+    alike = ["asha", "A. RAO", "Rao, Asha", "-", "", " a@x.example "]
+    header, rows = ["Sales User", *HEADER], [[name, *row(at)] for at, name in enumerate(alike)]
+    assert see(*rows, header=header, directory=directory, allow_duplicates=True).checks == ()
+    rows[0][0], reported = "Isha Das", "in 1 row Sales User says somebody else than User Email: row 2 'Isha Das', "
+    seen = see(*rows, header=header, directory=directory, allow_duplicates=True)
+    assert seen.oddities()[0] == f"{reported}not Asha Rao"
+    rows[2][0] = "A. Das"
+    seen = see(*rows, header=header, directory=directory, allow_duplicates=True)
+    assert seen.oddities()[0] == f"{reported.replace('1 row', '2 rows')}not Asha Rao, and 1 more"
+    assert seen.to_send == 6
+
+
 # ------------------------------------------------------------------------------------------- for programs
 
 

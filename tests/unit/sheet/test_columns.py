@@ -105,6 +105,23 @@ def test_a_vague_header_is_not_read_beside_a_plain_one(vague: str) -> None:
     assert fields([*LEAST, vague]) == {Field.LEAD_NUMBER: "Lead Number", Field.USER_ID: "User Id"}
 
 
+@pytest.mark.parametrize(
+    ("header", "mapping", "is_other"),
+    [
+        ("Sales User", {}, True),
+        ("New Owner Name", {}, True),
+        ("Owner", {}, False),
+        ("Lead Owner Name", {}, False),
+        ("Sales User", {"Sales User": "ignore"}, False),
+        ("Sales User", {"User Id": "User Id"}, False),
+    ],
+)
+def test_what_is_called_as_the_user_beside_the_user_is_known(
+    header: str, mapping: dict[str, str], is_other: bool
+) -> None:
+    assert match_columns(FILE, [*LEAST, header], mapping).others == ((2,) if is_other else ())
+
+
 @pytest.mark.parametrize(("first", "second"), [("ProspectID", "Related Prospect Id"), ("Access", "Permission")])
 def test_two_columns_for_one_field_are_refused_with_both_names(first: str, second: str) -> None:
     problem = refusal([*LEAST, first, second])
