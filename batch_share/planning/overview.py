@@ -338,7 +338,7 @@ class Counts:
     | `events` | codes of their activity types |
     | `access`, `lasting` | how many share what, `read` or `write`; and for how long, in words |
     | `long`, `short` | numbers of rows that share for more than 90 days, and for less than an hour |
-    | `checks` | what else deserves a second look, in words |
+    | `checks` | what else deserves a second look, in words; each with the option that may be meant, "": none |
     | `to_look_up` | rows whose lead is still to be looked up, by the surest thing that they say of it |
     | `by_number` | how many calls look those up that are named by number |
     | `unknown_users` | whom they name and nobody knows yet |
@@ -374,7 +374,7 @@ class Counts:
     lasting: Counter[str] = field(default_factory=Counter)
     long: list[int] = field(default_factory=list)
     short: list[int] = field(default_factory=list)
-    checks: Sequence[str] = ()
+    checks: dict[str, str] = field(default_factory=dict)
     to_look_up: Counter[Field] = field(default_factory=Counter)
     by_number: ByNumber = NO_NUMBERS
     unknown_users: set[str] = field(default_factory=set)
@@ -738,6 +738,7 @@ def overview(
         settings=settings,
         account=account or Account(),
         zone=plan.zone,
+        checks={**plan.sheet.checks},
         user_name=directory.user_name,
         recalled=directory.kept,
         plan=plan,
@@ -788,7 +789,7 @@ def overview(
     for at, (count, first) in strangers.items():
         told, more = (plural(count, "row"), columns[at]), f", and {count - 1:,} more" if count > 1 else ""
         than = next(columns[fields[each]] for each in USERS if each in fields)
-        seen.checks = [*seen.checks, SAYS_ANOTHER.format(*told, than, *first) + more]
+        seen.checks[SAYS_ANOTHER.format(*told, than, *first) + more] = ""
     seen.by_number = calls_by_number(seen.to_look_up[Field.LEAD_NUMBER], numbers)
     seen.count_alike()
     seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end
@@ -924,7 +925,7 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
         header_row=sheet.header_row,
         columns=_columns(sheet),
         rows=rows,
-        notes=[*sheet.notes(), *spell_unread(sheet.columns, found)],
+        notes=[*sheet.notes(), *spell_unread(sheet.columns, found), *sheet.checks],
         defaults={str(each): text for each, text in defaults.items()},
         problems=problems,
     )

@@ -698,6 +698,37 @@ def test_so_is_one_of_accesses_unless_another_says_them() -> None:
     assert reported(held | {"Access": ["write"] * 3}) == []
 
 
+# ------------------------------------------------------------------------------------------ dates left unread
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "beside", "meant"),
+    [
+        ("From", ["2 Dec 2095", "2/12/2095", ""], "Duration", Field.START),
+        ("Start from", ["2095-12-02 10:00"], "Until", Field.START),
+        ("Share to", ["2095-12-02"], "Access", Field.UNTIL),
+        ("To", ["2095-12-02"], "Duration", None),
+        ("From", ["2095-12-02"], "Start", None),
+        ("From - To", ["2095-12-02"], "Access", None),
+        ("Next call", ["2095-12-02"], "Duration", None),
+    ],
+)
+def test_a_column_of_dates_to_come_that_is_not_read_is_known_with_what_it_may_be(
+    header: str, cells: list[str], beside: str, meant: Field | None
+) -> None:
+    held = LEAD | {"User Id": IDS, beside: [""] * 3, header: [*cells, "", ""][:3]}
+    assert match(held).dated == {len(held) - 1: meant}
+    assert match(held, {header: "ignore"}).dated == {}
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["1990-01-02", "1985-03-04", "2095-01-01"], ["46387", "46388"], ["20951231"], ["Pune", "2 Dec"], ["Pune"], []],
+)
+def test_one_of_birthdays_numbers_or_words_is_not(cells: list[str]) -> None:
+    assert match(LEAD | {"User Id": IDS, "From": [*cells, "", "", ""][:3]}).dated == {}
+
+
 # ------------------------------------------------------------------------------------------------- mapping
 
 
