@@ -47,6 +47,7 @@ from batch_share.results.wording import (
     ANOTHER_ACCOUNT,
     ANOTHER_HOST,
     ODD_LENGTHS,
+    REPEATS_OTHERWISE,
     SAYS_ANOTHER,
     spell_guards,
     spell_row,
@@ -55,6 +56,7 @@ from batch_share.results.writing import check_format
 from batch_share.sending.guards import excesses
 from batch_share.sending.onlookers import NO_NUMBERS, ByNumber, Pace
 from batch_share.sheet.columns import (
+    LASTING,
     LEADS,
     USERS,
     Field,
@@ -66,7 +68,7 @@ from batch_share.sheet.columns import (
 )
 from batch_share.sheet.mapping import SheetMapping, write_mapping
 from batch_share.sheet.reader import open_sheet
-from batch_share.sheet.rows import Asked, Problem, user_ref
+from batch_share.sheet.rows import Asked, Problem, ShareRow, user_ref
 from batch_share.sheet.values import kind_of
 
 if TYPE_CHECKING:
@@ -82,7 +84,6 @@ if TYPE_CHECKING:
     from batch_share.sending.onlookers import Cost
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
-    from batch_share.sheet.rows import ShareRow
     from batch_share.sheet.table import RawRow
 
 _STATES: Final = tuple(State)
@@ -747,7 +748,8 @@ def overview(
         directory=directory,
     )
     numbers = array("Q")  # little memory, of which there may be a million
-    others, strangers = plan.sheet.found.others, dict[int, tuple[int, Any]]()
+    others, strangers = plan.sheet.found.others, dict[int, list[Any]]()
+    repeats = dict[int, tuple[int, dt.datetime | int | None]]()
     try:
         foreseen: Iterable[NewRow | Asked] = (
             seen.foreseen() if seen.before.unchanged is None else [*seen.foreseen()]
@@ -766,17 +768,15 @@ def overview(
             continue
         seen.add(row)
         asked = row.instruction
+        if row.chosen and asked is not None and row.why is not None and row.cause is Cause.REPEAT:
+            repeats[row.sheet_row] = row.why.details["row"], asked.until or asked.duration
         if not row.chosen or row.state not in TO_DO or asked is None:
             continue
         if seen.is_asked:
-            # A name says nothing of who is meant, but it may say that somebody else was.
             name = directory.user_name(asked.user_id).rpartition(" <")[0]
-            for at in others:
-                cell = row.cells[at].strip()
-                words = {*_NAMES.findall(cell.casefold())} if kind_of(cell) is None else set()
-                if words and name and words.isdisjoint(_NAMES.findall(name.casefold())):
-                    rows, first = strangers.get(at, (0, (row.sheet_row, cell, name)))
-                    strangers[at] = rows + 1, first
+            for at in _named_otherwise(row, others, name):
+                told = strangers.setdefault(at, [0, row.sheet_row, row.cells[at].strip(), name])
+                told[0] += 1
             continue
         if not asked.lead_number:
             kind = next((each for each in LEADS if asked.lead_id.startswith(f"{each} ")), Field.LEAD_ID)
@@ -785,11 +785,7 @@ def overview(
                 numbers.append(int(number))
         if directory.user_name(asked.user_id) == asked.user_id:
             seen.unknown_users.add(asked.user_id)
-    fields, columns = plan.sheet.found.fields, plan.sheet.columns
-    for at, (count, first) in strangers.items():
-        told, more = (plural(count, "row"), columns[at]), f", and {count - 1:,} more" if count > 1 else ""
-        than = next(columns[fields[each]] for each in USERS if each in fields)
-        seen.checks[SAYS_ANOTHER.format(*told, than, *first) + more] = ""
+    seen.checks |= _spelled(plan, strangers) | _repeated_otherwise(plan, repeats)
     seen.by_number = calls_by_number(seen.to_look_up[Field.LEAD_NUMBER], numbers)
     seen.count_alike()
     seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end
@@ -801,6 +797,44 @@ def overview(
     if seen.before.any_sent and not seen.before.any_met and of != plan.record.name:
         seen.refusal = f"the ledger belongs to the sheet {of}, and holds none of these rows"
     return seen
+
+
+def _named_otherwise(row: NewRow, places: Sequence[int], name: str) -> Iterator[int]:
+    """Of these cells, those that hold a name of which no word is in this one, the user's; "": not known.
+
+    A name says nothing of who is meant, but it may say that somebody else was.
+    """
+    for at in places if name else ():
+        cell = row.cells[at].strip()
+        words = {*_NAMES.findall(cell.casefold())} if kind_of(cell) is None else set()
+        if words and words.isdisjoint(_NAMES.findall(name.casefold())):
+            yield at
+
+
+def _spelled(plan: Plan, strangers: Mapping[int, Sequence[Any]]) -> dict[str, str]:
+    """By column, in how many rows it names somebody else than the user, and the first of them."""
+    fields, columns = plan.sheet.found.fields, plan.sheet.columns
+    than, said = next(columns[fields[each]] for each in USERS if each in fields), dict[str, str]()
+    for at, (count, *first) in strangers.items():
+        more = f", and {count - 1:,} more" if count > 1 else ""
+        said[SAYS_ANOTHER.format(plural(count, "row"), columns[at], than, *first) + more] = ""
+    return said
+
+
+def _repeated_otherwise(plan: Plan, repeats: Mapping[int, tuple[int, Any]]) -> dict[str, str]:
+    """Which rows repeat an earlier one, but for their end: that is lost. The sheet is read once more for it."""
+    if not repeats or plan.sheet.found.fields.keys().isdisjoint(LASTING):
+        return {}
+    firsts, lasting = {first for first, _ in repeats.values()}, dict[int, Any]()
+    for raw in plan.sheet.rows():
+        if raw.number in firsts and isinstance(asked := plan.rules.check(raw), ShareRow):
+            lasting[raw.number] = asked.until.replace(tzinfo=None) if asked.until else asked.duration
+    found = [number for number, (first, other) in repeats.items() if lasting.get(first, other) != other]
+    if not found:
+        return {}
+    are_ends = any(isinstance(repeats[number][1], dt.datetime) for number in found)
+    repeat = f"repeats row {repeats[found[0]][0]}" if len(found) == 1 else "repeat earlier rows"
+    return {REPEATS_OTHERWISE.format(spell_rows(found, len(found)), repeat, "end" if are_ends else "length"): ""}
 
 
 _PLANNED: Final = {State.PENDING: "to send", State.POSTED: "to share"}

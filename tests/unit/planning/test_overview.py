@@ -242,6 +242,16 @@ def test_an_end_in_more_than_ninety_days_is_odd(see: See, days: int, is_odd: boo
     assert seen.oddities() == (["1 share lasts longer than 90 days: row 2"] if is_odd else [])
 
 
+def test_rows_that_repeat_another_but_for_its_end_are_odd(see: See) -> None:
+    rows = [row(1, lasting="1d"), row(1, lasting="2d"), row(2, lasting="2d"), row(2, lasting="48h")]
+    assert see(*rows).oddities() == ["row 3 repeats row 2 with another length"]
+    assert see(*rows, row(2), row(1)).oddities() == ["rows 3, 6 and 7 repeat earlier rows with another length"]
+    assert see(*rows[2:]).oddities() == see(*rows, allow_duplicates=True).oddities() == []
+    header, ends = [*HEADER[:3], "Until", "City"], ["2095-12-03", "2095-12-20", "3 Dec 2095"]
+    seen = see(*(row(1, lasting=end) for end in ends), header=header)
+    assert seen.oddities()[0] == "row 3 repeats row 2 with another end"
+
+
 def test_shares_of_less_than_an_hour_are_odd(see: See) -> None:
     """Whoever wrote 3 for days is read as of minutes."""
     end = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
