@@ -80,7 +80,11 @@ def test_what_is_no_number_of_days_is_refused_without_a_word_of_minutes(text: st
 
 
 @pytest.mark.parametrize(
-    "text", ["a@x", "@x.com", "a@x..com", "a b@x.com", "a@b@x.com", "a@x.com,", "a" * 250 + "@x.com"]
+    "text",
+    [
+        *["a@x", "@x.com", "a@x..com", "a b@x.com", "a@b@x.com", "a@x.com,", "a" * 250 + "@x.com"],
+        *["a@x.com <b@x.com>", "A <a@x.com> B", "A <a@x.com>, B <b@x.com>", "A <a@x.com; b@x.com>", "A <>"],
+    ],
 )
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not an e-mail address"):
@@ -91,6 +95,8 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     ("text", "address"),
     [
         ("Asha.RAO@Example.COM", "asha.rao@example.com"),
+        ("Asha Rao <Asha@x.com>", "asha@x.com"),
+        ("<asha@x.com>", "asha@x.com"),
         ("weiß@firma.example", "weiß@firma.example"),
         ("MÜLLER@x.com", "mÜller@x.com"),
         ("İpek@x.com", "İpek@x.com"),
