@@ -85,7 +85,8 @@ def _print(out: Console, seen: Overview, *, online: bool, files: Sequence[Path],
     if columns := [*([", ".join(read)] if read else []), *kept]:
         say(out, "; ".join(columns), head="Columns:", most=LINES)
     for odd in seen.oddities()[:REASONS_SHOWN]:
-        say(out, odd, "yellow", head="Check:", most=LINES)
+        option = seen.checks.get(odd)
+        say(out, f"{odd}: {option}" if option else odd, "yellow", head="Check:", most=LINES)
     if seen.already:
         say(out, AGAIN)
     for remark in seen.live.remarks:

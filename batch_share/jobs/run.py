@@ -295,7 +295,8 @@ class RunSheet(Resume):
         # Of columns that hold somebody and are not read it is told once users were looked up.
         known = await session.ledger.known_users()
         users = {ascii_lower(name) for user_id, (_, email) in known.items() for name in (user_id or "", email)}
-        self.reported = spell_unread(sheet.columns, sheet.found, users - {""})
+        self.reported = [*spell_unread(sheet.columns, sheet.found, users - {""})]
+        self.reported += [f"{told}: {option}" if option else told for told, option in sheet.checks.items()]
         if (wire_log := session.client.wire_log) is not None and (taken := await session.ledger.sheet()):
             mapping = taken.mapping or {}
             async for row in session.ledger.in_order():

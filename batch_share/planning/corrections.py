@@ -261,12 +261,13 @@ async def read_corrections(
     again: list[int] = []
     sent: list[int] = []
     left_out: dict[int, str] = {}
-    alike, mapping = Counter[str](), record.mapping or {}
+    alike, mapping, wrong = Counter[str](), record.mapping or {}, set[str]()
     async for row in ledger.in_order():
         raw = _as_read(row, record.columns)
         key = _key(mapping, record.columns, row.cells, alike) if row.edit is None else row.edit
         if row.edit is not None:
             alike[row.edit.partition(".")[0]] += 1
+        wrong |= {column for column, *_ in row.why.details.get("problems", ())} if row.why is not None else set()
         if row.why is not None and row.cause is Cause.LEFT_OUT:
             left_out[row.sheet_row] = str(row.why.details.get("by", ""))
         said = wanted.pop(row.key[:KEY_LENGTH], None) or wanted.pop(of_edit.get(row.edit or "", ""), None)
@@ -293,6 +294,10 @@ async def read_corrections(
     gone = [number for number, _ in wanted.values()]
     corrections = Corrections(edits, again, left_out, digest if is_whole and not sent and not gone else None)
     found = match_columns(path, record.columns, {each: mapping.get(each, IGNORE) for each in record.columns})
+    # Nobody said so of the others: what contradicted a row is looked at again, corrected or not.
+    found = replace(
+        found, others=[record.columns.index(each) for each in record.columns if each in wrong - {*mapping}]
+    )
     notes = [*_notes(rows, {**before, **{edit.key: edit for edit in edits}}, sent, gone)]
     if strange:
         notes.append(NOT_READ.format(", ".join(strange), record.name))

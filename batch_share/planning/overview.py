@@ -7,6 +7,7 @@ a sheet can be looked at: its columns, what they are taken to hold, what is wron
 from __future__ import annotations
 
 import datetime as dt
+import re
 from array import array
 from collections import Counter
 from contextlib import suppress
@@ -42,14 +43,33 @@ from batch_share.planning.directory import (
 from batch_share.planning.plan import Approval, all_lacking, defaults_of, plan_of
 from batch_share.planning.unchanged import unchanged_rows
 from batch_share.results.answers import write_table
-from batch_share.results.wording import ANOTHER_ACCOUNT, ANOTHER_HOST, spell_guards, spell_row
+from batch_share.results.wording import (
+    ANOTHER_ACCOUNT,
+    ANOTHER_HOST,
+    ODD_LENGTHS,
+    REPEATS_OTHERWISE,
+    SAYS_ANOTHER,
+    spell_guards,
+    spell_row,
+)
 from batch_share.results.writing import check_format
 from batch_share.sending.guards import excesses
 from batch_share.sending.onlookers import NO_NUMBERS, ByNumber, Pace
-from batch_share.sheet.columns import LEADS, Field, doubt_of, field_named, is_of_header, spell_unread, squeeze
+from batch_share.sheet.columns import (
+    LASTING,
+    LEADS,
+    USERS,
+    Field,
+    doubt_of,
+    field_named,
+    is_of_header,
+    spell_unread,
+    squeeze,
+)
 from batch_share.sheet.mapping import SheetMapping, write_mapping
 from batch_share.sheet.reader import open_sheet
-from batch_share.sheet.rows import Asked, Problem, user_ref
+from batch_share.sheet.rows import Asked, Problem, ShareRow, user_ref
+from batch_share.sheet.values import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -64,7 +84,6 @@ if TYPE_CHECKING:
     from batch_share.sending.onlookers import Cost
     from batch_share.settings import Settings
     from batch_share.sheet.reader import Sheet
-    from batch_share.sheet.rows import ShareRow
     from batch_share.sheet.table import RawRow
 
 _STATES: Final = tuple(State)
@@ -203,6 +222,9 @@ async def _known_of(ledger: LedgerName, settings: Settings, directory: Directory
 ODD_MINUTES: Final = 90 * 1440
 """A share longer than LeadSquared's own default of 90 days is worth a second look."""
 
+_SHORT_MINUTES: Final = 60
+"""And so is one shorter than an hour: whoever wrote 3 for days is read as of minutes."""
+
 _ACCESS: Final = {1: "read", 2: "write"}
 
 
@@ -274,15 +296,18 @@ class Unasked(Directory):
         return self._names_meant.get(code) or super().type_name(code)
 
 
+_NAMES: Final = re.compile(r"[^\W\d_]{2,}")
+"""The words of a name, without initials."""
+
 _MOST_ALIKE: Final = 1 << 16
 """Different things that rows told together ask for, of which it is kept how many: 20 MB."""
 
 
-def _is_long(lasting: int | dt.datetime | None) -> bool:
-    """Whether so many minutes, or a share that ends then (UTC), are worth a second look."""
+def _minutes(lasting: int | dt.datetime | None) -> float:
+    """How long a share lasts that is made now, if it lasts so many minutes, or ends then (UTC)."""
     if isinstance(lasting, dt.datetime):
-        return (lasting.replace(tzinfo=None) - utc_now()).total_seconds() / 60 > ODD_MINUTES
-    return (lasting or 0) > ODD_MINUTES
+        return (lasting.replace(tzinfo=None) - utc_now()).total_seconds() / 60
+    return lasting or 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -313,7 +338,8 @@ class Counts:
     | `leads`, `due` | rows to be sent, by user's Id: all, and those whose time has come |
     | `events` | codes of their activity types |
     | `access`, `lasting` | how many share what, `read` or `write`; and for how long, in words |
-    | `long` | numbers of rows that share for more than 90 days |
+    | `long`, `short` | numbers of rows that share for more than 90 days, and for less than an hour |
+    | `checks` | what else deserves a second look, in words; each with the option that may be meant, "": none |
     | `to_look_up` | rows whose lead is still to be looked up, by the surest thing that they say of it |
     | `by_number` | how many calls look those up that are named by number |
     | `unknown_users` | whom they name and nobody knows yet |
@@ -348,6 +374,8 @@ class Counts:
     access: Counter[str] = field(default_factory=Counter)
     lasting: Counter[str] = field(default_factory=Counter)
     long: list[int] = field(default_factory=list)
+    short: list[int] = field(default_factory=list)
+    checks: dict[str, str] = field(default_factory=dict)
     to_look_up: Counter[Field] = field(default_factory=Counter)
     by_number: ByNumber = NO_NUMBERS
     unknown_users: set[str] = field(default_factory=set)
@@ -382,8 +410,11 @@ class Counts:
                 if is_due:
                     self.claims.append(asked)
             if asked.action.shares:
-                if _is_long(asked.until or asked.duration):
+                minutes = _minutes(asked.until or asked.duration)
+                if minutes > ODD_MINUTES:
                     self.long.append(row.sheet_row)
+                if 0 < minutes < _SHORT_MINUTES:
+                    self.short.append(row.sheet_row)
                 key = asked.lead_id, asked.user_id, asked.event
                 first, before = divmod(self._first.setdefault(key, 4 * row.sheet_row + asked.access), 4)
                 if asked.access != before:
@@ -406,8 +437,12 @@ class Counts:
         self._alike.update(zip(asked.users, asked.access, asked.lasting, asked.events, asked.starts, strict=True))
         if len(self._alike) > _MOST_ALIKE:
             self.count_alike()
-        if long := {each for each in {*asked.lasting} if _is_long(each)}:
-            self.long += [n for n, lasting in zip(asked.numbers, asked.lasting, strict=True) if lasting in long]
+        minutes = {each: _minutes(each) for each in {*asked.lasting}}
+        long = {each for each, lasts in minutes.items() if lasts > ODD_MINUTES}
+        short = {each for each, lasts in minutes.items() if 0 < lasts < _SHORT_MINUTES}
+        for found, odd in ((self.long, long), (self.short, short)):
+            if odd:
+                found += [n for n, lasting in zip(asked.numbers, asked.lasting, strict=True) if lasting in odd]
 
     def count_alike(self) -> None:
         """Count what was told together up to now. Whoever told any calls it at the end."""
@@ -550,16 +585,17 @@ class Counts:
 
     def oddities(self) -> list[str]:
         """What deserves a second look before anything is sent."""
-        odd, sent = [], self.to_send
+        odd, sent = [*self.checks], self.to_send
         for _, rows in sorted(self._other.items()):
             said = " and ".join(f"row {number} says {_ACCESS[access]}" for access, number in sorted(rows.items()))
             odd.append(f"the same lead and user twice, with different access: {said}")
         for user, count in self.users.most_common(1):
             if 2 * count > sent > 4:
                 odd.append(f"{user} gets {count:,} of {sent:,} leads")
-        if self.long:
-            last = plural(len(self.long), "share lasts", "shares last")
-            odd.append(f"{last} longer than 90 days: {spell_rows(sorted(self.long), len(self.long))}")
+        for found, said in zip((self.long, self.short), ODD_LENGTHS, strict=True):
+            if found:
+                last = plural(len(found), "share lasts", "shares last")
+                odd.append(said.format(last, spell_rows(sorted(found), len(found))))
         return odd
 
     def as_json(self) -> dict[str, Any]:
@@ -703,6 +739,7 @@ def overview(
         settings=settings,
         account=account or Account(),
         zone=plan.zone,
+        checks={**plan.sheet.checks},
         user_name=directory.user_name,
         recalled=directory.kept,
         plan=plan,
@@ -711,6 +748,8 @@ def overview(
         directory=directory,
     )
     numbers = array("Q")  # little memory, of which there may be a million
+    others, strangers = plan.sheet.found.others, dict[int, list[Any]]()
+    repeats = dict[int, tuple[int, dt.datetime | int | None]]()
     try:
         foreseen: Iterable[NewRow | Asked] = (
             seen.foreseen() if seen.before.unchanged is None else [*seen.foreseen()]
@@ -729,7 +768,15 @@ def overview(
             continue
         seen.add(row)
         asked = row.instruction
-        if seen.is_asked or not row.chosen or row.state not in TO_DO or asked is None:
+        if row.chosen and asked is not None and row.why is not None and row.cause is Cause.REPEAT:
+            repeats[row.sheet_row] = row.why.details["row"], asked.until or asked.duration
+        if not row.chosen or row.state not in TO_DO or asked is None:
+            continue
+        if seen.is_asked:
+            name = directory.user_name(asked.user_id).rpartition(" <")[0]
+            for at in _named_otherwise(row, others, name):
+                told = strangers.setdefault(at, [0, row.sheet_row, row.cells[at].strip(), name])
+                told[0] += 1
             continue
         if not asked.lead_number:
             kind = next((each for each in LEADS if asked.lead_id.startswith(f"{each} ")), Field.LEAD_ID)
@@ -738,6 +785,7 @@ def overview(
                 numbers.append(int(number))
         if directory.user_name(asked.user_id) == asked.user_id:
             seen.unknown_users.add(asked.user_id)
+    seen.checks |= _spelled(plan, strangers) | _repeated_otherwise(plan, repeats)
     seen.by_number = calls_by_number(seen.to_look_up[Field.LEAD_NUMBER], numbers)
     seen.count_alike()
     seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end
@@ -749,6 +797,44 @@ def overview(
     if seen.before.any_sent and not seen.before.any_met and of != plan.record.name:
         seen.refusal = f"the ledger belongs to the sheet {of}, and holds none of these rows"
     return seen
+
+
+def _named_otherwise(row: NewRow, places: Sequence[int], name: str) -> Iterator[int]:
+    """Of these cells, those that hold a name of which no word is in this one, the user's; "": not known.
+
+    A name says nothing of who is meant, but it may say that somebody else was.
+    """
+    for at in places if name else ():
+        cell = row.cells[at].strip()
+        words = {*_NAMES.findall(cell.casefold())} if kind_of(cell) is None else set()
+        if words and words.isdisjoint(_NAMES.findall(name.casefold())):
+            yield at
+
+
+def _spelled(plan: Plan, strangers: Mapping[int, Sequence[Any]]) -> dict[str, str]:
+    """By column, in how many rows it names somebody else than the user, and the first of them."""
+    fields, columns = plan.sheet.found.fields, plan.sheet.columns
+    than, said = next(columns[fields[each]] for each in USERS if each in fields), dict[str, str]()
+    for at, (count, *first) in strangers.items():
+        more = f", and {count - 1:,} more" if count > 1 else ""
+        said[SAYS_ANOTHER.format(plural(count, "row"), columns[at], than, *first) + more] = ""
+    return said
+
+
+def _repeated_otherwise(plan: Plan, repeats: Mapping[int, tuple[int, Any]]) -> dict[str, str]:
+    """Which rows repeat an earlier one, but for their end: that is lost. The sheet is read once more for it."""
+    if not repeats or plan.sheet.found.fields.keys().isdisjoint(LASTING):
+        return {}
+    firsts, lasting = {first for first, _ in repeats.values()}, dict[int, Any]()
+    for raw in plan.sheet.rows():
+        if raw.number in firsts and isinstance(asked := plan.rules.check(raw), ShareRow):
+            lasting[raw.number] = asked.until.replace(tzinfo=None) if asked.until else asked.duration
+    found = [number for number, (first, other) in repeats.items() if lasting.get(first, other) != other]
+    if not found:
+        return {}
+    are_ends = any(isinstance(repeats[number][1], dt.datetime) for number in found)
+    repeat = f"repeats row {repeats[found[0]][0]}" if len(found) == 1 else "repeat earlier rows"
+    return {REPEATS_OTHERWISE.format(spell_rows(found, len(found)), repeat, "end" if are_ends else "length"): ""}
 
 
 _PLANNED: Final = {State.PENDING: "to send", State.POSTED: "to share"}
@@ -873,7 +959,7 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
         header_row=sheet.header_row,
         columns=_columns(sheet),
         rows=rows,
-        notes=[*sheet.notes(), *spell_unread(sheet.columns, found)],
+        notes=[*sheet.notes(), *spell_unread(sheet.columns, found), *sheet.checks],
         defaults={str(each): text for each, text in defaults.items()},
         problems=problems,
     )

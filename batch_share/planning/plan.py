@@ -253,8 +253,9 @@ class Plan:
 
     def header(self, named: Field) -> str:
         """The header under which the sheet names leads or users so."""
-        fields = self.sheet.found.fields
-        return self.sheet.columns[fields[named if named in fields else Field.USER]]
+        found = self.sheet.found
+        places = (found.fields[each] for each in (named, Field.USER) if each in found.fields)
+        return self.sheet.columns[next(places, *found.others[:1])]
 
     def unanswered(self, job: str, directory: Directory) -> Iterator[tuple[str, str | None]]:
         """The keys of the rows that this run is for and of whose lead or user no API could tell.

@@ -115,6 +115,7 @@ class _Told:
     def __init__(self, plan: Plan, directory: Directory, events: dict[int | str, int]) -> None:
         found = plan.sheet.found
         places = {index for each, index in found.fields.items() if each not in LEADS} | {*found.custom.values()}
+        places |= {*found.others}
         self._cells = itemgetter(*sorted(places))
         self._plan, self._directory, self._events = plan, directory, events
         self._known: dict[Any, tuple[str, tuple[Any, ...]] | None] = {}

@@ -6,6 +6,7 @@ told by that alone.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from batch_share.common import ascii_lower
 from batch_share.errors import SheetError, first_of
-from batch_share.sheet.values import WORDS, Kind, kind_of
+from batch_share.sheet.values import SERIAL_DATE, WORDS, Kind, date_readings, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -175,6 +176,14 @@ _NEARLY_ALL: Final = 0.8
 _MOST_SHOWN: Final = 10
 """Headers that a sentence shows at the most: of a sheet with hundreds it would be pages."""
 
+_WORD: Final = re.compile(r"[^\W\d_]+")
+_STARTS: Final = frozenset({"from", "start", "starts", "starting", "begin", "begins", "since"})
+_ENDS: Final = frozenset({"to", "till", "until", "upto", "end", "ends", "ending", "expiry", "expires"})
+"""What is in headers of dates that may be the beginning or the end of a share: suggested, and never read so."""
+
+_LOOKED_AT: Final = 20
+"""Cells by which a column is told to hold dates: each takes longer to be read than any other."""
+
 _LONGEST_SHOWN: Final = 60  # characters of one: half a line of a terminal
 _SHOWN: Final = 3  # of cells or columns: enough to tell what is meant, and a sentence stays one
 _NO_NAMES: Final = "not e-mail addresses or Ids in most of the first rows, and a name does not say which user it is"
@@ -188,13 +197,17 @@ class Columns:
 
     `doubtful` are the columns of the user that most often say who has the lead now: a person has to say that they
     are meant. `unread` are columns that are not read though they hold e-mail addresses or Ids of somebody. Both are
-    there with their first cells.
+    there with their first cells. `others` are called as the user's are, beside what is read: most often they hold
+    the name, and whoever else is named there contradicts the row. `dated` hold dates that are still to come and are
+    not read: perhaps a start or an end, as their headers say, where no column that is read says that.
     """
 
     fields: Mapping[Field, int]
     custom: Mapping[str, int]
     doubtful: Mapping[int, Sequence[str]] = field(default_factory=dict)
     unread: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    others: Sequence[int] = ()
+    dated: Mapping[int, Field | None] = field(default_factory=dict)
 
     @property
     def used(self) -> set[int]:
@@ -292,7 +305,22 @@ def match_columns(
         for index, held in left.items()
         if index not in fields.values() and (_person(held) is not None or kind_held(held) in wanted)
     }
-    return Columns(fields, custom, {index: left[index] for index in doubtful.values()}, unread)
+    dated: dict[int, Field | None] = {}
+    today = dt.datetime.now(dt.UTC).date()
+    for index in [at for at in left if at not in fields.values()]:
+        first = [
+            cell for cell in left[index][:_LOOKED_AT] if not SERIAL_DATE.fullmatch(cell) and not cell.isdigit()
+        ]
+        to_come = sum(any(each.moment.date() >= today for each in date_readings(cell).values()) for cell in first)
+        if 2 * to_come > len(left[index][:_LOOKED_AT]):
+            words = {*_WORD.findall(columns[index].casefold())}
+            start, end = not words.isdisjoint(_STARTS), not words.isdisjoint(_ENDS)
+            meant = (Field.START if start else Field.UNTIL) if start != end else None
+            said_by = LASTING if meant is Field.UNTIL else (Field.START,)
+            dated[index] = meant if fields.keys().isdisjoint(said_by) else None
+    # Where a mapping names the user, somebody has said which of them is meant.
+    others = [at for at in left if squeeze(columns[at]) in _INTENT and at not in fields.values() and not said]
+    return Columns(fields, custom, {index: left[index] for index in doubtful.values()}, unread, (*others,), dated)
 
 
 def custom_field(text: str) -> str | None:

@@ -29,6 +29,7 @@ from batch_share.sheet.columns import (
     doubt_of,
     is_known,
     letters,
+    map_option,
     match_columns,
     spell_unread,
     squeeze,
@@ -112,9 +113,10 @@ class Sheet:
     It leaves out what holds no lead: rows with nothing in any column that is read. All cells are under headers, but
     for those of rows with a problem. `found` is where each field stands. `notes()` is what a person should know of
     how the sheet was read, and of what was left out once that was to its end, `of_people` what of the columns that
-    name the user, or may be meant to. `worksheets` are all that there are to choose from. `mapping` is what was
-    said of the sheet, or of one with the same headers. `corrections()` are those that its rows were read with, once
-    that was to its end; `corrected` is another text for other ones of the page.
+    name the user, or may be meant to. `checks` deserve a second look, each with the option that may be meant, if
+    any. `worksheets` are all that there are to choose from. `mapping` is what was said of the sheet, or of one with
+    the same headers. `corrections()` are those that its rows were read with, once that was to its end; `corrected`
+    is another text for other ones of the page.
     """
 
     path: Path
@@ -125,6 +127,7 @@ class Sheet:
     blocks: Callable[[], Iterator[Block]]
     notes: Callable[[], Sequence[str]]
     of_people: Sequence[str] = ()
+    checks: Mapping[str, str] = field(default_factory=dict)
     worksheets: Sequence[str] = ()
     mapping: SheetMapping = field(default_factory=SheetMapping)
     corrections: Callable[[], Sequence[Correction]] = tuple
@@ -324,8 +327,22 @@ def _sheet(path: Path, table: Table, header: RawRow, found: Columns, said: _Said
     if found.doubtful:
         words, options = doubt_of(columns, found)
         people.insert(0, f"{words}: read as the user only once you said so, with {options} or when `run` asks")
+    checks = {
+        f"column {columns[at]!r} holds dates and is not read": map_option(columns[at], meant) if meant else ""
+        for at, meant in found.dated.items()
+    }
     return Sheet(
-        path, table.worksheet, header.number, columns, found, blocks, notes, people, table.worksheets, said.mapping
+        path,
+        table.worksheet,
+        header.number,
+        columns,
+        found,
+        blocks,
+        notes,
+        people,
+        checks,
+        table.worksheets,
+        said.mapping,
     )
 
 

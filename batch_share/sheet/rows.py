@@ -23,9 +23,11 @@ from batch_share.sheet.table import FAULTS, is_error
 from batch_share.sheet.values import (
     KEPT,
     SERIAL_DATE,
+    SOMEBODY,
     check_seen,
     date_meant,
     date_readings,
+    kind_of,
     parse_access,
     parse_action,
     parse_custom,
@@ -327,6 +329,22 @@ class _Reading:
         )
         if not found and len(self.problems) == before:
             self._wrong(there[0], "", "blank")
+        if fields is not USERS or len(self.problems) > before:
+            return found
+        # A column beside those that is called so, too: mostly a name, which says nothing here. An address or an Id
+        # there has to be of the same person.
+        for index in self._rules.found.others:
+            text, said = self._row.cells[index].strip(), {ref.field: ref.value for ref in found}
+            if kind_of(text) not in SOMEBODY:
+                continue
+            header = self._rules.columns[index]
+            ref = self._parsed(parse_user, text, header, index)
+            if ref is not None and said.setdefault(ref.field, ref.value) != ref.value:
+                than = self._cell(ref.field if ref.field in self._rules.found.fields else Field.USER)
+                wrong = f"says somebody else than {than[0]} {than[1]!r}: correct one of them, or leave this blank"
+                self.problems.append(Problem(self._row.number, header, text, wrong))
+            elif ref is not None and ref not in found:
+                found = (*found, ref)
         return found
 
     def _lasting(self) -> Any:
@@ -466,6 +484,10 @@ class ColumnRules:
             with suppress(ValueError):
                 while True:
                     doubts.add(at := column.index(_DOUBT, at + 1))
+        for index in rules.found.others:
+            texts = block.column(index)
+            if people := {text for text in {*texts} if kind_of(text.strip()) in SOMEBODY}:
+                doubts |= {at for at, text in enumerate(texts) if text in people}
         starts, lasting = values[Field.START], values[_LENGTH]
         if Field.START in rules.found.fields:
             doubts |= {

@@ -45,7 +45,13 @@ _HEX_AS_ZERO: Final = bytes.maketrans(b"0123456789abcdefABCDEF", b"0" * 22)
 _MOST_DIGITS: Final = 20
 """Of a lead number: more than any integer of 64 bits has."""
 
+_DECIMAL: Final = re.compile(r"([0-9]{4,15})\.00?")
+"""A whole number as programs write it that take it for another one; of more digits it would have lost some."""
+
 _EMAIL: Final = re.compile(r"[^\s@,:;<>\"]+@[^\s@,:;<>\".]+(\.[^\s@,:;<>\".]+)+")
+_IN_BRACKETS: Final = re.compile(r"[^<>@]*<([^<>]*)>")
+"""An address as mail programs write it, behind a name."""
+
 _EMAILS: Final = re.compile(f"(?:{_EMAIL.pattern}\n)*+{_EMAIL.pattern}")
 """Many, each in a line."""
 
@@ -92,14 +98,19 @@ class Kind(StrEnum):
     ACCESS = "kinds of access (read, write)"
 
 
+SOMEBODY: Final = frozenset({Kind.EMAIL, Kind.ID})
+"""What names a user; a name does not say which one."""
+
+
 @lru_cache(1 << 12)
 def kind_of(cell: str) -> Kind | None:
     """What a cell looks like; None for a name, a text, or anything else."""
-    if _EMAIL.fullmatch(cell):
+    named = _IN_BRACKETS.fullmatch(cell)
+    if _EMAIL.fullmatch(named[1] if named else cell):
         return Kind.EMAIL
     if _GUID.fullmatch(cell):
         return Kind.ID
-    if cell.isascii() and cell.isdigit():
+    if (cell.isascii() and cell.isdigit()) or _DECIMAL.fullmatch(cell):
         return Kind.NUMBER
     if ascii_lower(cell) in _ACCESS:
         return Kind.ACCESS
@@ -150,6 +161,8 @@ def parse_lead_number(text: str) -> str:
     check_seen(text)
     if _LONG_NUMBER.fullmatch(text):
         raise ValueError("too long for a number in Excel, its last digits are lost: keep the column as text")
+    if decimal := _DECIMAL.fullmatch(text):
+        return decimal[1]
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise ValueError("not a lead number: digits only")
     return text
@@ -186,7 +199,8 @@ def plain_emails(texts: Sequence[str]) -> list[str] | None:
 def parse_email(text: str) -> str:
     """One e-mail address as it is written, but for A to Z in lower case. Raises ValueError."""
     check_seen(text)
-    lower = ascii_lower(text)
+    named = _IN_BRACKETS.fullmatch(text)
+    lower = ascii_lower(named[1] if named else text)
     if lower.startswith("mailto:"):
         raise ValueError("begins with “mailto:”, which is no part of an address: remove it")
     if not _EMAIL.fullmatch(lower) or len(lower) > _LONGEST_EMAIL:
@@ -251,11 +265,10 @@ def _kept_whole(text: str, limit: int) -> str:
 def parse_days(text: str) -> int:
     """A number of days, or a length with its unit, in minutes. Raises ValueError."""
     match = _DAYS.fullmatch(text)
-    if match is not None:
-        return parse_duration(str(int(Decimal(match[1]) * 1440)))
-    if _BARE.fullmatch(text):
-        raise ValueError("not a number of days, such as 7")
-    return parse_duration(text)
+    if match is not None or not _BARE.fullmatch(text):
+        with suppress(ValueError):  # which speaks of minutes: whoever wrote them here would share for years
+            return parse_duration(text if match is None else str(int(Decimal(match[1]) * 1440)))
+    raise ValueError("not a number of days up to ten years: write one such as 7, or 2w")
 
 
 # ---------------------------------------------------------------------------------------------------- dates
@@ -284,14 +297,18 @@ _MONTH_OF: Final = {
 }
 _ISO_DATE: Final = re.compile(r"[0-9]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-?W[0-9]{2}(-?[0-9])?")
 _YEAR: Final = r"(?P<year>[0-9]{4}|[0-9]{2})"
+_TH: Final = "(?:st|nd|rd|th)?"
 _FORMS: Final = (
     re.compile(rf"(?P<day>[0-9]{{1,2}})(?P<mark>[/.])(?P<month>[0-9]{{1,2}})(?P=mark){_YEAR}"),
     re.compile(r"(?P<year>[0-9]{4})(?P<mark>)-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"),
+    re.compile(r"(?P<year>[0-9]{4})(?P<mark>)/(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})"),
     # Of two digits each, it could begin with the year.
     re.compile(r"(?P<day>[0-9]{1,2})(?P<mark>-)(?P<month>[0-9]{1,2})-(?P<year>[0-9]{4})"),
-    re.compile(rf"(?P<day>[0-9]{{1,2}})(?P<mark>[- ])(?P<month>[A-Za-z]{{3,9}})(?P=mark){_YEAR}"),
-    re.compile(r"(?P<month>[A-Za-z]{3,9})(?P<mark> )(?P<day>[0-9]{1,2}),? (?P<year>[0-9]{4})"),
+    re.compile(rf"(?P<day>[0-9]{{1,2}}){_TH}(?P<mark>[- ])(?P<month>[A-Za-z]{{3,9}})(?P=mark){_YEAR}"),
+    re.compile(rf"(?P<month>[A-Za-z]{{3,9}})(?P<mark> )(?P<day>[0-9]{{1,2}}){_TH},? (?P<year>[0-9]{{4}})"),
 )
+_WEEKDAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_WEEKDAY: Final = re.compile(f"({'|'.join(f'{each}|{each[:3]}' for each in _WEEKDAYS)}),? ", re.IGNORECASE)
 _TIMED: Final = re.compile(r"(.*[0-9]),? ([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?: ?([AaPp])[Mm])?")
 SERIAL_DATE: Final = re.compile(r"[0-9]{5}(?:\.[0-9]{1,15})?")
 _SERIALS: Final = range(36_526, 73_051)
@@ -366,6 +383,8 @@ def date_readings(text: str) -> dict[Order, Meant]:
 
 @lru_cache(KEPT)  # also where no two times are alike, days are
 def _dates(written: str) -> dict[Order, dt.date]:
+    weekday = _WEEKDAY.match(written)
+    written = written[weekday.end() :] if weekday else written
     match = next(filter(None, (form.fullmatch(written) for form in _FORMS)), None)
     if match is None:
         return {}
@@ -381,6 +400,10 @@ def _dates(written: str) -> dict[Order, dt.date]:
         first, second = (month, day) if swaps and order is Order.MDY else (day, month)
         with suppress(ValueError):  # no such day
             found[order] = dt.date(year, int(second), int(first))
+    if weekday:  # of another day, it is a slip in one of the two
+        found = {
+            order: day for order, day in found.items() if _WEEKDAYS[day.weekday()].startswith(weekday[1].lower())
+        }
     return found
 
 

@@ -282,6 +282,17 @@ async def test_people_who_are_not_read_are_reported_before_anything_is_sent(tmp_
         assert seen.plan.sheet.of_people[0] == "column 'Team mate' holds e-mail addresses and is not read"
 
 
+async def test_dates_that_are_not_read_are_reported_before_anything_is_sent(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        write(it, ("User Email", emails(it)), ("From", ["2095-12-02"]), ("Next call", ["2095-12-02"]))
+        seen = await BatchShare(it.settings()).plan(it.folder / "leads.csv")
+        reported = [f"column {column!r} holds dates and is not read" for column in ("From", "Next call")]
+        assert seen.oddities()[:2] == reported
+        watcher = Onlooker()
+        await run(it, watcher)
+        assert watcher.previews[0].reported == [f'{reported[0]}: --map "From=Start"', reported[1]]
+
+
 # ------------------------------------------------------------------------------- what was said of such columns
 
 OWNER_MEANT = "Owner=Sales User"

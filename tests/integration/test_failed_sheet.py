@@ -86,6 +86,26 @@ async def test_a_fixed_sheet_of_failed_rows_shares_them_and_nothing_else(
         assert sorted(it.leads_sent()) == sorted(row[0] for row in rows)
 
 
+async def test_a_row_whose_columns_name_two_people_is_shared_once_one_of_them_is_gone(tmp_path: Path) -> None:
+    """Also as a failed row, whose job knows of the other column by nothing but that."""
+    async with trial(tmp_path, rows=2) as it:
+        rows = [[*row, "Asha Rao"] for row in sheet_rows(2)]
+        rows[1][-1] = next(user.email for user in it.sandbox.world.users if user.id == rows[0][2])
+        with (tmp_path / "leads.csv").open("w", encoding="utf-8", newline="") as out:
+            csv.writer(out).writerows([[*HEADER, "Sales User"], *rows])
+        ending = await it.run()
+        assert ending.summary.states == {State.SHARED: 1, State.INVALID: 1}
+        assert ending.summary.failed_sheet is not None
+        (to_fix,) = rows_of(ending.summary.failed_sheet)
+        assert to_fix["Reason"].startswith("Sales User: is not that of User Id")
+        again = await run_failed(it, ending.summary.failed_sheet)
+        assert again.summary.states == {State.SHARED: 1, State.INVALID: 1}
+        write(ending.summary.failed_sheet, [to_fix | {"Sales User": ""}])
+        fixed = await run_failed(it, ending.summary.failed_sheet)
+        assert fixed.summary.states == {State.SHARED: 2}
+        assert (await it.run()).summary.states == {State.SHARED: 2}
+
+
 async def test_a_refused_activity_can_be_fixed_and_one_that_stands_is_left_out(tmp_path: Path) -> None:
     refusals = Fault(CREATE, [2], envelope(500, "No")), Fault(SHARE, [3], envelope(500, "No share"))
     async with trial(tmp_path, *refusals, rows=6) as it:

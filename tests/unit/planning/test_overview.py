@@ -242,6 +242,44 @@ def test_an_end_in_more_than_ninety_days_is_odd(see: See, days: int, is_odd: boo
     assert seen.oddities() == (["1 share lasts longer than 90 days: row 2"] if is_odd else [])
 
 
+def test_rows_that_repeat_another_but_for_its_end_are_odd(see: See) -> None:
+    rows = [row(1, lasting="1d"), row(1, lasting="2d"), row(2, lasting="2d"), row(2, lasting="48h")]
+    assert see(*rows).oddities() == ["row 3 repeats row 2 with another length"]
+    assert see(*rows, row(2), row(1)).oddities() == ["rows 3, 6 and 7 repeat earlier rows with another length"]
+    assert see(*rows[2:]).oddities() == see(*rows, allow_duplicates=True).oddities() == []
+    header, ends = [*HEADER[:3], "Until", "City"], ["2095-12-03", "2095-12-20", "3 Dec 2095"]
+    seen = see(*(row(1, lasting=end) for end in ends), header=header)
+    assert seen.oddities()[0] == "row 3 repeats row 2 with another end"
+
+
+def test_shares_of_less_than_an_hour_are_odd(see: See) -> None:
+    """Whoever wrote 3 for days is read as of minutes."""
+    end = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
+    rows = [row(1, lasting="3"), row(2, lasting="5 min"), row(3, lasting="60"), row(4, lasting="1d")]
+    assert see(*rows).oddities() == ["2 shares last less than an hour: rows 2 and 3"]
+    seen = see(row(1, lasting=end), header=[*HEADER[:3], "Until", "City"])
+    assert seen.oddities() == ["1 share lasts less than an hour: row 2"]
+
+
+def test_a_name_beside_the_user_that_is_somebody_elses_is_odd(see: See) -> None:
+    """Whatever else is written there: initials, capitals, one of two names, nothing."""
+    directory = Directory()
+    lead = {"id": "lead", "number": "1", "email": "", "phone": ""}
+    user = {"id": "user", "email": "a@x.example", "name": "Asha Rao", "active": True}
+    directory.learn([*(Lookup("Lead Number", str(at), lead) for at in range(9))])
+    directory.learn([Lookup("User Email", "a@x.example", user)])
+    alike = ["asha", "A. RAO", "Rao, Asha", "-", "", " a@x.example "]
+    header, rows = ["Sales User", *HEADER], [[name, *row(at)] for at, name in enumerate(alike)]
+    assert see(*rows, header=header, directory=directory, allow_duplicates=True).checks == {}
+    rows[0][0], reported = "Isha Das", "in 1 row Sales User says somebody else than User Email: row 2 'Isha Das', "
+    seen = see(*rows, header=header, directory=directory, allow_duplicates=True)
+    assert seen.oddities()[0] == f"{reported}not Asha Rao"
+    rows[2][0] = "A. Das"
+    seen = see(*rows, header=header, directory=directory, allow_duplicates=True)
+    assert seen.oddities()[0] == f"{reported.replace('1 row', '2 rows')}not Asha Rao, and 1 more"
+    assert seen.to_send == 6
+
+
 # ------------------------------------------------------------------------------------------- for programs
 
 

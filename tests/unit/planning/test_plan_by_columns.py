@@ -37,8 +37,18 @@ POOLS: Final[dict[str, list[str]]] = {
     "User Id": [*GUIDS[:3], "0" * 8, "", *GUIDS[:3]],
     "User Email": [*MAILS, "nobody", "", "#REF!", *MAILS],
     "Sales User": USERS,
+    "New Owner Name": [
+        "Asha Rao",
+        "",
+        "B. Das",
+        "b@x.example",
+        " c@x.example ",
+        GUIDS[1],
+        GUIDS[0].upper(),
+        "#N/A",
+    ],
     "Access": ["read", "write", "READ", "1", "2", "edit", "reed", "", "#VALUE!"],
-    "Duration": ["7d", "90", "2 weeks", "120d", "0", "soon", "", "12h"],
+    "Duration": ["7d", "5", "2 weeks", "120d", "0", "soon", "", "12h"],
     "Days": ["7", "0.5", "100", "x", "", ""],
     "Until": [*DAYS, "", "not a day", "Err:502"],
     "Start": ["", "", DAYS[0], *DAYS],
@@ -61,6 +71,7 @@ def counted(seen: Overview) -> dict[str, Any]:
         "look-ups": (seen.to_look_up, seen.unknown_users),
         "waiting": seen.waiting,
         "long": sorted(seen.long),
+        "short": sorted(seen.short),
         "states": seen.states,
     }
 

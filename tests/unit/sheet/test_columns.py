@@ -105,6 +105,23 @@ def test_a_vague_header_is_not_read_beside_a_plain_one(vague: str) -> None:
     assert fields([*LEAST, vague]) == {Field.LEAD_NUMBER: "Lead Number", Field.USER_ID: "User Id"}
 
 
+@pytest.mark.parametrize(
+    ("header", "mapping", "is_other"),
+    [
+        ("Sales User", {}, True),
+        ("New Owner Name", {}, True),
+        ("Owner", {}, False),
+        ("Lead Owner Name", {}, False),
+        ("Sales User", {"Sales User": "ignore"}, False),
+        ("Sales User", {"User Id": "User Id"}, False),
+    ],
+)
+def test_what_is_called_as_the_user_beside_the_user_is_known(
+    header: str, mapping: dict[str, str], is_other: bool
+) -> None:
+    assert match_columns(FILE, [*LEAST, header], mapping).others == ((2,) if is_other else ())
+
+
 @pytest.mark.parametrize(("first", "second"), [("ProspectID", "Related Prospect Id"), ("Access", "Permission")])
 def test_two_columns_for_one_field_are_refused_with_both_names(first: str, second: str) -> None:
     problem = refusal([*LEAST, first, second])
@@ -679,6 +696,37 @@ def test_so_is_one_of_accesses_unless_another_says_them() -> None:
     held = LEAD | {"User Id": IDS, "Zugriff": ["read", "write", "Read"]}
     assert reported(held) == ["column 'Zugriff' holds kinds of access (read, write) and is not read"]
     assert reported(held | {"Access": ["write"] * 3}) == []
+
+
+# ------------------------------------------------------------------------------------------ dates left unread
+
+
+@pytest.mark.parametrize(
+    ("header", "cells", "beside", "meant"),
+    [
+        ("From", ["2 Dec 2095", "2/12/2095", ""], "Duration", Field.START),
+        ("Start from", ["2095-12-02 10:00"], "Until", Field.START),
+        ("Share to", ["2095-12-02"], "Access", Field.UNTIL),
+        ("To", ["2095-12-02"], "Duration", None),
+        ("From", ["2095-12-02"], "Start", None),
+        ("From - To", ["2095-12-02"], "Access", None),
+        ("Next call", ["2095-12-02"], "Duration", None),
+    ],
+)
+def test_a_column_of_dates_to_come_that_is_not_read_is_known_with_what_it_may_be(
+    header: str, cells: list[str], beside: str, meant: Field | None
+) -> None:
+    held = LEAD | {"User Id": IDS, beside: [""] * 3, header: [*cells, "", ""][:3]}
+    assert match(held).dated == {len(held) - 1: meant}
+    assert match(held, {header: "ignore"}).dated == {}
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["1990-01-02", "1985-03-04", "2095-01-01"], ["46387", "46388"], ["20951231"], ["Pune", "2 Dec"], ["Pune"], []],
+)
+def test_one_of_birthdays_numbers_or_words_is_not(cells: list[str]) -> None:
+    assert match(LEAD | {"User Id": IDS, "From": [*cells, "", "", ""][:3]}).dated == {}
 
 
 # ------------------------------------------------------------------------------------------------- mapping

@@ -10,7 +10,7 @@ import pytest
 
 from batch_share.common import Action, Cause
 from batch_share.sheet.columns import LASTING, Columns, Field
-from batch_share.sheet.rows import Problem, Ref, RowRules, ShareRow
+from batch_share.sheet.rows import Problem, Ref, RowRules, ShareRow, parse_user
 from batch_share.sheet.table import FAULTS, RawRow
 from batch_share.sheet.values import CUSTOM_LIMIT, NOTE_LIMIT
 
@@ -90,7 +90,9 @@ BAD: list[tuple[Field, str, str]] = [
     (Field.LEAD_ID, GUID.replace("0", "٠"), "not a GUID"),
     (Field.USER_ID, "someone@example.com", "not a GUID"),
     (Field.USER_ID, "00000000-0000-0000-0000-000000000000", "an empty GUID names nobody"),
-    (Field.LEAD_NUMBER, "869196.0", "digits only"),
+    (Field.LEAD_NUMBER, "869196.5", "digits only"),
+    (Field.LEAD_NUMBER, "869.000", "digits only"),
+    (Field.LEAD_NUMBER, "1234567890123456.0", "digits only"),
     (Field.LEAD_NUMBER, "-1", "digits only"),
     (Field.LEAD_NUMBER, "٨٦٩", "digits only"),
     (Field.LEAD_NUMBER, "1" * 21, "digits only"),
@@ -216,6 +218,43 @@ def test_a_lead_may_be_named_by_address_or_phone(field: Field, text: str, ref: R
 )
 def test_a_sales_user_may_be_an_address_or_an_id(text: str, ref: Ref) -> None:
     assert good({Field.USER_ID: "", Field.USER: text}).users == (ref,)
+
+
+OTHER_ID = GUID.replace("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("user", "named", "wrong"),
+    [
+        ("a@x.com", "", None),
+        ("a@x.com", "Asha Rao", None),
+        ("a@x.com", "A@x.com", None),
+        ("a@x.com", "b@x.com", "says somebody else than USER 'a@x.com': correct one of them, or leave this blank"),
+        (GUID, GUID.upper(), None),
+        (GUID, OTHER_ID, f"says somebody else than USER '{GUID}': correct one of them, or leave this blank"),
+        ("", "b@x.com", "blank"),
+    ],
+)
+def test_a_column_beside_the_users_that_is_called_so_too_names_nobody_else(
+    user: str, named: str, wrong: str | None
+) -> None:
+    found = Columns({Field.LEAD_ID: 0, Field.USER: 1}, {}, others=(2,))
+    defaults = {Field.DURATION: "7d", Field.ACCESS: "read", Field.EVENT: "201", Field.NOTE: "x"}
+    asked = RowRules(["LEAD", "USER", "NAME"], found, defaults).check(RawRow(2, [GUID, user, named]))
+    if wrong is not None:
+        column, value = ("USER", "") if wrong == "blank" else ("NAME", named)
+        assert asked == [Problem(2, column, value, wrong)]
+    else:
+        assert isinstance(asked, ShareRow)
+        assert asked.users == (parse_user(user),)
+
+
+def test_an_address_beside_an_id_is_looked_at_once_its_user_is_known() -> None:
+    found = Columns({Field.LEAD_ID: 0, Field.USER_ID: 1}, {}, others=(2,))
+    defaults = {Field.DURATION: "7d", Field.ACCESS: "read", Field.EVENT: "201", Field.NOTE: "x"}
+    asked = RowRules(["LEAD", "USER", "NAME"], found, defaults).check(RawRow(2, [GUID, GUID, "b@x.com"]))
+    assert isinstance(asked, ShareRow)
+    assert asked.users == (Ref(Field.USER_ID, GUID), Ref(Field.USER_EMAIL, "b@x.com"))
 
 
 @pytest.mark.parametrize(
