@@ -41,7 +41,7 @@ from batch_share.planning.directory import (
 )
 from batch_share.planning.plan import Approval, all_lacking, defaults_of, plan_of
 from batch_share.planning.unchanged import unchanged_rows
-from batch_share.results.answers import write_table
+from batch_share.results.answers import job_named, write_table
 from batch_share.results.wording import ANOTHER_ACCOUNT, ANOTHER_HOST, spell_guards, spell_row
 from batch_share.results.writing import check_format
 from batch_share.sending.guards import excesses
@@ -825,7 +825,7 @@ class Look:
     `columns` say what is read of it, `rows` counts the rows below the headers, `notes` say how it was read.
     `defaults` say by field what a row has that does not say: from the settings. `problems` are all that keep the
     sheet, or a row of it, from being sent as far as that can be told without asking LeadSquared; those of the
-    whole sheet have no row.
+    whole sheet have no row. One that `is_of_job` has failed rows, which go on with all that was said of their job.
     """
 
     name: str
@@ -837,6 +837,7 @@ class Look:
     notes: Sequence[str]
     defaults: Mapping[str, str]
     problems: Sequence[Problem]
+    is_of_job: bool = False
 
     @property
     def of_the_sheet(self) -> Sequence[Problem]:
@@ -848,6 +849,19 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
     """Look at a sheet; nobody is asked, and no ledger is. Raises SheetError if there is no table, SettingsError."""
     sheet, lacking = open_sheet(path, options.read)
     defaults, rows, problems = defaults_of(settings), 0, list[Problem]()
+    if job_named(sheet) is not None:
+        return Look(
+            name=path.name,
+            worksheets=sheet.worksheets,
+            worksheet=sheet.worksheet,
+            header_row=sheet.header_row,
+            columns=_columns(sheet),
+            rows=sum(1 for _ in sheet.rows()),
+            notes=[],
+            defaults={},
+            problems=[],
+            is_of_job=True,
+        )
     try:
         if (wrong := lacking and all_lacking(sheet, settings, lacking)) is not None:
             raise wrong

@@ -670,6 +670,15 @@ def reference_column(sheet: Sheet) -> int | None:
     return named[-1] if named else None
 
 
+def job_named(sheet: Sheet) -> str | None:
+    """The beginning of the Id of the job that a sheet of failed rows is of, by its first row; None for others."""
+    place = reference_column(sheet)
+    if place is None:
+        return None
+    cells = (raw.cells[place] for raw in sheet.rows() if place < len(raw.cells))
+    return next((reference[0] for cell in cells if (reference := reference_in(cell))), None)
+
+
 def is_unsent(row: Row) -> bool:
     """Whether it failed or is invalid, with nothing at LeadSquared."""
     return row.state in {State.FAILED, State.INVALID} and row.activity_id is None and not row.doubtful

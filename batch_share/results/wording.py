@@ -888,6 +888,10 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
 NOT_READ: Final = "not read: {}, which {} does not have: add it there"
 """Of columns in a sheet of failed rows that its job's sheet has not."""
 
+CORRECTED_LATER: Final = "as corrected on the page, which was later than in {}"
+CORRECTED_NO_MORE: Final = "as {} says now, and no longer as corrected on the page"
+"""Of rows that the page and a sheet of failed rows correct differently: the newest correction holds."""
+
 NOT_CORRECTED: Final = "Row {} was sent, or begun, so it is not corrected here."
 OTHERWISE: Final = "its output says why"
 
