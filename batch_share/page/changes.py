@@ -153,6 +153,7 @@ class WholePage(Upkeep):
             ending=sum(each.soon for each in people),
             is_unknown=bool(user) and found is not None and not found.user_ids,
             leads=len({each.lead_id for each in shares}), unseen=len(found.unseen) if found is not None else 0,
+            elsewhere=found.elsewhere if found is not None else 0,
         )  # fmt: skip
 
 

@@ -385,6 +385,16 @@ async def test_access_now_by_user_and_by_lead(trial: Trial, monkeypatch: pytest.
     assert server.ROWS_ON_PAGE == 100
 
 
+async def test_access_says_how_many_shares_are_at_another_host(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await shared(visitor, sheet(3))
+        assert "Left out" not in await visitor.get("/access")
+        trial.changes["host"] = "http://127.0.0.1:9"
+        await visitor.get("/access")
+        assert "Nobody has access by what was shared from this machine in the account that is set." in visitor.text
+        assert "Left out: 3 shares at another host, or of another account" in visitor.text
+
+
 # ------------------------------------------------------------------------------------------------ failed rows
 
 
