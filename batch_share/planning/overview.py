@@ -93,6 +93,7 @@ class KnownRows:
     _refused: Numbers = field(default_factory=Numbers)
     any_sent: bool = False
     any_met: bool = False
+    renewed: int = 0  # rows that were last decided to be shared once more, as they end or have ended
 
     async def learn(
         self, ledger: LedgerReader, unchanged: Unchanged | None = None, again: Collection[int] = ()
@@ -127,6 +128,7 @@ class KnownRows:
 
         Raises Repeated if they `are_others` than the unchanged ones, and one is one of these after all.
         """
+        self.renewed = 0
         for row in rows:
             known = self._known.get(row.key)
             self.any_met = self.any_met or known is not None
@@ -143,6 +145,7 @@ class KnownRows:
             until = row.instruction.until
             if after and (until is None or until.replace(tzinfo=dt.UTC).timestamp() > after):
                 # A run renews it, and what was begun goes on, whatever the sheet says of its start by now.
+                self.renewed += 1
                 yield replace(row, state=State.PENDING, why=None, instruction=replace(row.instruction, start=None))
                 continue
             state = _STATES[at]
@@ -623,14 +626,16 @@ class Overview(Counts):
     """What `BatchShare.plan` gives: what a run of a sheet would do, with its counts.
 
     `plan` has the rows; `directory` is who was looked up, `before` what the sheet's own ledger holds, and `live`
-    tells which leads other ledgers have shared. `to_send` is how many rows would be shared, `cost` how many calls
-    that takes, `obstacles` why a run would send nothing; `approval()` is what a run can be held to.
+    tells which leads other ledgers have shared. `to_send` is how many rows would be shared, `renewed` of them once
+    more as their shares end or have ended, `cost` how many calls that takes, `obstacles` why a run would send
+    nothing; `approval()` is what a run can be held to.
     """
 
     plan: Plan
     live: AlreadyShared = field(default_factory=AlreadyShared)
     before: KnownRows = field(default_factory=KnownRows)
     directory: Directory = field(default_factory=Directory)
+    renewed: int = 0
 
     def planned(self) -> Iterator[NewRow]:
         """Every row with what will happen to it. May raise SheetError while it goes."""
@@ -740,6 +745,7 @@ def overview(
             seen.unknown_users.add(asked.user_id)
     seen.by_number = calls_by_number(seen.to_look_up[Field.LEAD_NUMBER], numbers)
     seen.count_alike()
+    seen.renewed = min(seen.before.renewed, seen.to_send)  # other ledgers may share some of them
     seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end
     # Where names are in place of Ids, nobody knows what is shared with whom; nor where there is no account.
     known = [asked for asked in seen.claims if " " not in asked.lead_id and "@" not in asked.user_id]

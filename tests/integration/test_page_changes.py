@@ -344,14 +344,17 @@ async def test_what_ends_soon_is_renewed_by_a_plan_that_somebody_approves(trial:
         visitor.alter("UPDATE rows SET ends_at = :soon", soon=from_now(hours=1))  # most of its time is over
         await visitor.get(visitor.sheet)
         assert "Plan to renew 3 shares" in visitor.text
+        assert "Nothing: every row is shared" not in visitor.text
         action = f"{visitor.sheet}/plan"
         await visitor.post(action, visitor.form(action) | {"deed": "renew"})
         await visitor.ended("/plan", "Looking up leads")
         assert "3 leads will be shared" in visitor.text
+        assert "3 shares are renewed, each with an activity of its own." in visitor.text
         await visitor.approve()
         await visitor.results()
         assert "All 3 rows are shared." in visitor.text
         assert "Plan to renew" not in visitor.text
+        assert "Nothing: every row is shared" in visitor.text
         assert trial.sandbox.report()["activities"] == 6
 
 
