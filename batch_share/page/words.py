@@ -20,7 +20,6 @@ from batch_share.results.wording import (
     end_in_short,
     reason_of,
 )
-from batch_share.sheet.rows import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -164,17 +163,16 @@ def promise(plan: Overview) -> str:
 def posted(plan: Overview) -> str:
     """With which types of activity leads are shared now, each by its name and code; "" for none."""
     called = ((code, plan.directory.type_name(code)) for code in sorted(plan.events))
-    named = [f"“{shortened(name)}” ({code})" if name else str(code) for code, name in called]
+    named = [f"“{name}” ({code})" if name else str(code) for code, name in called]
     return f"Posted on each lead: activity {first_of(named)}." if named else ""
 
 
 def columns_read(plan: Overview) -> list[str]:
     """Which columns are read as what, and which are not."""
     read = [
-        shortened(header) if header == name else f"{shortened(header)} as {name}"
-        for header, name in (plan.record.mapping or {}).items()
+        header if header == name else f"{header} as {name}" for header, name in (plan.record.mapping or {}).items()
     ]
-    ignored = [shortened(header) for header in plan.ignored if header]
+    ignored = [header for header in plan.ignored if header]
     of_both = (("Columns read", read), ("Kept but not read", ignored))
     return [f"{what}: {first_of(headers, _COLUMNS)}." for what, headers in of_both if headers]
 
