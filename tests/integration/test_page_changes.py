@@ -228,6 +228,8 @@ async def test_the_shares_of_one_user_are_revoked_and_no_others(trial: Trial) ->
         calls = visitor.sandbox_calls()
         await visitor.get(f"{action}?which=user&of={theirs}")
         assert "3 shares will be revoked from 1 person." in visitor.text
+        await visitor.get(f"{action}?rows=&of={theirs}")
+        assert "3 shares will be revoked from 1 person." in visitor.text, "who names one person means that one"
         assert visitor.sandbox_calls() == calls
         form = post_form(visitor, action)
         for missing in ({"sure": "yes"}, {"typed": "3"}, {"sure": "yes", "typed": "9"}):
@@ -295,6 +297,13 @@ async def test_the_shares_of_rows_and_then_all_are_revoked(trial: Trial) -> None
     async with visiting(trial) as visitor:
         await shared(visitor, sheet(9, users=3))
         action = f"{visitor.sheet}/undo"
+        theirs = sheet_rows(1)[0][OWNER]
+        for unclear in ("rows=&of=", f"rows=2&of={theirs}", "which=user&rows=2&of="):
+            await visitor.get(f"{action}?{unclear}")
+            assert (visitor.status, "choose first whose shares are meant" in visitor.text) == (400, True)
+            assert "What it will do" not in visitor.text
+        await visitor.get(f"{action}?rows=2-3&of=")
+        assert "2 shares will be revoked" in visitor.text
         await visitor.get(f"{action}?which=rows&rows=nothing")
         assert visitor.status == 400
         await visitor.get(f"{action}?which=rows&rows=90-99")
