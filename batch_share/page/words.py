@@ -285,7 +285,12 @@ def buttons(summary: Summary, helped: int, *, interrupted: bool) -> list[Button]
 def skipped(summary: Summary) -> list[str]:
     """Which rows were skipped, and why: for the reasons of most of them, as more would hide what is to be done."""
     found = ((each, reason_of(each.row, says_row=False, place_free=True)) for each in summary.skipped[:3])
-    return [f"Skipped {spell_rows(each.first, each.rows)}: {why or 'other reasons'}." for each, why in found]
+    return [
+        f"Skipped {spell_rows(each.first, each.rows)}"
+        # Each may have its own place where it was shared before.
+        f"{'' if each.is_same else f', for example row {each.row.sheet_row}'}: {why or 'other reasons'}."
+        for each, why in found
+    ]
 
 
 class Field(NamedTuple):

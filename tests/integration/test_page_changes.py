@@ -397,6 +397,15 @@ async def test_access_now_by_user_and_by_lead(trial: Trial, monkeypatch: pytest.
     assert server.ROWS_ON_PAGE == 100
 
 
+async def test_rows_that_are_skipped_for_shares_of_other_rows_are_no_shares_of_the_first(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(2), "o.csv")
+        await visitor.approve()
+        await visitor.results()
+        await shared(visitor, sheet(3))
+        assert re.search(r"Skipped rows 2 and 3, for example row 2: already shared .* by o.csv row 2", visitor.text)
+
+
 async def test_a_workbook_of_the_page_names_its_page_and_no_commands(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await shared(visitor, sheet(6, {"Duration": "soon"}, {"Duration": "soon"}))
