@@ -94,10 +94,15 @@ class WholePage(Upkeep):
     ) -> web.Response:
         library, meant = BatchShare(desk.settings), None
         every = await library.would_revoke(desk.ledger)
-        which = said.get("which", "")
+        # Whoever names rows or a person, and chooses nothing else, means these.
+        named = [which for which, field in (("rows", "rows"), ("user", "of")) if said.get(field, "").strip()]
+        which = said.get("which", "") or (named[0] if len(named) == 1 else "")
         try:
+            if said and (not which or (which == "user" and not said.get("of"))):
+                raise NotConfirmed("Nothing is shown: choose first whose shares are meant.")
             if which:  # all of many are not read twice
-                meant = every if which == "all" else await library.would_revoke(desk.ledger, **_chosen(said))
+                chosen = _chosen({**said, "which": which})
+                meant = every if which == "all" else await library.would_revoke(desk.ledger, **chosen)
         except BatchShareError as error:
             alert = alert or error
         return self._page(
@@ -153,6 +158,7 @@ class WholePage(Upkeep):
             ending=sum(each.soon for each in people),
             is_unknown=bool(user) and found is not None and not found.user_ids,
             leads=len({each.lead_id for each in shares}), unseen=len(found.unseen) if found is not None else 0,
+            elsewhere=found.elsewhere if found is not None else 0,
         )  # fmt: skip
 
 

@@ -446,6 +446,9 @@ class Desk:
                     )
         else:
             self.error = error or (came_to.error if came_to is not None else None)
+            for each in self._all.values():  # a plan of the same ledger from before tells of rows that were sent
+                if each is not self and each.is_of(self.ledger) and await each.state() == "plan":
+                    each.forget_plan()
 
 
 def _revokes_no_more(preview: Preview, promised: int) -> bool:

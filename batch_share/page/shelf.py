@@ -109,7 +109,7 @@ class Shelf:
             words = f"it is no kind of sheet that can be read: {known}"
             raise SheetError(Path(name or "sheet"), words, hint="Save it as a workbook or as CSV, and choose that.")
         # No part of a path comes from outside but letters, digits and these; and few enough bytes for every disk.
-        stem = re.sub(r"[^\w -]", "_", name[: -len(suffix)]).strip(" _").encode()[:80].decode("utf-8", "ignore")
+        stem = re.sub(r"[^\w. -]", "_", name[: -len(suffix)]).encode()[:80].decode("utf-8", "ignore").strip(" ._")
         stem = stem or "sheet"
         made = utc_now()
         kept = Kept(secrets.token_hex(16), name, f"{stem}{suffix}", made.isoformat(timespec="seconds"))

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from batch_share import State
 from batch_share.common import parse_duration, plural, spell_rows
+from batch_share.errors import first_of
 from batch_share.results.wording import (
     CUT_OFF,
     DECLINED,
     DONE,
     INTERRUPTED,
     NOTHING_PROVED,
+    RENEWED,
     STOPPED,
     audits_all,
     end_in_short,
@@ -37,6 +39,9 @@ PARTS: Final = (
 )
 """The parts of the bar: what each is called, the class of its colour, and the states that are in it."""
 
+
+_COLUMNS: Final = 12
+"""Headers that are named: more are a list that nobody reads."""
 
 _A_FEW: Final = 10.0
 """Seconds below which an answer that takes its time is most of what it takes, and not the pace of the calls."""
@@ -151,7 +156,25 @@ def promise(plan: Overview) -> str:
         said.append(f"{plan.waiting.rows:,} of them only once their start has come")
     if plan.earlier:
         said.append(f"{plural(plan.earlier, 'earlier share')} will be revoked")
-    return f"{', '.join(said)}."
+    renewed = RENEWED.format(shares="1 share is" if plan.renewed == 1 else f"{plan.renewed:,} shares are")
+    return f"{', '.join(said)}.{f' {renewed}.' if plan.renewed else ''}"
+
+
+def posted(plan: Overview) -> str:
+    """With which types of activity leads are shared now, each by its name and code; "" for none."""
+    called = ((code, plan.directory.type_name(code)) for code in sorted(plan.events))
+    named = [f"“{name}” ({code})" if name else str(code) for code, name in called]
+    return f"Posted on each lead: activity {first_of(named)}." if named else ""
+
+
+def columns_read(plan: Overview) -> list[str]:
+    """Which columns are read as what, and which are not."""
+    read = [
+        header if header == name else f"{header} as {name}" for header, name in (plan.record.mapping or {}).items()
+    ]
+    ignored = [header for header in plan.ignored if header]
+    of_both = (("Columns read", read), ("Kept but not read", ignored))
+    return [f"{what}: {first_of(headers, _COLUMNS)}." for what, headers in of_both if headers]
 
 
 def not_sent(plan: Overview) -> list[str]:
@@ -262,7 +285,12 @@ def buttons(summary: Summary, helped: int, *, interrupted: bool) -> list[Button]
 def skipped(summary: Summary) -> list[str]:
     """Which rows were skipped, and why: for the reasons of most of them, as more would hide what is to be done."""
     found = ((each, reason_of(each.row, says_row=False, place_free=True)) for each in summary.skipped[:3])
-    return [f"Skipped {spell_rows(each.first, each.rows)}: {why or 'other reasons'}." for each, why in found]
+    return [
+        f"Skipped {spell_rows(each.first, each.rows)}"
+        # Each may have its own place where it was shared before.
+        f"{'' if each.is_same else f', for example row {each.row.sheet_row}'}: {why or 'other reasons'}."
+        for each, why in found
+    ]
 
 
 class Field(NamedTuple):

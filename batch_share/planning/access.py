@@ -109,13 +109,15 @@ class Access(NamedTuple):
     """The `shares` that were asked for, the first to end first; `remarks` say what a person should know of them.
 
     `user_ids` are whom the `user` that was asked for may be, none if no ledger knows; of the ledgers that are
-    `unseen` is only told what was known of them before.
+    `unseen` is only told what was known of them before. So many more shares are `elsewhere`: at another host, or of
+    another account, than the one that is set.
     """
 
     shares: Sequence[KnownShare]
     remarks: Sequence[str]
     user_ids: frozenset[str]
     unseen: Sequence[LedgerName]
+    elsewhere: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The object that `access --json` prints."""
@@ -193,7 +195,8 @@ async def _told(
             whose = (each.lead_id, number, each.user_id, name, email, access, access is None, each.ends_at)
             place = (each.sheet, each.sheet_row, each.ledger, each.run_id)
             shares.append(KnownShare(*whose, *place, is_seen=of in seen.numbers))
-    remarks += _remarks(seen.unseen, shares, len(live) - len(shares))
+    elsewhere = len(live) - len(shares)
+    remarks += _remarks(seen.unseen, shares, elsewhere)
     lead_ids = {ascii_lower(lead.strip())} if lead is not None else set[str]()
     if connection is not None:
         with ending_early(connection.stop):
@@ -218,7 +221,8 @@ async def _told(
         shares = [each for each in shares if each.ends_at <= now + dt.timedelta(minutes=ending)]
     unseen = [known.ledger for known in seen.unseen]
     not_known = OTHERS if settings.store is None else OTHERS_OF_STORE
-    return Access(shares, [*remarks, not_known if connection is None else BY_HAND], frozenset(user_ids), unseen)
+    remarks.append(not_known if connection is None else BY_HAND)
+    return Access(shares, remarks, frozenset(user_ids), unseen, elsewhere)
 
 
 async def _of_others(

@@ -22,6 +22,7 @@ from batch_share.ledger.known import open_history
 from batch_share.ledger.records import OLD_WORDS, Edit
 from batch_share.ledger.states import NEVER_SENT, State
 from batch_share.outputs import digest_of
+from batch_share.planning.directory import type_key
 from batch_share.planning.plan import mapping_of
 from batch_share.results.answers import (
     ADDED,
@@ -32,7 +33,14 @@ from batch_share.results.answers import (
     reference_column,
     reference_in,
 )
-from batch_share.results.wording import NOT_CORRECTED, NOT_READ, spell_corrected, spell_lapsed
+from batch_share.results.wording import (
+    CORRECTED_LATER,
+    CORRECTED_NO_MORE,
+    NOT_CORRECTED,
+    NOT_READ,
+    spell_corrected,
+    spell_lapsed,
+)
 from batch_share.sheet.columns import IGNORE, match_columns
 from batch_share.sheet.mapping import SheetMapping
 from batch_share.sheet.reader import SHEET_SUFFIXES, ReadOptions, Sheet, open_sheet, read_sheet
@@ -109,13 +117,20 @@ async def settings_of_job(settings: Settings, name: LedgerName, job: str, sheet:
                 problem=f"Its rows are of another job than {name.short}.",
                 hint="Leave the ledger out.",
             )
-        of_job = await ledger.settings_of_sheet()
+        of_job, types = await ledger.settings_of_sheet(), await ledger.type_names()
     meant: dict[str, Any] = {}
     for each in MEANING:
         now, before = getattr(settings, each), of_job.get(each)
         if each not in of_job or (now or None) == (before or None):
             continue
-        if now:
+        is_same = False
+        if each == "event" and now and before:  # by its code in one place, and by its name in the other
+            called = [
+                {code for code, name in types.items() if text == str(code) or type_key(name) == type_key(text)}
+                for text in (str(now).strip(), str(before).strip())
+            ]
+            is_same = called[0] == called[1] and len(called[0]) == 1
+        if now and not is_same:
             raise SettingsError(
                 each,
                 f"the job of {sheet.name} has {before!r}, and its failed rows go on with that: leave this out"
@@ -259,7 +274,7 @@ async def read_corrections(
     rows: list[RawRow] = []
     edits: list[Edit] = []
     again: list[int] = []
-    sent: list[int] = []
+    told = dict[str, list[int]](sent=[], gone=[], later=[], over=[])
     left_out: dict[int, str] = {}
     alike, mapping, wrong = Counter[str](), record.mapping or {}, set[str]()
     async for row in ledger.in_order():
@@ -270,35 +285,38 @@ async def read_corrections(
         wrong |= {column for column, *_ in row.why.details.get("problems", ())} if row.why is not None else set()
         if row.why is not None and row.cause is Cause.LEFT_OUT:
             left_out[row.sheet_row] = str(row.why.details.get("by", ""))
-        said = wanted.pop(row.key[:KEY_LENGTH], None) or wanted.pop(of_edit.get(row.edit or "", ""), None)
+        known = before.get(key)
+        if known is not None and raw.problem is None and (row.state in NEVER_SENT or is_unsent(row)):
+            # It may have been corrected on the page since the ledger took it in, and that holds as in the sheet.
+            raw = _with_edit(raw, record.columns, known)
+        is_older = row.key[:KEY_LENGTH] not in wanted
+        said = wanted.pop(of_edit.get(key, "") if is_older else row.key[:KEY_LENGTH], None)
         if said is None:
             rows.append(raw)
             continue
         number, cells = said
-        if cells == list(row.cells):
+        changed, passed = _said_anew(row, record, cells, known, is_older=is_older)
+        told["later"] += [row.sheet_row] if not passed <= changed.keys() else []
+        if not changed:
             again += [row.id] if row.state is State.FAILED and is_fixable(row, record) else []
         elif not is_fixable(row, record):
-            sent.append(number)
+            told["sent"].append(number)
         else:
-            known = before.get(row.edit or "")
-            changed = {
-                name: new for name, old, new in zip(record.columns, row.cells, cells, strict=True) if new != old
-            }
-            old_cells, old_keys = (known.cells, known.replaced) if known else ({}, ())
-            was = dict(zip(record.columns, row.cells, strict=True))
-            was = {name: was[name] for name in changed} | ({**(known.was or {})} if known else {})
-            keys = [*dict.fromkeys([*old_keys, row.key])]
-            edits.append(Edit(key, {**old_cells, **changed}, path.name, keys, was))
+            told["over"] += [row.sheet_row] if not passed.isdisjoint(changed) else []
+            edits.append(_edited(row, record, Edit(key, changed, path.name, [row.key]), known))
+            # Only these cells are its own: what the page corrected besides holds as well.
+            cells = [changed.get(name, cell) for name, cell in zip(record.columns, raw.cells, strict=True)]
             raw = RawRow(row.sheet_row, cells, edit=key)
         rows.append(raw)
-    gone = [number for number, _ in wanted.values()]
-    corrections = Corrections(edits, again, left_out, digest if is_whole and not sent and not gone else None)
+    told["gone"] += [number for number, _ in wanted.values()]
+    is_whole = is_whole and not told["sent"] and not told["gone"]
+    corrections = Corrections(edits, again, left_out, digest if is_whole else None)
     found = match_columns(path, record.columns, {each: mapping.get(each, IGNORE) for each in record.columns})
     # Nobody said so of the others: what contradicted a row is looked at again, corrected or not.
     found = replace(
         found, others=[record.columns.index(each) for each in record.columns if each in wrong - {*mapping}]
     )
-    notes = [*_notes(rows, {**before, **{edit.key: edit for edit in edits}}, sent, gone)]
+    notes = [*_notes(rows, {**before, **{edit.key: edit for edit in edits}}, told, path.name)]
     if strange:
         notes.append(NOT_READ.format(", ".join(strange), record.name))
     words = SheetMapping(words=(await ledger.facts()).words)
@@ -308,15 +326,47 @@ async def read_corrections(
     return sheet, corrections
 
 
-def _notes(rows: Iterable[RawRow], edits: Mapping[str, Edit], sent: list[int], gone: list[int]) -> Iterator[str]:
+def _said_anew(
+    row: Row, record: SheetRecord, cells: Sequence[str], known: Edit | None, *, is_older: bool
+) -> tuple[dict[str, str], set[str]]:
+    """What a file of failed rows corrects of a row, by column; and where it and the page say different things.
+
+    The newest correction holds. A file that `is_older` than one need not correct anything where it differs: a cell
+    that says what the sheet itself does is none.
+    """
+    corrected, was = (known.cells, known.was or {}) if known is not None else ({}, {})
+    pairs = [*zip(record.columns, row.cells, cells, strict=False)]
+    changed = {
+        name: new
+        for name, old, new in pairs
+        if new != old and not (is_older and name in corrected and new == was.get(name))
+    }
+    is_of_page = known is not None and known.source == ON_PAGE
+    return changed, {name for name, _, new in pairs if is_of_page and corrected.get(name, new) != new}
+
+
+def _edited(row: Row, record: SheetRecord, new: Edit, known: Edit | None) -> Edit:
+    """A new edit of a row with what an earlier one corrected besides."""
+    was = {name: cell for name, cell in zip(record.columns, row.cells, strict=True) if name in new.cells}
+    if known is None:
+        return replace(new, was=was)
+    keys = [*dict.fromkeys([*known.replaced, *new.replaced])]
+    return replace(new, cells={**known.cells, **new.cells}, replaced=keys, was=was | {**(known.was or {})})
+
+
+def _notes(
+    rows: Iterable[RawRow], edits: Mapping[str, Edit], told: Mapping[str, list[int]], file: str
+) -> Iterator[str]:
     used = Counter(edits[raw.edit].source for raw in rows if raw.edit)
     yield from (spell_corrected(source, count) for source, count in used.items())
-    for numbers, why in (
-        (sent, "not corrected: sent meanwhile, or begun"),
-        (gone, "left alone: the sheet no longer has what they correct, so correct it there"),
-    ):
-        if numbers:
-            yield f"{spell_rows(numbers, len(numbers))} of the failed rows {why}"
+    for kind, why in {  # those of the first two are rows of the file, the others are rows of the sheet
+        "sent": "of the failed rows not corrected: sent meanwhile, or begun",
+        "gone": "of the failed rows left alone: the sheet no longer has what they correct, so correct it there",
+        "later": CORRECTED_LATER.format(file),
+        "over": CORRECTED_NO_MORE.format(file),
+    }.items():
+        if numbers := told[kind]:
+            yield f"{spell_rows(numbers, len(numbers))} {why}"
 
 
 def _wanted(

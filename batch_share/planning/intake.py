@@ -50,7 +50,12 @@ from batch_share.ledger.states import State
 from batch_share.ledger.store import Repeated
 from batch_share.outputs import Output, Written, with_written
 from batch_share.planning.already_shared import live_for
-from batch_share.planning.corrections import as_corrected, ledger_of_job, read_corrections, settings_of_job
+from batch_share.planning.corrections import (
+    as_corrected,
+    ledger_of_job,
+    read_corrections,
+    settings_of_job,
+)
 from batch_share.planning.directory import (
     LOOKING_UP,
     Directory,
@@ -65,7 +70,7 @@ from batch_share.planning.directory import (
 from batch_share.planning.overview import Overview, Unasked, before_of, overview
 from batch_share.planning.plan import FirstLook, SheetOptions, all_lacking, plan_of
 from batch_share.planning.unchanged import unchanged_rows
-from batch_share.results.answers import reference_column, reference_in
+from batch_share.results.answers import job_named
 from batch_share.sending.calls import ask_key_user, ask_once, consult
 from batch_share.sending.guards import check_canary
 from batch_share.sending.onlookers import Doubt, Outlook
@@ -147,11 +152,11 @@ async def plan_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Setti
     if not is_plain:  # said of the sheet, and not of its failed rows
         with suppress(SheetError):
             opened, _ = await asyncio.to_thread(open_sheet, job.sheet, ReadOptions(limits=read.limits))
-            of_job = _job_named(opened)
+            of_job = job_named(opened)
     if of_job is None:
         # In a thread, as all that goes through every row: whoever is served by this process is not to wait for it.
         opened, lacking = await asyncio.to_thread(open_sheet, job.sheet, read)
-        of_job = _job_named(opened) if is_plain else None
+        of_job = job_named(opened) if is_plain else None
         if of_job is None:
             if (wrong := lacking and all_lacking(opened, settings, lacking)) is not None:
                 raise wrong
@@ -161,15 +166,6 @@ async def plan_meant(job: SheetJob, settings: Settings) -> tuple[SheetJob, Setti
     settings = await settings_of_job(settings, ledger, of_job, job.sheet)
     job = replace(job, ledger=ledger, corrects=True)
     return job, settings, await plan_job(job, settings)
-
-
-def _job_named(sheet: Sheet) -> str | None:
-    """The beginning of the Id of the job that a sheet of failed rows is of, by its first row; None for others."""
-    place = reference_column(sheet)
-    if place is None:
-        return None
-    cells = (raw.cells[place] for raw in sheet.rows() if place < len(raw.cells))
-    return next((reference[0] for cell in cells if (reference := reference_in(cell))), None)
 
 
 async def take_in(session: Session, whole: Plan, watcher: Watcher) -> Changes | None:

@@ -42,7 +42,7 @@ from batch_share.planning.directory import (
 )
 from batch_share.planning.plan import Approval, all_lacking, defaults_of, plan_of
 from batch_share.planning.unchanged import unchanged_rows
-from batch_share.results.answers import write_table
+from batch_share.results.answers import job_named, write_table
 from batch_share.results.wording import (
     ANOTHER_ACCOUNT,
     ANOTHER_HOST,
@@ -112,6 +112,7 @@ class KnownRows:
     _refused: Numbers = field(default_factory=Numbers)
     any_sent: bool = False
     any_met: bool = False
+    renewed: int = 0  # rows that were last decided to be shared once more, as they end or have ended
 
     async def learn(
         self, ledger: LedgerReader, unchanged: Unchanged | None = None, again: Collection[int] = ()
@@ -146,6 +147,7 @@ class KnownRows:
 
         Raises Repeated if they `are_others` than the unchanged ones, and one is one of these after all.
         """
+        self.renewed = 0
         for row in rows:
             known = self._known.get(row.key)
             self.any_met = self.any_met or known is not None
@@ -162,6 +164,7 @@ class KnownRows:
             until = row.instruction.until
             if after and (until is None or until.replace(tzinfo=dt.UTC).timestamp() > after):
                 # A run renews it, and what was begun goes on, whatever the sheet says of its start by now.
+                self.renewed += 1
                 yield replace(row, state=State.PENDING, why=None, instruction=replace(row.instruction, start=None))
                 continue
             state = _STATES[at]
@@ -659,14 +662,16 @@ class Overview(Counts):
     """What `BatchShare.plan` gives: what a run of a sheet would do, with its counts.
 
     `plan` has the rows; `directory` is who was looked up, `before` what the sheet's own ledger holds, and `live`
-    tells which leads other ledgers have shared. `to_send` is how many rows would be shared, `cost` how many calls
-    that takes, `obstacles` why a run would send nothing; `approval()` is what a run can be held to.
+    tells which leads other ledgers have shared. `to_send` is how many rows would be shared, `renewed` of them once
+    more as their shares end or have ended, `cost` how many calls that takes, `obstacles` why a run would send
+    nothing; `approval()` is what a run can be held to.
     """
 
     plan: Plan
     live: AlreadyShared = field(default_factory=AlreadyShared)
     before: KnownRows = field(default_factory=KnownRows)
     directory: Directory = field(default_factory=Directory)
+    renewed: int = 0
 
     def planned(self) -> Iterator[NewRow]:
         """Every row with what will happen to it. May raise SheetError while it goes."""
@@ -788,6 +793,7 @@ def overview(
     seen.checks |= _spelled(plan, strangers) | _repeated_otherwise(plan, repeats)
     seen.by_number = calls_by_number(seen.to_look_up[Field.LEAD_NUMBER], numbers)
     seen.count_alike()
+    seen.renewed = min(seen.before.renewed, seen.to_send)  # other ledgers may share some of them
     seen.notes = [*plan.sheet.notes(), *plan.sheet.of_people]  # which may only know once it was read to its end
     # Where names are in place of Ids, nobody knows what is shared with whom; nor where there is no account.
     known = [asked for asked in seen.claims if " " not in asked.lead_id and "@" not in asked.user_id]
@@ -911,7 +917,7 @@ class Look:
     `columns` say what is read of it, `rows` counts the rows below the headers, `notes` say how it was read.
     `defaults` say by field what a row has that does not say: from the settings. `problems` are all that keep the
     sheet, or a row of it, from being sent as far as that can be told without asking LeadSquared; those of the
-    whole sheet have no row.
+    whole sheet have no row. One that `is_of_job` has failed rows, which go on with all that was said of their job.
     """
 
     name: str
@@ -923,6 +929,7 @@ class Look:
     notes: Sequence[str]
     defaults: Mapping[str, str]
     problems: Sequence[Problem]
+    is_of_job: bool = False
 
     @property
     def of_the_sheet(self) -> Sequence[Problem]:
@@ -934,6 +941,19 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
     """Look at a sheet; nobody is asked, and no ledger is. Raises SheetError if there is no table, SettingsError."""
     sheet, lacking = open_sheet(path, options.read)
     defaults, rows, problems = defaults_of(settings), 0, list[Problem]()
+    if job_named(sheet) is not None:
+        return Look(
+            name=path.name,
+            worksheets=sheet.worksheets,
+            worksheet=sheet.worksheet,
+            header_row=sheet.header_row,
+            columns=_columns(sheet),
+            rows=sum(1 for _ in sheet.rows()),
+            notes=[],
+            defaults={},
+            problems=[],
+            is_of_job=True,
+        )
     try:
         if (wrong := lacking and all_lacking(sheet, settings, lacking)) is not None:
             raise wrong

@@ -6,10 +6,10 @@ bars are numbers here, which the template draws as SVG.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from batch_share.common import __version__, utc_now
+from batch_share.common import ON_PAGE, __version__, utc_now
 from batch_share.errors import BatchShareError
 from batch_share.ledger.queries import IS_DOUBLE
 from batch_share.ledger.states import TROUBLED, State, rows_in
@@ -202,7 +202,14 @@ async def troubled(ledger: LedgerReader, skip: int, most: int) -> list[Line]:
     summary, sheet = await summarize(ledger), await ledger.sheet()
     advice = Advice(None, wording.ROWS_TO_FIX if summary.failed_sheet else None)
     users, some = await ledger.known_users(), _some(ledger.all_troubled(), skip, most)
-    return [_line(row, sheet, advice, users, words) async for row, words in some]
+    # A cell that was corrected since, and is still wrong or was not run yet, is shown as it was corrected last.
+    edits = (await ledger.edits()).values()
+    corrected = {key: edit.cells for edit in edits if edit.source == ON_PAGE for key in edit.replaced}
+    lines = [(row.key, _line(row, sheet, advice, users, words)) async for row, words in some]
+    return [
+        replace(line, wrong=[(name, corrected.get(key, {}).get(name, cell)) for name, cell in line.wrong])
+        for key, line in lines
+    ]
 
 
 async def _some(rows: AsyncIterator[T], skip: int, most: int) -> AsyncIterator[T]:

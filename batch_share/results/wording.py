@@ -256,7 +256,7 @@ _THEN_PLACE_FREE: Final[Mapping[tuple[Cause, Stage | None], str]] = {
     (Cause.LOST, Stage.REVOKE): "To revoke it again does no harm",
     (Cause.PARKED, Stage.ACTIVITY): "To settle it looks again",
 }
-_MEANING_PLACE_FREE: Final = {
+MEANING_PLACE_FREE: Final = MEANING | {
     State.REVOKING: "revoking its share, or cut off while doing so: it can be revoked again"
 }
 """The same three where people have no terminal: without commands and options."""
@@ -326,7 +326,7 @@ def _not_revoked(share: Mapping[str, Any], *, place_free: bool) -> str:
         return str(share["said"])
     state, stage = State(share["state"]), Stage(share["stage"]) if share["stage"] else None
     reported = spell(state, stage, why_of(share["cause"], share["details"]), place_free=place_free).rstrip(".")
-    return reported or (_MEANING_PLACE_FREE.get(state, MEANING[state]) if place_free else MEANING[state])
+    return reported or (MEANING_PLACE_FREE if place_free else MEANING)[state]
 
 
 def spell_row(row: Row | NewRow) -> str:
@@ -475,7 +475,7 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True, says_cell: bool = Tru
         return spell(row.state, None, row.why, sheet_row, says_cell=says_cell, place_free=place_free)
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
     is_moving = row.state in {*ON_ITS_WAY, *BEING_REVOKED}
-    meaning = {**MEANING, **_MEANING_PLACE_FREE} if place_free else MEANING
+    meaning = MEANING_PLACE_FREE if place_free else MEANING
     label = f"waits until {spell_time(start)}" if start else meaning[row.state] if is_moving else ""
     history = ""
     said = spell(row.state, row.stage, row.why, sheet_row, says_cell=says_cell, place_free=place_free)
@@ -797,6 +797,9 @@ _WHATEVER: Final = "Correct what the reason names in {place}"
 ROWS_TO_FIX: Final = "the rows to fix"
 """How the page calls the sheet of failed rows."""
 
+ON_ITS_PAGE: Final = "The page of this sheet says what to do next, and has buttons for it."
+"""In place of next steps, for who has no terminal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -901,6 +904,10 @@ _WHY: Final[dict[type[BatchShareError], str]] = {
 NOT_READ: Final = "not read: {}, which {} does not have: add it there"
 """Of columns in a sheet of failed rows that its job's sheet has not."""
 
+CORRECTED_LATER: Final = "as corrected on the page, which was later than in {}"
+CORRECTED_NO_MORE: Final = "as {} says now, and no longer as corrected on the page"
+"""Of rows that the page and a sheet of failed rows correct differently: the newest correction holds."""
+
 NOT_CORRECTED: Final = "Row {} was sent, or begun, so it is not corrected here."
 OTHERWISE: Final = "its output says why"
 
@@ -929,10 +936,10 @@ def spell_release(folder: Path, agreed: Path) -> str:
     )
 
 
-def spell_alike(alike: Alike, all_rows: int = 0) -> str:
+def spell_alike(alike: Alike, all_rows: int = 0, *, place_free: bool = False) -> str:
     """Which rows are where they are for one reason, and why; `all_rows` are as many as there are.
 
-    Where it differs in what each says, the first stands for them.
+    Where it differs in what each says, the first stands for them. If `place_free`, no commands are named.
     """
     row, first = alike.row, alike.row.sheet_row
     is_gone = isinstance(row, Row) and row.position is None
@@ -940,7 +947,7 @@ def spell_alike(alike: Alike, all_rows: int = 0) -> str:
         return spell_row(row)  # which says its row
     which = f"all {alike.rows:,} rows" if alike.rows == all_rows > 1 else spell_rows(alike.first, alike.rows)
     which = f"Formerly {which}" if is_gone else f"{which[0].upper()}{which[1:]}"
-    reason = reason_of(row, says_row=False) or "other reasons"
+    reason = reason_of(row, says_row=False, place_free=place_free) or "other reasons"
     return f"{which}: {reason}" if alike.is_same else f"{which}, for example row {first}: {reason}"
 
 

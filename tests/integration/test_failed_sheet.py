@@ -14,7 +14,7 @@ from trial import CREATE, HEADER, SHARE, Fault, Onlooker, Trial, envelope, sheet
 from visiting import on_both
 
 from batch_share import BatchShare, Correction
-from batch_share.errors import BatchShareError, LedgerError
+from batch_share.errors import BatchShareError, LedgerError, SettingsError
 from batch_share.jobs.job import do
 from batch_share.jobs.outputs import results_of, status_of
 from batch_share.jobs.run import RunSheet
@@ -104,6 +104,50 @@ async def test_a_row_whose_columns_name_two_people_is_shared_once_one_of_them_is
         fixed = await run_failed(it, ending.summary.failed_sheet)
         assert fixed.summary.states == {State.SHARED: 2}
         assert (await it.run()).summary.states == {State.SHARED: 2}
+
+
+@pytest.mark.parametrize(
+    ("of_job", "now", "is_same"),
+    [
+        ("201", "Site visit", True),
+        ("site  visit", "201", True),
+        ("201", "202", False),
+        ("Site visit", "Call back", False),
+    ],
+)
+async def test_a_type_of_activity_is_the_same_by_its_name_and_by_its_code(
+    tmp_path: Path, of_job: str, now: str, is_same: bool
+) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        it.write([[*row[:4], each, ""] for row, each in zip(sheet_rows(3), ("soon", "7d", "7d"), strict=True)])
+        it.changes["event"] = of_job
+        await it.run()
+        failed = tmp_path / "leads.failed.csv"
+        write(failed, [each | {"Duration": "7d"} for each in rows_of(failed)])
+        it.changes["event"] = now
+        if is_same:
+            assert (await run_failed(it, failed)).summary.states == {State.SHARED: 3}
+            return
+        with pytest.raises(SettingsError, match=f"has {of_job!r}, and its failed rows go on with that"):
+            await run_failed(it, failed)
+
+
+async def test_a_file_from_before_a_correction_does_not_undo_that(tmp_path: Path) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        it.write([[*row[:4], each, "201"] for row, each in zip(sheet_rows(3), ("soon", "soon", "7d"), strict=True)])
+        await it.run()
+        failed, sheet = tmp_path / "leads.failed.csv", tmp_path / "leads.csv"
+        old = rows_of(failed)
+        library = BatchShare(it.settings())
+        await library.correct(
+            sheet, [Correction(2, "Duration", "soon", "later"), Correction(3, "Duration", "soon", "then")]
+        )
+        await it.run()  # which takes them in, wrong as they are
+        await library.correct(sheet, [Correction(2, "Duration", "later", "3d")])  # and this is not taken in yet
+        write(failed, [old[0], old[1] | {"Duration": "5d"}])
+        ending = await run_failed(it, failed)
+        assert ending.summary.states == {State.SHARED: 3}
+        assert [minutes for (minutes,) in it.rows("duration")] == [3 * 1440, 5 * 1440, 7 * 1440]
 
 
 async def test_a_refused_activity_can_be_fixed_and_one_that_stands_is_left_out(tmp_path: Path) -> None:

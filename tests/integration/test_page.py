@@ -80,6 +80,9 @@ async def test_a_sheet_goes_from_the_page_to_its_results(trial: Trial) -> None:
         assert "1 row can't be sent as it is" in visitor.text
         await visitor.plan(sheet(6, Duration="soon"))
         assert "5 leads will be shared with 5 people" in visitor.text
+        assert "Posted on each lead: activity “Site visit” (201)." in visitor.text
+        assert "Columns read: Lead Id, Lead Number, User Id, Access, Duration, Activity Event." in visitor.text
+        assert "Kept but not read" not in visitor.text
         assert "soon" in visitor.text
         assert trial.sandbox.report()["activities"] == 0
         await visitor.approve()
@@ -93,6 +96,21 @@ async def test_a_sheet_goes_from_the_page_to_its_results(trial: Trial) -> None:
         assert "attachment" in visitor.headers["Content-Disposition"]
         await visitor.get("/")
         assert "done, with rows to look at" in visitor.text
+
+
+async def test_a_plan_says_which_columns_are_read_as_what_and_which_are_not(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        content = sheet(3).decode().splitlines()
+        content[0] = content[0].replace("User Id", "Bearer <b>")
+        await visitor.upload("\n".join(f"{line},{at}" for at, line in enumerate(content)).encode())
+        action = f"{visitor.sheet}/columns"
+        form = visitor.form(action)
+        (at,) = [name for name, header in form.items() if header == "Bearer <b>"]
+        said = {at.replace("header", "field"): "User Id", "then": "plan"}
+        await visitor.post(action, form | said)
+        await visitor.ended("/plan", "Looking up leads")
+        assert "Lead Number, Bearer &lt;b&gt; as User Id, Access" in visitor.text
+        assert "Kept but not read: 0." in visitor.text
 
 
 @on_both

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import openpyxl
+import pytest
 from pydantic import SecretStr
 from trial import CREATE, FAST, HEADER, OF_LEAD, STATUS, Trial, options, sheet_rows
 from visiting import on_both, shared_by_two, visiting
@@ -23,7 +24,6 @@ from batch_share.sandbox import Sandbox
 from batch_share.sandbox.faults import Particulars, strike
 
 if TYPE_CHECKING:
-    import pytest
     from trial import Step
     from visiting import Visitor
 
@@ -228,6 +228,8 @@ async def test_the_shares_of_one_user_are_revoked_and_no_others(trial: Trial) ->
         calls = visitor.sandbox_calls()
         await visitor.get(f"{action}?which=user&of={theirs}")
         assert "3 shares will be revoked from 1 person." in visitor.text
+        await visitor.get(f"{action}?rows=&of={theirs}")
+        assert "3 shares will be revoked from 1 person." in visitor.text, "who names one person means that one"
         assert visitor.sandbox_calls() == calls
         form = post_form(visitor, action)
         for missing in ({"sure": "yes"}, {"typed": "3"}, {"sure": "yes", "typed": "9"}):
@@ -295,6 +297,13 @@ async def test_the_shares_of_rows_and_then_all_are_revoked(trial: Trial) -> None
     async with visiting(trial) as visitor:
         await shared(visitor, sheet(9, users=3))
         action = f"{visitor.sheet}/undo"
+        theirs = sheet_rows(1)[0][OWNER]
+        for unclear in ("rows=&of=", f"rows=2&of={theirs}", "which=user&rows=2&of="):
+            await visitor.get(f"{action}?{unclear}")
+            assert (visitor.status, "choose first whose shares are meant" in visitor.text) == (400, True)
+            assert "What it will do" not in visitor.text
+        await visitor.get(f"{action}?rows=2-3&of=")
+        assert "2 shares will be revoked" in visitor.text
         await visitor.get(f"{action}?which=rows&rows=nothing")
         assert visitor.status == 400
         await visitor.get(f"{action}?which=rows&rows=90-99")
@@ -344,14 +353,17 @@ async def test_what_ends_soon_is_renewed_by_a_plan_that_somebody_approves(trial:
         visitor.alter("UPDATE rows SET ends_at = :soon", soon=from_now(hours=1))  # most of its time is over
         await visitor.get(visitor.sheet)
         assert "Plan to renew 3 shares" in visitor.text
+        assert "Nothing: every row is shared" not in visitor.text
         action = f"{visitor.sheet}/plan"
         await visitor.post(action, visitor.form(action) | {"deed": "renew"})
         await visitor.ended("/plan", "Looking up leads")
         assert "3 leads will be shared" in visitor.text
+        assert "3 shares are renewed, each with an activity of its own." in visitor.text
         await visitor.approve()
         await visitor.results()
         assert "All 3 rows are shared." in visitor.text
         assert "Plan to renew" not in visitor.text
+        assert "Nothing: every row is shared" in visitor.text
         assert trial.sandbox.report()["activities"] == 6
 
 
@@ -383,6 +395,37 @@ async def test_access_now_by_user_and_by_lead(trial: Trial, monkeypatch: pytest.
         assert visitor.sandbox_calls() == calls
         assert str(trial.folder) not in visitor.text
     assert server.ROWS_ON_PAGE == 100
+
+
+async def test_rows_that_are_skipped_for_shares_of_other_rows_are_no_shares_of_the_first(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await visitor.plan(sheet(2), "o.csv")
+        await visitor.approve()
+        await visitor.results()
+        await shared(visitor, sheet(3))
+        assert re.search(r"Skipped rows 2 and 3, for example row 2: already shared .* by o.csv row 2", visitor.text)
+
+
+async def test_a_workbook_of_the_page_names_its_page_and_no_commands(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await shared(visitor, sheet(6, {"Duration": "soon"}, {"Duration": "soon"}))
+        visitor.alter("UPDATE rows SET state = 'accepted' WHERE sheet_row = 7")
+        async with visitor.http.get(f"{visitor.origin}{visitor.sheet}/files/results.xlsx") as answer:
+            book = openpyxl.load_workbook(io.BytesIO(await answer.read()))
+        said = [str(cell.value) for page in book.worksheets for row in page for cell in row if cell.value]
+        assert "The page of this sheet says what to do next, and has buttons for it." in said
+        assert any("in the rows to fix; then choose that file" in each for each in said)
+        assert [each for each in said if "batch-share" in each or "--" in each or str(trial.folder) in each] == []
+
+
+async def test_access_says_how_many_shares_are_at_another_host(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await shared(visitor, sheet(3))
+        assert "Left out" not in await visitor.get("/access")
+        trial.changes["host"] = "http://127.0.0.1:9"
+        await visitor.get("/access")
+        assert "Nobody has access by what was shared from this machine in the account that is set." in visitor.text
+        assert "Left out: 3 shares at another host, or of another account" in visitor.text
 
 
 # ------------------------------------------------------------------------------------------------ failed rows
@@ -417,6 +460,119 @@ async def test_failed_rows_that_are_dropped_again_lead_to_the_results_of_their_o
         assert visitor.text.count("done</span>") == 1
         assert "not sent" not in visitor.text
         assert trial.sandbox.report()["duplicates"] == 0
+
+
+def without_type(*wrong: dict[str, str]) -> bytes:
+    """Four rows that name no type of activity."""
+    lines = [line.rsplit(",", 1)[0] for line in sheet(4, *wrong).decode().splitlines()]
+    return "\n".join(lines).encode()
+
+
+async def to_fix(visitor: Visitor, at: str = "") -> Any:
+    """The workbook of the rows to fix, of the sheet at this address or the one that is looked at."""
+    async with visitor.http.get(f"{visitor.origin}{at or visitor.sheet}/files/failed.xlsx") as answer:
+        return openpyxl.load_workbook(io.BytesIO(await answer.read()))
+
+
+def said_in(book: Any, row: int, column: str, text: str | None = None) -> Any:
+    """The cell of the row with this number of the sheet; with this text in it from now on, if there is one."""
+    header, *rows = [list(cells) for cells in book.worksheets[0]]
+    names = [cell.value for cell in header]
+    (cells,) = [cells for cells in rows if str(cells[names.index("Sheet Row")].value) == str(row)]
+    cell = cells[names.index(column)]
+    cell.value = cell.value if text is None else text
+    return cell.value
+
+
+def as_file(book: Any) -> bytes:
+    """The bytes of a workbook."""
+    book.save(out := io.BytesIO())
+    return out.getvalue()
+
+
+async def partly_shared(visitor: Visitor, *wrong: dict[str, str], event: str = "201") -> str:
+    """Share `page1.csv`, whose type of activity is said for all rows. The address of the sheet."""
+    await visitor.upload(without_type(*wrong), "page1.csv")
+    action = f"{visitor.sheet}/columns"
+    await visitor.post(action, visitor.form(action) | {"event": event, "then": "plan"})
+    await visitor.ended("/plan", "Looking up leads")
+    await visitor.approve()
+    await visitor.results()
+    return visitor.sheet
+
+
+@pytest.mark.parametrize("event", ["201", "Site visit"])
+async def test_failed_rows_ask_for_nothing_that_their_job_has(trial: Trial, event: str) -> None:
+    async with visiting(trial) as visitor:
+        first = await partly_shared(visitor, {"Duration": "soon"}, {"Duration": "soon"}, event=event)
+        book = await to_fix(visitor)
+        said_in(book, 2, "Duration", "7d")
+        await visitor.upload(as_file(book), "page1.failed.xlsx")
+        assert "no column for Activity Event" not in visitor.text
+        assert 'name="event"' not in visitor.text
+        assert "page1.failed.xlsx" in visitor.text
+        action = f"{visitor.sheet}/columns"
+        await visitor.post(action, visitor.form(action) | {"then": "plan"})
+        await visitor.ended("/plan", "Looking up leads")
+        assert "1 lead will be shared" in visitor.text
+        assert "page1_failed" not in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        assert "3 of 4 rows are shared" in visitor.text
+        assert "1 mistake" not in visitor.text
+        assert "corrected in page1.failed.xlsx" in visitor.text
+        await visitor.get(first)
+        assert visitor.path == f"{first}/results"
+
+
+async def test_a_plan_from_before_fixed_rows_were_sent_is_not_shown_for_their_results(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        first = await partly_shared(visitor, {"Duration": "soon"}, {"Duration": "soon"})
+        book = await to_fix(visitor)
+        await correct(visitor, Row_3__Duration="later")  # which leaves a plan
+        said_in(book, 2, "Duration", "7d")
+        await visitor.upload(as_file(book), "page1.failed.xlsx")
+        action = f"{visitor.sheet}/columns"
+        await visitor.post(action, visitor.form(action) | {"then": "plan"})
+        await visitor.ended("/plan", "Looking up leads")
+        await visitor.approve()
+        await visitor.results()
+        assert visitor.path.endswith("/results")
+        assert "3 of 4 rows are shared" in visitor.text
+        await visitor.get(first)
+        assert visitor.path.endswith("/results")
+
+
+async def test_of_a_cell_that_was_corrected_twice_the_newest_correction_holds_and_is_told(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        await partly_shared(visitor, {"Duration": "soon"}, {"Duration": "soon"}, {"Duration": "soon"})
+        book = await to_fix(visitor)
+        await correct(visitor, Row_2__Duration="3d", Row_3__Duration="4d")
+        said_in(book, 3, "Duration", "5d")  # row 2 says `soon` there as before, row 4 too
+        await visitor.upload(as_file(book), "page1.failed.xlsx")
+        action = f"{visitor.sheet}/columns"
+        await visitor.post(action, visitor.form(action) | {"then": "plan"})
+        await visitor.ended("/plan", "Looking up leads")
+        assert "2 leads will be shared" in visitor.text
+        assert "row 2 as corrected on the page, which was later than in page1.failed.xlsx" in visitor.text
+        assert "row 3 as page1.failed.xlsx says now, and no longer as corrected on the page" in visitor.text
+        await visitor.approve()
+        await visitor.results()
+        assert "3 of 4 rows are shared" in visitor.text
+        assert "Row 2, Duration: corrected on the page from" in unescape(visitor.text)
+        assert "to '5d'" in unescape(visitor.text)
+        await correct(visitor, Row_4__Duration="6d")
+        assert "1 lead will be shared" in visitor.text
+
+
+async def test_results_show_cells_as_they_were_corrected_last(trial: Trial) -> None:
+    async with visiting(trial) as visitor:
+        first = await partly_shared(visitor, {"Duration": "soon"}, {"Duration": "soon"})
+        await correct(visitor, Row_2__Duration="later")
+        await visitor.get(f"{first}/results")
+        await correct(visitor, Row_2__Duration="7d")
+        assert "something else" not in visitor.text
+        assert "1 lead will be shared" in visitor.text
 
 
 async def test_while_fixed_rows_are_sent_their_own_sheet_leads_there(tmp_path: Path) -> None:

@@ -17,6 +17,12 @@ window.addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload(); // Back: what it showed may be over
 });
 
+// Whoever names rows or a person means these: the choice above the field is made with it.
+for (const field of document.querySelectorAll(".under input, .under select")) {
+  const choice = field.closest(".under").previousElementSibling.querySelector("[type=radio]");
+  if (choice) field.addEventListener("input", () => { if (field.value) choice.checked = true; });
+}
+
 const live = document.querySelector("[data-live]");
 let stream, again;
 
