@@ -338,7 +338,11 @@ class Display:
         if not self.one_line:
             self._show(preview)
         intent = spell_intent(preview, utc_now())
-        if preview.changes_made and self._may_ask and not (self.yes and preview.may_revoke):
+        asks = preview.changes_made and self._may_ask and not (self.yes and preview.may_revoke)
+        # Whoever is asked sees them even where only one line is wanted.
+        for odd in (preview.plan or {}).get("oddities", ())[:REASONS_SHOWN] if asks or not self.one_line else ():
+            say(self.console, odd, "yellow", head="Check:", most=LINES)
+        if asks:
             return self._ask(question_of(preview), intent)
         preview.check_revokes()
         if intent and not self.one_line:

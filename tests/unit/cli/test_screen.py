@@ -133,6 +133,21 @@ def test_one_line_asks_on_a_terminal_and_shows_no_plan(monkeypatch: pytest.Monke
     assert person.saw.getvalue().startswith("10 leads to 3 people (read), until ")
 
 
+@pytest.mark.parametrize("one_line", [False, True])
+def test_before_the_question_a_person_sees_what_deserves_a_second_look(
+    one_line: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, odd = Person(), ["Isha Rao gets 3 of 5 leads", "1 share lasts longer than 90 days: row 2"]
+    person.agrees(monkeypatch, previewed(to_share=GIVEN, plan={"oddities": odd}), one_line=one_line)
+    before, _ = person.saw.getvalue().split("10 leads to 3 people")
+    assert [line for line in before.splitlines() if "Check" in line] == [f"Check: {each}" for each in odd]
+
+
+def test_without_a_question_too_it_says_what_deserves_a_second_look() -> None:
+    lines = screen(previewed(plan={"oddities": ["1 share lasts longer than 90 days: row 2"]})).splitlines()
+    assert lines[-1] == "Check: 1 share lasts longer than 90 days: row 2"
+
+
 def test_before_the_question_the_account_in_force_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     person = Person()
     settings = Settings.model_construct(account="europe")
