@@ -989,7 +989,11 @@ NUMBER_UNKNOWN: Final = (
     "Which lead has the number {number} LeadSquared did not say: other machines' shares are left out"
 )
 AS_LAST_KNOWN: Final = "Could not be looked at: {ledgers}; {shares} told as last known"
-OTHER_HOST: Final = "Left out: {shares} at another host, or of another account, than the one that is set"
+OTHER_HOST: Final = "Left out: {shares} at another host, or of another account, than the one that is set{whose}"
+LEAD_NAMED: Final = (
+    "name the lead by its number or Id: by an e-mail address or a phone number its shares are not found"
+)
+NOT_BY_PHONE: Final = "{number} was taken for a lead's number: by a phone number nobody's shares are found"
 
 USERS_TOLD: Final = 3
 ROWS_TOLD: Final = 10
