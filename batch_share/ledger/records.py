@@ -426,6 +426,7 @@ class Totals:
     untold: int
     held: int
     renewable: int
+    other_end: int
 
 
 @dataclass(frozen=True, slots=True)

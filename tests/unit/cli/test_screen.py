@@ -463,6 +463,19 @@ def test_rows_whose_activity_stands_are_reported_with_their_command(capsys: pyte
     assert lines[first + 1] == "  batch-share retry leads.db"
 
 
+def test_where_rows_were_refused_in_two_ways_both_steps_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = {State.FAILED: 4, State.INVALID: 6}
+    ledger, file = LedgerName.of("fault.csv.ledger.db"), Path.cwd() / "fault.failed.csv"
+    summary = Summary(refused, ledger, failed_sheet=file, standing=4, renewable=1, other_end=1)
+    Display(console=console(file=io.StringIO())).end(Ending(summary, command="run"))
+    Display().totals(summary)
+    for told in capsys.readouterr().out.split("Ledger:")[:2]:
+        first, then, *_ = [line for line in told.splitlines() if line.startswith("  batch-share")]
+        assert (first, then) == ("  batch-share run fault.failed.csv", "  batch-share retry fault.csv")
+        assert "--renew 1d" not in told
+        assert "Next: 1 row now says another end, which changes nothing: " in told
+
+
 def test_rows_that_only_the_sheet_itself_can_fix_are_reported_apart(capsys: pytest.CaptureFixture[str]) -> None:
     lines = reported(capsys, states={State.INVALID: 2}, in_sheet=2)
     assert "Next: 2 rows to be fixed in the sheet itself, as the reason says; then run it again" in lines
