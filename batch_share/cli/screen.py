@@ -40,7 +40,6 @@ from batch_share.results.wording import (
     headline,
     lasting,
     next_step,
-    next_steps,
     spell_alike,
     spell_audit,
     spell_by_number,
@@ -338,7 +337,11 @@ class Display:
         if not self.one_line:
             self._show(preview)
         intent = spell_intent(preview, utc_now())
-        if preview.changes_made and self._may_ask and not (self.yes and preview.may_revoke):
+        asks = preview.changes_made and self._may_ask and not (self.yes and preview.may_revoke)
+        # Whoever is asked sees them even where only one line is wanted.
+        for odd in (preview.plan or {}).get("oddities", ())[:REASONS_SHOWN] if asks or not self.one_line else ():
+            say(self.console, odd, "yellow", head="Check:", most=LINES)
+        if asks:
             return self._ask(question_of(preview), intent)
         preview.check_revokes()
         if intent and not self.one_line:
@@ -455,12 +458,12 @@ class Display:
 
     def end(self, ending: Ending, asked: Asked | None = None) -> None:
         """Say how it ended and where everything is; as JSON if that was asked for, with what was `asked`."""
-        step = next_step(ending.command, ending.summary, ending.became, near)
+        steps = next_step(ending.command, ending.summary, ending.became, near)
         if ending.error is not None:
             say(self.console, str(ending.error), "red", head="Stopped:")
         elif ending.interrupted:
             then = "Everything that was sent is in the ledger"
-            then += "." if step else "; run the same command again to resume."
+            then += "." if steps else "; run the same command again to resume."
             say(self.console, then, "yellow", head="Interrupted.")
         if ending.error is not None and asked is not None and (self.json or self.one_line):
             # The answer to a script: the totals with the error, or one line.
@@ -490,9 +493,9 @@ class Display:
         if self.json:
             print(json.dumps(ending.summary.as_json() | _of_preview(ending)))  # noqa: T201 - what was asked for
         else:
-            self._answer(ending, step)
+            self._answer(ending, steps)
 
-    def _answer(self, ending: Ending, step: Step | None) -> None:
+    def _answer(self, ending: Ending, steps: Sequence[Step]) -> None:
         """What came of what was asked for, why not all of it, what to do next, and the files.
 
         `status` has the rest. An error that ended it was told before, and says itself what to do next.
@@ -515,8 +518,8 @@ class Display:
             more = len(kinds) - REASONS_SHOWN
             for each in summary.unchecked:
                 say(out, f"{spell_unchecked(each)}.", head="Not checked:", most=LINES)
-        step = next((each for each in audit if each.command), step)
-        if step is not None and ending.error is None:
+        steps = [each for each in audit if each.command][:1] or steps
+        for step in steps if ending.error is None else ():
             say_step(out, step.with_typed(self.typed))
         if summary.results:
             results = f"Results, with {plural(more, 'more reason')}:" if more > 0 else "Results:"
@@ -580,7 +583,7 @@ class Display:
         audit = spell_audit(summary, near)
         for found in audit:
             say(out, found.words)
-        for step in [*next_steps(summary, near), *(each for each in audit if each.command)][:1]:
+        for step in next_step("status", summary, {}, near) or [each for each in audit if each.command][:1]:
             say_step(out, step.with_typed(self.typed))
         stopped = summary.ended if end_in_short(summary.ended) == STOPPED != summary.ended else ""
         results = near(summary.results) if summary.results else ""

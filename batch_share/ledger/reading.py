@@ -304,6 +304,7 @@ class LedgerReader:
             "untold": FIXABLE & rows.c.cause.in_((Cause.NOT_TOLD, Cause.UNCHECKED)),
             "held": (rows.c.cause == Cause.HELD) & MEANT,
             "renewable": has_ended & or_(UNTIL_NOW.is_(None), now < UNTIL_NOW),
+            "other_end": and_(MEANT, is_shared, rows.c.ends_at > now, rows.c.notice_kind == Cause.SENT_BEFORE),
             "waiting": waits,
             "ending": ends,
         }

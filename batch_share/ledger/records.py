@@ -428,6 +428,7 @@ class Totals:
     unrevoked: Sequence[int]
     held: int
     renewable: int
+    other_end: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,12 @@ from batch_share.results.wording import (
     AS_LAST_KNOWN,
     BY_HAND,
     ENDLESS,
+    LEAD_NAMED,
     NAMELESS,
     NO_TYPES_KNOWN,
     NOBODY_KNOWN,
     NOT_ALL_READ,
+    NOT_BY_PHONE,
     NUMBER_UNKNOWN,
     OTHER_HOST,
     OTHERS,
@@ -37,7 +39,7 @@ from batch_share.results.wording import (
 from batch_share.sending.calls import consult
 from batch_share.sending.session import ending_early, open_connection
 from batch_share.sending.steps import collect, end_in
-from batch_share.sheet.values import check_seen, parse_event
+from batch_share.sheet.values import check_seen, parse_event, parse_guid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 
     from batch_share.leadsquared.protocol import ActivityView
     from batch_share.ledger.files import LedgerName
-    from batch_share.ledger.known import History, KnownLedger
+    from batch_share.ledger.known import History, KnownLedger, LiveShare
     from batch_share.sending.onlookers import Watcher
     from batch_share.sending.session import Connection, Course
     from batch_share.settings import Settings
@@ -155,6 +157,11 @@ async def who_has_access(
         check_seen((user or "").strip())
     except ValueError as unseen:
         raise SettingsError("user", str(unseen)) from None
+    if lead is not None and not lead.strip().isdecimal():
+        try:
+            lead = parse_guid(lead.strip())
+        except ValueError:  # by no other name a share tells its lead, so nobody would be found to have it
+            raise SettingsError("lead", LEAD_NAMED, problem=f"{LEAD_NAMED[0].upper()}{LEAD_NAMED[1:]}.") from None
     if watcher is None:
         return await _told(settings, None, user, lead, ending)
     try:
@@ -186,6 +193,7 @@ async def _told(
         seen = await _look(history, settings.host, foreign)
         now = utc_now()
         live = history.live_after(now)
+    last = None if ending is None else now + dt.timedelta(minutes=ending)
     shares = []
     for each in live:
         if (of := (each.ledger, each.job)) in seen.here:
@@ -193,10 +201,13 @@ async def _told(
             number = seen.numbers.get(of, {}).get(each.row_id, "")
             access = {1: "read", 2: "write"}.get(each.access)
             whose = (each.lead_id, number, each.user_id, name, email, access, access is None, each.ends_at)
-            place = (each.sheet, each.sheet_row, each.ledger, each.run_id)
-            shares.append(KnownShare(*whose, *place, is_seen=of in seen.numbers))
-    elsewhere = len(live) - len(shares)
-    remarks += _remarks(seen.unseen, shares, elsewhere)
+            shares.append(
+                KnownShare(*whose, each.sheet, each.sheet_row, each.ledger, each.run_id, is_seen=of in seen.numbers)
+            )
+    left_out = [each for each in live if (each.ledger, each.job) not in seen.here]
+    elsewhere = _count_asked(left_out, user, lead, last)
+    is_untold = "@" in (user or "") or (lead or "").strip().isdecimal()
+    remarks += _remarks(seen.unseen, shares, elsewhere, ", whosever they are" if is_untold else "")
     lead_ids = {ascii_lower(lead.strip())} if lead is not None else set[str]()
     if connection is not None:
         with ending_early(connection.stop):
@@ -217,12 +228,13 @@ async def _told(
         shares = [each for each in shares if each.user_id in user_ids]
     if lead is not None:
         shares = [each for each in shares if not lead_ids.isdisjoint((ascii_lower(each.lead_id), each.lead_number))]
-    if ending is not None:
-        shares = [each for each in shares if each.ends_at <= now + dt.timedelta(minutes=ending)]
-    unseen = [known.ledger for known in seen.unseen]
+        if lead.strip().isdecimal() and not shares:
+            remarks.append(NOT_BY_PHONE.format(number=lead.strip()))
+    if last is not None:
+        shares = [each for each in shares if each.ends_at <= last]
     not_known = OTHERS if settings.store is None else OTHERS_OF_STORE
     remarks.append(not_known if connection is None else BY_HAND)
-    return Access(shares, remarks, frozenset(user_ids), unseen, elsewhere)
+    return Access(shares, remarks, frozenset(user_ids), [known.ledger for known in seen.unseen], elsewhere)
 
 
 async def _of_others(
@@ -333,7 +345,7 @@ async def _look(history: History, host: str | None, others: AbstractSet[str]) ->
     return seen
 
 
-def _remarks(unseen: Sequence[KnownLedger], shares: Sequence[KnownShare], elsewhere: int) -> list[str]:
+def _remarks(unseen: Sequence[KnownLedger], shares: Sequence[KnownShare], elsewhere: int, whose: str) -> list[str]:
     """Which ledgers could not be looked at, and how many shares are another host's or account's."""
     remarks = []
     if unseen:
@@ -343,5 +355,18 @@ def _remarks(unseen: Sequence[KnownLedger], shares: Sequence[KnownShare], elsewh
         told = f"{plural(count, 'share')} of before {'is' if count == 1 else 'are'}"
         remarks.append(AS_LAST_KNOWN.format(ledgers=f"{names}{more}", shares=told))
     if elsewhere:
-        remarks.append(OTHER_HOST.format(shares=plural(elsewhere, "share")))
+        remarks.append(OTHER_HOST.format(shares=plural(elsewhere, "share"), whose=whose))
     return remarks
+
+
+def _count_asked(live: Sequence[LiveShare], user: str | None, lead: str | None, last: dt.datetime | None) -> int:
+    """How many of other accounts' shares may be those asked for.
+
+    Nothing is known here of their users' addresses, nor of their leads' numbers: by these nobody can say whose.
+    """
+    wanted, lead_id, asked = ascii_lower((user or "").strip()), ascii_lower((lead or "").strip()), 0
+    for each in live:
+        of_user = not wanted or "@" in wanted or ascii_lower(each.user_id) == wanted
+        of_lead = not lead_id or lead_id.isdecimal() or ascii_lower(each.lead_id) == lead_id
+        asked += of_user and of_lead and (last is None or each.ends_at <= last)
+    return asked

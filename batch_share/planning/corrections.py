@@ -264,17 +264,16 @@ async def read_corrections(
     It is made of what the ledger holds: the sheet itself may be gone, or have changed. Raises SheetError if rows
     can't be told, or are of another job; LedgerError.
     """
-    record, job, digest = await ledger.sheet(), (await ledger.facts()).job, digest_of(path)
+    record, facts, digest = await ledger.sheet(), await ledger.facts(), digest_of(path)
     if record is None:
         raise SheetError(path, f"its job's ledger {ledger.name.short} holds no sheet")
-    wanted, is_whole, strange = _wanted(path, record, job, options, settings)
+    wanted, is_whole, strange = _wanted(path, record, facts.job, options, settings)
     before = await ledger.edits()
     replaced = {key[:KEY_LENGTH]: edit.key for edit in before.values() for key in edit.replaced}
     of_edit = {replaced[key]: key for key in wanted if key in replaced}
     rows: list[RawRow] = []
     edits: list[Edit] = []
-    again: list[int] = []
-    told = dict[str, list[int]](sent=[], gone=[], later=[], over=[])
+    told = dict[str, list[int]](again=[], sent=[], gone=[], later=[], over=[])
     left_out: dict[int, str] = {}
     alike, mapping, wrong = Counter[str](), record.mapping or {}, set[str]()
     async for row in ledger.in_order():
@@ -298,7 +297,7 @@ async def read_corrections(
         changed, passed = _said_anew(row, record, cells, known, is_older=is_older)
         told["later"] += [row.sheet_row] if not passed <= changed.keys() else []
         if not changed:
-            again += [row.id] if row.state is State.FAILED and is_fixable(row, record) else []
+            told["again"] += [row.id] if row.state is State.FAILED and is_fixable(row, record) else []
         elif not is_fixable(row, record):
             told["sent"].append(number)
         else:
@@ -309,17 +308,14 @@ async def read_corrections(
             raw = RawRow(row.sheet_row, cells, edit=key)
         rows.append(raw)
     told["gone"] += [number for number, _ in wanted.values()]
-    is_whole = is_whole and not told["sent"] and not told["gone"]
-    corrections = Corrections(edits, again, left_out, digest if is_whole else None)
+    is_taken = is_whole and not told["sent"] and not told["gone"]
+    corrections = Corrections(edits, told["again"], left_out, digest if is_taken else None)
     found = match_columns(path, record.columns, {each: mapping.get(each, IGNORE) for each in record.columns})
     # Nobody said so of the others: what contradicted a row is looked at again, corrected or not.
-    found = replace(
-        found, others=[record.columns.index(each) for each in record.columns if each in wrong - {*mapping}]
-    )
+    found = replace(found, others=[at for at, each in enumerate(record.columns) if each in wrong - {*mapping}])
     notes = [*_notes(rows, {**before, **{edit.key: edit for edit in edits}}, told, path.name)]
-    if strange:
-        notes.append(NOT_READ.format(", ".join(strange), record.name))
-    words = SheetMapping(words=(await ledger.facts()).words)
+    notes += [NOT_READ.format(", ".join(strange), record.name)] if strange else []
+    words = SheetMapping(words=facts.words)
     sheet = Sheet(
         path, record.worksheet, 1, record.columns, found, lambda: blocks_of(rows), lambda: notes, mapping=words
     )

@@ -386,10 +386,14 @@ TO_REPORT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be said, or to be done next, in `words`, and the `command` that does it, as it is typed; or ""."""
+    """What is to be said, or to be done next, in `words`, and the `command` that does it, as it is typed; or "".
+
+    Of several for rows that were refused, `for_some`, each helps others of them.
+    """
 
     words: str
     command: str = ""
+    for_some: bool = False
 
     def with_typed(self, words: Sequence[str]) -> Step:
         """The same with these options to its command, as they were typed to the one before."""
@@ -528,15 +532,16 @@ def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
         command = shlex.join(["batch-share", "run", file])
         if untold := summary.untold:
             words = f"LeadSquared did not tell whom {plural(untold, 'row names', 'rows name')}; to ask again"
-            steps.append(Step(words, command))
+            steps.append(Step(words, command, for_some=True))
         if not untold or refused > untold + summary.in_sheet + summary.standing:
-            steps.append(Step(f"Some rows can be fixed: correct them in {file}, then", command))
+            steps.append(Step(f"Some rows can be fixed: correct them in {file}, then", command, for_some=True))
     if summary.in_sheet:
         rows = plural(summary.in_sheet, "row")
-        steps.append(Step(f"{rows} to be fixed in the sheet itself, as the reason says; then run it again"))
+        words = f"{rows} to be fixed in the sheet itself, as the reason says; then run it again"
+        steps.append(Step(words, for_some=True))
     if summary.standing:
         words = f"{plural(summary.standing, 'row')} failed after the activity was posted; to share in it"
-        steps.append(Step(words, f"batch-share retry {ledger}"))
+        steps.append(Step(words, f"batch-share retry {ledger}", for_some=True))
     if refused and not (summary.failed_sheet or summary.in_sheet or summary.standing):
         steps.append(Step(f"{plural(refused, 'row')} failed or invalid: the results say why"))
     if summary.noticed:
@@ -548,6 +553,13 @@ def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
     if summary.waiting.rows:
         steps.append(Step(f"{spell_waiting(summary.waiting)} Then", f"batch-share resume {ledger} --due"))
     return steps
+
+
+OTHER_END: Final = (
+    "{say} another end, which changes nothing: --renew shares again until a later one; for an earlier one, revoke "
+    "the row, then run it with a new --ledger"
+)
+"""No share that was sent is changed: only these two give it the end that its row says by now."""
 
 
 _ANSWERS: Final[Mapping[str, tuple[str, str, Collection[State]]]] = {
@@ -580,18 +592,25 @@ def answer(command: str, summary: Summary, became: Mapping[State, int], *, is_st
     return f"{rows_in(became, states):,} of {asked:,} {done}. {_counted(rest)}".strip()
 
 
-def next_step(command: str, summary: Summary, became: Mapping[State, int], naming: Naming) -> Step | None:
-    """The one thing to do next after a command; None where all is well."""
+def next_step(command: str, summary: Summary, became: Mapping[State, int], naming: Naming) -> list[Step]:
+    """The one thing to do next after a command; nothing where all is well.
+
+    With it, what else helps refused rows if it helps some of them, and that an end changes nothing.
+    """
     if command != "revoke":
-        return next(iter(next_steps(summary, naming)), None)
+        steps = next_steps(summary, naming)
+        steps = steps[:1] + [each for each in steps[1:] if each.for_some and steps[0].for_some]
+        if other := summary.other_end:
+            steps.append(Step(OTHER_END.format(say=plural(other, "row now says", "rows now say"))))
+        return steps
     ledger = shlex.quote(named_in_commands(summary.ledger, naming))
     if stand := sum(rows for state, rows in became.items() if state not in {State.REVOKED, State.ENDING}):
         stands = "share stands" if stand == 1 else "shares stand"
-        return Step(f"{stand:,} {stands}, or may; to revoke again", f"batch-share revoke {ledger}")
+        return [Step(f"{stand:,} {stands}, or may; to revoke again", f"batch-share revoke {ledger}")]
     if ending := became.get(State.ENDING):
         words = f"{plural(ending, 'share')} still being revoked; to ask again"
-        return Step(words, f"batch-share follow-up {ledger}")
-    return None
+        return [Step(words, f"batch-share follow-up {ledger}")]
+    return []
 
 
 def troubles_of(command: str, summary: Summary, became: Mapping[State, int]) -> list[Alike]:
@@ -1009,7 +1028,11 @@ NUMBER_UNKNOWN: Final = (
     "Which lead has the number {number} LeadSquared did not say: other machines' shares are left out"
 )
 AS_LAST_KNOWN: Final = "Could not be looked at: {ledgers}; {shares} told as last known"
-OTHER_HOST: Final = "Left out: {shares} at another host, or of another account, than the one that is set"
+OTHER_HOST: Final = "Left out: {shares} at another host, or of another account, than the one that is set{whose}"
+LEAD_NAMED: Final = (
+    "name the lead by its number or Id: by an e-mail address or a phone number its shares are not found"
+)
+NOT_BY_PHONE: Final = "{number} was taken for a lead's number: by a phone number nobody's shares are found"
 
 USERS_TOLD: Final = 3
 ROWS_TOLD: Final = 10
@@ -1200,10 +1223,10 @@ class Summary:
     LeadSquared did not tell whom they name; of unknown ones the revocation was `lost`, and `unrevoked` are the
     numbers of all whose revocation was begun, if the sheet has them all. `noticed` rows have something a person
     must know, whatever became of them: an activity that is there twice. `renewable` shares have ended, and the
-    sheet does not say so; `ending` shares do so soon. `held` rows wait for another job that has their lead and
-    user under way. `unchecked` is what it could not be asked about, so that a run went on without. `audit` is
-    what the last look at all its activities found, as it is noted in the ledger. Before `waiting_until` (with
-    its zone) it wants no call.
+    sheet does not say so; `ending` shares do so soon; of `other_end` shared rows the sheet says another end.
+    `held` rows wait for another job that has their lead and user under way. `unchecked` is what it could not be
+    asked about, so that a run went on without. `audit` is what the last look at all its activities found, as it
+    is noted in the ledger. Before `waiting_until` (with its zone) it wants no call.
     """
 
     states: Mapping[State, int]
@@ -1223,6 +1246,7 @@ class Summary:
     unrevoked: Sequence[int] = ()
     unchecked: Sequence[Why] = ()
     renewable: int = 0
+    other_end: int = 0
     held: int = 0
     waiting_until: datetime | None = None
     ending: EndingSoon = NONE_ENDING

@@ -365,7 +365,9 @@ async def fill(book: Book, page: Any, header: Sequence[str], lines: AsyncIterato
     page.autofilter(first, 0, last, len(header) - 1)
 
 
-CHANGED: Final = "was changed or written by somebody else"
+CHANGED: Final = "is not what this ledger wrote"
+"""Of a file that was changed since, that is another ledger's, or somebody's own."""
+
 _HELD: Final = "is held open by another program"
 _NOW_IN: Final = {
     Output.RESULTS: "the results are in",

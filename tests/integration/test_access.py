@@ -112,6 +112,19 @@ async def test_leads_and_ends_can_be_chosen(tmp_path: Path) -> None:
                 await bs.access(user, lead, ending)
 
 
+@pytest.mark.parametrize("online", [False, True])
+async def test_a_lead_that_is_named_otherwise_than_by_number_or_id_is_refused(tmp_path: Path, online: bool) -> None:
+    async with trial(tmp_path) as it:
+        await it.run()
+        lead, bs = it.sandbox.world.leads[0], BatchShare(it.settings())
+        for named in (lead.email, lead.phone, "Varun Agarwal"):
+            with pytest.raises(SettingsError, match="lead: name the lead by its number or Id"):
+                await bs.access(lead=named, online=online)
+        found = await bs.access(lead="9810000019", online=online)  # it may be meant as a phone number
+        assert found.shares == []
+        assert any(each.startswith("9810000019 was taken for a lead's number") for each in found.remarks)
+
+
 async def test_what_nobody_knows_is_told_as_doubtful(tmp_path: Path) -> None:
     async with trial(tmp_path, Fault(SHARE, range(1, 100), DROPPED, applied=True), rows=1) as it:
         await it.run()
@@ -158,6 +171,14 @@ async def test_shares_at_another_host_are_counted_alone(tmp_path: Path) -> None:
             elsewhere.remarks[0]
             == "Left out: 2 shares at another host, or of another account, than the one that is set"
         )
+        bs, lead = BatchShare(it.settings(host="http://127.0.0.1:9")), it.sandbox.world.leads[0]
+        for user, of_lead in ((active_users(it.sandbox.world)[0].id, None), (None, lead.id.upper())):
+            assert (await bs.access(user, of_lead)).remarks[0].startswith("Left out: 1 share at another host")
+        assert not (await bs.access(ending="1m")).remarks[0].startswith("Left out")
+        # Whose address or number it is in another account nobody here can tell.
+        remarks = (await bs.access(lead=str(lead.number))).remarks
+        assert remarks[0].startswith("Left out: 2 shares at another host")
+        assert remarks[0].endswith(", whosever they are")
         nowhere = it.settings().model_copy(update={"host": None})
         assert len((await BatchShare(nowhere).access()).shares) == 2
 

@@ -215,7 +215,7 @@ async def test_what_somebody_is_fixing_is_not_touched_by_the_next_run_which_says
         ending = await it.run()
         assert failed.read_text() == "half fixed"
         assert ending.summary.failed_sheet == tmp_path / "leads.failed-2.csv"
-        assert any("leads.failed.csv was changed" in remark for remark in ending.remarks)
+        assert any("leads.failed.csv is not what this ledger wrote" in remark for remark in ending.remarks)
 
 
 DAY = datetime(2035, 12, 31)  # noqa: DTZ001 - as a cell has it

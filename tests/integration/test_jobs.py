@@ -355,9 +355,7 @@ async def test_results_that_somebody_wrote_in_are_kept_and_the_new_ones_go_besid
         results.write_text("with remarks")
         ending = await it.follow_up()
         assert ending.summary.results == second
-        reported = (
-            "leads.results.csv was changed or written by somebody else, so it is kept, and the results are in"
-        )
+        reported = "leads.results.csv is not what this ledger wrote, so it is kept, and the results are in"
         assert [*ending.remarks] == [f"{reported} leads.results-2.csv"]
         assert (await status_of(it.name)).results == second
         again = await it.resume()

@@ -133,6 +133,21 @@ def test_one_line_asks_on_a_terminal_and_shows_no_plan(monkeypatch: pytest.Monke
     assert person.saw.getvalue().startswith("10 leads to 3 people (read), until ")
 
 
+@pytest.mark.parametrize("one_line", [False, True])
+def test_before_the_question_a_person_sees_what_deserves_a_second_look(
+    one_line: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person, odd = Person(), ["Isha Rao gets 3 of 5 leads", "1 share lasts longer than 90 days: row 2"]
+    person.agrees(monkeypatch, previewed(to_share=GIVEN, plan={"oddities": odd}), one_line=one_line)
+    before, _ = person.saw.getvalue().split("10 leads to 3 people")
+    assert [line for line in before.splitlines() if "Check" in line] == [f"Check: {each}" for each in odd]
+
+
+def test_without_a_question_too_it_says_what_deserves_a_second_look() -> None:
+    lines = screen(previewed(plan={"oddities": ["1 share lasts longer than 90 days: row 2"]})).splitlines()
+    assert lines[-1] == "Check: 1 share lasts longer than 90 days: row 2"
+
+
 def test_before_the_question_the_account_in_force_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     person = Person()
     settings = Settings.model_construct(account="europe")
@@ -446,6 +461,19 @@ def test_rows_whose_activity_stands_are_reported_with_their_command(capsys: pyte
     lines = reported(capsys, states={State.FAILED: 2}, standing=2)
     first = lines.index("Next: 2 rows failed after the activity was posted; to share in it:")
     assert lines[first + 1] == "  batch-share retry leads.db"
+
+
+def test_where_rows_were_refused_in_two_ways_both_steps_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = {State.FAILED: 4, State.INVALID: 6}
+    ledger, file = LedgerName.of("fault.csv.ledger.db"), Path.cwd() / "fault.failed.csv"
+    summary = Summary(refused, ledger, failed_sheet=file, standing=4, renewable=1, other_end=1)
+    Display(console=console(file=io.StringIO())).end(Ending(summary, command="run"))
+    Display().totals(summary)
+    for told in capsys.readouterr().out.split("Ledger:")[:2]:
+        first, then, *_ = [line for line in told.splitlines() if line.startswith("  batch-share")]
+        assert (first, then) == ("  batch-share run fault.failed.csv", "  batch-share retry fault.csv")
+        assert "--renew 1d" not in told
+        assert "Next: 1 row now says another end, which changes nothing: " in told
 
 
 def test_rows_that_only_the_sheet_itself_can_fix_are_reported_apart(capsys: pytest.CaptureFixture[str]) -> None:

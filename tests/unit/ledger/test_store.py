@@ -600,12 +600,14 @@ async def test_a_row_that_was_sent_says_that_the_sheet_asks_for_another_length_n
         row = await row_of(ledger, 1)
         lengths = {"before": [10080, None], "now": [20160, None]}
         assert row.notice == Why(Cause.SENT_BEFORE, lengths)
+        assert (await ledger.totals()).other_end == (state is State.SHARED)
         assert row.instruction == instruction(1, duration=10080)
         assert (await row_of(ledger, 2)).notice is None
         left_out = replace(new_row(1, duration=10080), state=State.SKIPPED, chosen=False)
         await ledger.take_in(sheet_record(), [left_out, new_row(2)])
         assert (await row_of(ledger, 1)).notice == row.notice
-        assert ((await ledger.totals()).noticed, await ledger.rows_where(TROUBLE, most=9)) == (0, [])
+        totals = await ledger.totals()
+        assert (totals.noticed, totals.other_end, await ledger.rows_where(TROUBLE, most=9)) == (0, 0, [])
         await ledger.take_in(sheet_record(), [new_row(1, duration=10080), new_row(2)])
         assert (await row_of(ledger, 1)).notice is None
 

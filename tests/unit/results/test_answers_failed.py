@@ -225,7 +225,7 @@ async def test_what_somebody_changed_is_kept_and_reported_while_its_rows_are_the
         target.write_text("half fixed")
         outcome = await write_failed(ledger, target)
     assert outcome.path == target
-    assert outcome.remark == "leads.failed.csv was changed or written by somebody else: it is kept"
+    assert outcome.remark == "leads.failed.csv is not what this ledger wrote: it is kept"
     assert target.read_text() == "half fixed"
 
 
@@ -238,7 +238,7 @@ async def test_other_rows_go_beside_what_somebody_changed_and_that_is_reported(t
         outcome = await write_failed(ledger, target)
         assert outcome.path == second == await written_last(ledger, Output.FAILED)
         assert outcome.remark is not None
-        assert "leads.failed.csv was changed" in outcome.remark
+        assert "leads.failed.csv is not what this ledger wrote" in outcome.remark
         assert outcome.remark.endswith("the rows that fail now are in leads.failed-2.csv")
         await ledger.take_in(sheet_record(), [unsendable(3, State.INVALID)])
         assert await write_failed(ledger, target) == FailedSheet(second)

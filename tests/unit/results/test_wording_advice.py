@@ -142,7 +142,11 @@ def test_where_the_terminal_is_files_are_named_in_full() -> None:
     summary = Summary({State.PENDING: 1}, LedgerName.of("/of mine/x.db"), failed_sheet=Path("/a b/c.csv"))
     assert next_steps(summary, str) == [
         Step("1 row still to be sent", "batch-share resume '/of mine/x.db'"),
-        Step("Some rows can be fixed: correct them in /a b/c.csv, then", "batch-share run '/a b/c.csv'"),
+        Step(
+            "Some rows can be fixed: correct them in /a b/c.csv, then",
+            "batch-share run '/a b/c.csv'",
+            for_some=True,
+        ),
     ]
 
 

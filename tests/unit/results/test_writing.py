@@ -88,9 +88,7 @@ async def test_what_is_in_the_way_stays_and_the_next_free_name_is_reported(
         target.symlink_to("nowhere")
     async with working(file, new_row(1)) as ledger:
         placed = await write_output(ledger, Output.RESULTS, target, saying("ours"))
-        reported = (
-            "leads.results-2.csv was changed or written by somebody else, so it is kept, and the results are in"
-        )
+        reported = "leads.results-2.csv is not what this ledger wrote, so it is kept, and the results are in"
         assert placed == Placed(third, f"{reported} leads.results-3.csv")
         assert await write_output(ledger, Output.RESULTS, target, saying("newer")) == Placed(third)
     assert (third.read_text(), second.read_text()) == ("newer", "theirs")
@@ -146,9 +144,7 @@ async def test_each_kind_goes_on_where_its_last_one_is(file: Path, target: Path)
         target.unlink()
         assert await write_output(ledger, Output.RESULTS, target, saying("newer")) == Placed(results)
         results.write_text("with remarks")
-        reported = (
-            "leads.results-2.csv was changed or written by somebody else, so it is kept, and the results are in"
-        )
+        reported = "leads.results-2.csv is not what this ledger wrote, so it is kept, and the results are in"
         placed = await write_output(ledger, Output.RESULTS, target, saying("newest"))
         assert placed == Placed(target, f"{reported} leads.results.csv")
 
