@@ -476,15 +476,12 @@ class BatchShare:
         """The totals of a ledger, also while a run works on it."""
         return await outputs.status_of(self.ledger_of(ledger))
 
-    async def results(
-        self, ledger: LedgerLike, target: Name | Named | None = None, *, place_free: bool = False
-    ) -> Placed:
+    async def results(self, ledger: LedgerLike, target: Name | Named | None = None) -> Placed:
         """Write a ledger's sheet with what became of each row, beside the sheet unless told where; its place.
 
-        What it says to do next is a command, or, if it is to be `place_free`, none, for who has no terminal.
         Raises SettingsError for a target that is there and is nothing that batch_share wrote, as it wrote it.
         """
-        return await outputs.results_of(self.ledger_of(ledger), self._named(target), place_free=place_free)
+        return await outputs.results_of(self.ledger_of(ledger), self._named(target))
 
     async def report(
         self, ledger: LedgerLike, target: Name | Named | None = None, *, most: int = ROWS_REPORTED

@@ -94,16 +94,12 @@ async def status_of(ledger_name: LedgerName) -> Summary:
         return await summarize(ledger, await written_last(ledger, Output.RESULTS))
 
 
-async def results_of(ledger_name: LedgerName, target: Named | None, *, place_free: bool = False) -> Placed:
-    """Write a ledger's results to `target`, by default beside its sheet; where they are. Raises BatchShareError.
-
-    If `place_free`, they name no commands and no files.
-    """
+async def results_of(ledger_name: LedgerName, target: Named | None) -> Placed:
+    """Write a ledger's results to `target`, by default beside its sheet; where they are. Raises BatchShareError."""
     async with read_ledger(ledger_name) as ledger:
         there = beside(ledger.name, await sheet_of(ledger))
         chosen = _sparing(target, there) or results_path(there)
-        failed = await written_last(ledger, Output.FAILED)
-        return await write_results(ledger, chosen, failed, place_free=place_free)
+        return await write_results(ledger, chosen, await written_last(ledger, Output.FAILED))
 
 
 async def failed_sheet_of_ledger(ledger_name: LedgerName, target: Named | None) -> FailedSheet:

@@ -654,7 +654,7 @@ class Server:
             elif wanted == "mistakes.csv" and plan is not None:
                 await desk.write_mistakes(target)
             elif wanted in {"results.xlsx", "results.csv"} and has_ledger:
-                await library.results(desk.ledger, target, place_free=True)
+                await library.results(desk.ledger, target)
             elif wanted == "failed.xlsx" and has_ledger:
                 await library.failed_sheet(desk.ledger, target)
             elif wanted == "report.html" and has_ledger:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from batch_share import State
 from batch_share.common import parse_duration, plural, spell_rows
 from batch_share.errors import first_of
+from batch_share.ledger.states import BEING_REVOKED, rows_in
 from batch_share.results.wording import (
     CUT_OFF,
     DECLINED,
@@ -19,6 +20,7 @@ from batch_share.results.wording import (
     audits_all,
     end_in_short,
     reason_of,
+    spell_ranges,
 )
 
 if TYPE_CHECKING:
@@ -267,7 +269,7 @@ def buttons(summary: Summary, helped: int, *, interrupted: bool) -> list[Button]
     if (to_send := to_send - summary.waiting.rows) or interrupted:
         rows = f" with {plural(to_send, 'row')}" if to_send > 0 else ""
         found.append(Button("resume", f"Go on{rows}", "Goes on where it stopped; nothing is sent twice."))
-    if unknown := count[State.UNKNOWN]:
+    if unknown := count[State.UNKNOWN] - summary.lost:
         what = "Looks up whether they arrived, and sends again only what never did."
         found.append(Button("settle", f"Settle {plural(unknown, 'unknown row')}", what))
     if helped:
@@ -280,6 +282,13 @@ def buttons(summary: Summary, helped: int, *, interrupted: bool) -> list[Button]
         what = "Those too that LeadSquared is to refuse again, unless what the reason names was changed there."
         found.append(Button("retry-all", f"Retry all of {plural(failed, 'failed row')}", what))
     return found
+
+
+def begun_with(summary: Summary) -> dict[str, Any]:
+    """How many shares are still to be revoked, or perhaps, and what chooses them where shares are revoked."""
+    begun = summary.lost + sum(rows_in(each, BEING_REVOKED) for each in (summary.states, summary.earlier))
+    rows = spell_ranges(summary.unrevoked)
+    return {"shares": begun, "which": f"which=rows&rows={rows}" if rows else "which=all"}
 
 
 def skipped(summary: Summary) -> list[str]:

@@ -29,10 +29,7 @@ from batch_share.outputs import Named, Output, digest_of, is_in_the_way
 from batch_share.results.wording import (
     BY_NAME,
     MEANING,
-    MEANING_PLACE_FREE,
     NO_USER,
-    ON_ITS_PAGE,
-    ROWS_TO_FIX,
     Advice,
     Standing,
     Summary,
@@ -131,13 +128,8 @@ _CORRECTIONS: Final = 20
 """Rows that are as corrected of which the summary tells each cell: what more there are, the report lists."""
 
 
-async def add_summary(
-    book: Book, ledger: LedgerReader, failed_sheet: Path | None, *, place_free: bool = False
-) -> Summary:
-    """Write the worksheet of the totals; `failed_sheet` is where failed rows can be fixed. Raises LedgerError.
-
-    If `place_free`, no commands and no places are named: what they would do its page has buttons for.
-    """
+async def add_summary(book: Book, ledger: LedgerReader, failed_sheet: Path | None) -> Summary:
+    """Write the worksheet of the totals; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
     page = _Page(book, book.page(ANSWERED[0]))
     summary, runs = replace(await summarize(ledger), failed_sheet=failed_sheet), await ledger.runs()
     sheet, facts = await ledger.sheet(), await ledger.facts()
@@ -150,8 +142,7 @@ async def add_summary(
     for label, said in (await spell_standing(ledger, stands)).items():
         page.fact(label, said)
     page.fact("Account", facts.host)
-    if not place_free:
-        page.fact("Ledger", str(summary.ledger))
+    page.fact("Ledger", str(summary.ledger))
     page.fact("Took", f"{lasting(sum(map(_seconds, runs)))} in {plural(len(runs), 'run')}")
     for source, rows in summary.corrected.items():
         page.fact("Corrected", spell_corrected(source, rows))
@@ -159,11 +150,10 @@ async def add_summary(
         page.fact("", correction)
     for each in summary.unchecked:
         page.fact("Not checked", spell_unchecked(each))
-    for line in spell_audit(summary) if not place_free else ():
+    for line in spell_audit(summary):
         page.fact("Audit", str(line))
-    steps = [str(step) for step in next_steps(summary)]
-    for step in [ON_ITS_PAGE] if steps and place_free else steps:
-        page.fact("To do", step)
+    for step in next_steps(summary):
+        page.fact("To do", str(step))
     if summary.earlier:
         page.fact("Earlier sheets", spell_earlier(summary.earlier))
     page.section("What became of the rows")
@@ -171,12 +161,12 @@ async def add_summary(
     for state in State:
         if summary.states.get(state):
             page.counted(str(state), [summary.states[state]], page.book.fills.get(state))
-            page.wide(2, (MEANING_PLACE_FREE if place_free else MEANING)[state])
+            page.wide(2, MEANING[state])
             page.line += 1
     if skipped := summary.states.get(State.SKIPPED):
         page.section("Why rows were skipped")
         for kind in summary.skipped:
-            page.fact(plural(kind.rows, "row"), spell_alike(kind, summary.rows, place_free=place_free))
+            page.fact(plural(kind.rows, "row"), spell_alike(kind, summary.rows))
         if more := skipped - sum(kind.rows for kind in summary.skipped):
             page.fact(plural(more, "row"), "for other reasons: see Results")
     await _users(page, ledger, by_user)
@@ -481,10 +471,11 @@ _WIDEST: Final = 40
 
 
 async def add_failures(
-    book: Book, ledger: LedgerReader, columns: Sequence[str], kept: Sequence[Column], advice: Advice
+    book: Book, ledger: LedgerReader, columns: Sequence[str], kept: Sequence[Column], failed_sheet: Path | None
 ) -> None:
-    """Write the worksheet; the `advice` says what to do next. Raises LedgerError."""
+    """Write the worksheet; `failed_sheet` is where failed rows can be fixed. Raises LedgerError."""
     page = book.page(ANSWERED[1])
+    advice = Advice(named_in_commands(ledger.name, BY_NAME), failed_sheet.name if failed_sheet else None)
     ours = range(len(FAILURES_COLUMNS))
     together = [*[Column()] * len(ours), *kept]
     layout = Layout(FAILURES_COLUMNS.index("Result"), ours, together, widest=_WIDEST, on_paper=ON_PAPER)
@@ -501,7 +492,7 @@ async def _failed_rows(ledger: LedgerReader, advice: Advice, width: int) -> Asyn
         ours = [
             where,
             str(row.state),
-            reason_of(row, says_row=False, says_cell=False, place_free=advice.ledger is None),
+            reason_of(row, says_row=False, says_cell=False),
             words,
             advice.next_step(row, words),
         ]
@@ -541,13 +532,11 @@ def results_path(sheet: Path) -> Path:
     return sheet.with_name(f"{sheet.stem}.results{suffix}")
 
 
-async def write_results(
-    ledger: LedgerReader, target: Path | Named, failed_sheet: Path | None = None, *, place_free: bool = False
-) -> Placed:
+async def write_results(ledger: LedgerReader, target: Path | Named, failed_sheet: Path | None = None) -> Placed:
     """Write the answered sheet as CSV or .xlsx, as `write_output` does.
 
-    A workbook has a summary and the failures before it, which name the `failed_sheet`; if `place_free`, no file and
-    no commands. Raises BatchShareError when the file can't be written, LedgerError.
+    A workbook has a summary and the failures before it, which name the `failed_sheet`. Raises BatchShareError when
+    the file can't be written, LedgerError.
     """
     sheet = await ledger.sheet()
     columns = list(sheet.columns) if sheet else []
@@ -556,20 +545,17 @@ async def write_results(
     async def write(file: Path) -> None:
         both = ledger.answered(), ledger.answered(OF_EARLIER_SHEET, by_id=True)
         if file.suffix.lower() == ".csv":
-            await write_csv(file, header, _answers(ledger, len(columns), *both, place_free=place_free))
+            await write_csv(file, header, _answers(ledger, len(columns), *both))
             return
-        answers = _answers(ledger, len(columns), both[0], place_free=place_free)
+        answers = _answers(ledger, len(columns), both[0])
         async with writing(file) as book:
-            earlier = (await add_summary(book, ledger, failed_sheet, place_free=place_free)).earlier
+            earlier = (await add_summary(book, ledger, failed_sheet)).earlier
             kept = _columns_like(sheet, _look_of(ledger, sheet)) if sheet else []
-            advice = Advice(named_in_commands(ledger.name, BY_NAME), failed_sheet.name if failed_sheet else None)
-            if place_free:
-                advice = Advice(None, ROWS_TO_FIX if failed_sheet else None)
-            await add_failures(book, ledger, columns, kept, advice)
+            await add_failures(book, ledger, columns, kept, failed_sheet)
             layout = Layout(len(columns), range(len(columns), len(header)), kept)
             await fill(book, book.page(ANSWERED[-1]), header, answers, layout)
             if earlier:
-                rows = _answers(ledger, len(columns), both[1], place_free=place_free)
+                rows = _answers(ledger, len(columns), both[1])
                 await fill(book, book.page(EARLIER), header, rows, layout)
 
     check_format(target.target if isinstance(target, Named) else target)
@@ -636,16 +622,13 @@ async def write_table(
             await fill(book, book.page(ANSWERED[-1]), header, lines, Layout(len(sheet.columns), columns=kept))
 
 
-async def _answers(
-    ledger: LedgerReader, width: int, *sources: AsyncIterator[Row | Settled], place_free: bool
-) -> AsyncIterator[Line]:
+async def _answers(ledger: LedgerReader, width: int, *sources: AsyncIterator[Row | Settled]) -> AsyncIterator[Line]:
     for source in sources:
         async for row in source:
             if isinstance(row, Settled):  # nearly all of a sheet that is done
                 state, reason, where = row.state, "", str(row.sheet_row)
             else:
-                state = row.state_at(ledger.now())
-                reason = reason_of(row, says_row=False, says_cell=False, place_free=place_free)
+                state, reason = row.state_at(ledger.now()), reason_of(row, says_row=False, says_cell=False)
                 where = str(row.sheet_row) if row.position is not None else ""
             status = "" if row.share_status is None else str(row.share_status)
             ours = [str(state), reason, row.activity_id or "", row.request_id or "", status, where]

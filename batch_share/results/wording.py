@@ -256,7 +256,7 @@ _THEN_PLACE_FREE: Final[Mapping[tuple[Cause, Stage | None], str]] = {
     (Cause.LOST, Stage.REVOKE): "To revoke it again does no harm",
     (Cause.PARKED, Stage.ACTIVITY): "To settle it looks again",
 }
-MEANING_PLACE_FREE: Final = MEANING | {
+_MEANING_PLACE_FREE: Final = {
     State.REVOKING: "revoking its share, or cut off while doing so: it can be revoked again"
 }
 """The same three where people have no terminal: without commands and options."""
@@ -326,7 +326,7 @@ def _not_revoked(share: Mapping[str, Any], *, place_free: bool) -> str:
         return str(share["said"])
     state, stage = State(share["state"]), Stage(share["stage"]) if share["stage"] else None
     reported = spell(state, stage, why_of(share["cause"], share["details"]), place_free=place_free).rstrip(".")
-    return reported or (MEANING_PLACE_FREE if place_free else MEANING)[state]
+    return reported or (_MEANING_PLACE_FREE.get(state, MEANING[state]) if place_free else MEANING[state])
 
 
 def spell_row(row: Row | NewRow) -> str:
@@ -479,7 +479,7 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True, says_cell: bool = Tru
         return spell(row.state, None, row.why, sheet_row, says_cell=says_cell, place_free=place_free)
     start = row.instruction.start if row.instruction and row.state is State.PENDING else None
     is_moving = row.state in {*ON_ITS_WAY, *BEING_REVOKED}
-    meaning = MEANING_PLACE_FREE if place_free else MEANING
+    meaning = {**MEANING, **_MEANING_PLACE_FREE} if place_free else MEANING
     label = f"waits until {spell_time(start)}" if start else meaning[row.state] if is_moving else ""
     history = ""
     said = spell(row.state, row.stage, row.why, sheet_row, says_cell=says_cell, place_free=place_free)
@@ -495,16 +495,15 @@ def reason_of(row: Row | NewRow, *, says_row: bool = True, says_cell: bool = Tru
     return f"{reported}; a run that asks for it again, with the sheet and options as they were, settles it"
 
 
-def _choosing(numbers: Sequence[int]) -> str:
-    """What chooses the rows with these ascending numbers in a command: ` --rows 2-4,7`; "" for none."""
+def spell_ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers of rows as they are chosen by: `2-4,7`; "" for none."""
     ranges: list[list[int]] = []
     for number in numbers:
         if ranges and number == ranges[-1][-1] + 1:
             ranges[-1].append(number)
         else:
             ranges.append([number])
-    chosen = ",".join(f"{each[0]}-{each[-1]}" if len(each) > 1 else str(each[0]) for each in ranges)
-    return f" --rows {chosen}" if chosen else ""
+    return ",".join(f"{each[0]}-{each[-1]}" if len(each) > 1 else str(each[0]) for each in ranges)
 
 
 def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
@@ -521,7 +520,8 @@ def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
         words = f"{plural(unknown, 'row')} unknown; to settle them, and send nothing else{when}"
         steps += [Step(words, command), Step(TO_REPORT)]
     if revoking := rows_in(states, BEING_REVOKED) + summary.lost:
-        command = f"batch-share revoke {ledger}{_choosing(summary.unrevoked)}"
+        rows = f" --rows {spell_ranges(summary.unrevoked)}" * bool(summary.unrevoked)
+        command = f"batch-share revoke {ledger}{rows}"
         steps.append(Step(f"{plural(revoking, 'share')} still to be revoked", command))
     if processing := rows_in(states, PROCESSING):
         words = f"{plural(processing, 'row')} still being processed; to ask again"
@@ -816,9 +816,6 @@ _WHATEVER: Final = "Correct what the reason names in {place}"
 ROWS_TO_FIX: Final = "the rows to fix"
 """How the page calls the sheet of failed rows."""
 
-ON_ITS_PAGE: Final = "The page of this sheet says what to do next, and has buttons for it."
-"""In place of next steps, for who has no terminal."""
-
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -955,10 +952,10 @@ def spell_release(folder: Path, agreed: Path) -> str:
     )
 
 
-def spell_alike(alike: Alike, all_rows: int = 0, *, place_free: bool = False) -> str:
+def spell_alike(alike: Alike, all_rows: int = 0) -> str:
     """Which rows are where they are for one reason, and why; `all_rows` are as many as there are.
 
-    Where it differs in what each says, the first stands for them. If `place_free`, no commands are named.
+    Where it differs in what each says, the first stands for them.
     """
     row, first = alike.row, alike.row.sheet_row
     is_gone = isinstance(row, Row) and row.position is None
@@ -966,7 +963,7 @@ def spell_alike(alike: Alike, all_rows: int = 0, *, place_free: bool = False) ->
         return spell_row(row)  # which says its row
     which = f"all {alike.rows:,} rows" if alike.rows == all_rows > 1 else spell_rows(alike.first, alike.rows)
     which = f"Formerly {which}" if is_gone else f"{which[0].upper()}{which[1:]}"
-    reason = reason_of(row, says_row=False, place_free=place_free) or "other reasons"
+    reason = reason_of(row, says_row=False) or "other reasons"
     return f"{which}: {reason}" if alike.is_same else f"{which}, for example row {first}: {reason}"
 
 

@@ -406,18 +406,6 @@ async def test_rows_that_are_skipped_for_shares_of_other_rows_are_no_shares_of_t
         assert re.search(r"Skipped rows 2 and 3, for example row 2: already shared .* by o.csv row 2", visitor.text)
 
 
-async def test_a_workbook_of_the_page_names_its_page_and_no_commands(trial: Trial) -> None:
-    async with visiting(trial) as visitor:
-        await shared(visitor, sheet(6, {"Duration": "soon"}, {"Duration": "soon"}))
-        visitor.alter("UPDATE rows SET state = 'accepted' WHERE sheet_row = 7")
-        async with visitor.http.get(f"{visitor.origin}{visitor.sheet}/files/results.xlsx") as answer:
-            book = openpyxl.load_workbook(io.BytesIO(await answer.read()))
-        said = [str(cell.value) for page in book.worksheets for row in page for cell in row if cell.value]
-        assert "The page of this sheet says what to do next, and has buttons for it." in said
-        assert any("in the rows to fix; then choose that file" in each for each in said)
-        assert [each for each in said if "batch-share" in each or "--" in each or str(trial.folder) in each] == []
-
-
 async def test_access_says_how_many_shares_are_at_another_host(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await shared(visitor, sheet(3))
