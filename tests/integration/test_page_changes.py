@@ -329,6 +329,19 @@ async def test_the_shares_of_rows_and_then_all_are_revoked(trial: Trial) -> None
         assert "There is nothing to revoke" in await visitor.get(action)
 
 
+async def test_a_revocation_that_was_lost_leads_to_revoking_its_rows_again_and_not_to_settling_them(
+    trial: Trial,
+) -> None:
+    async with visiting(trial) as visitor:
+        await shared(visitor, sheet(6))
+        visitor.alter("UPDATE rows SET state = 'unknown', stage = 'revoke' WHERE sheet_row IN (3, 4, 6)")
+        await visitor.get(visitor.sheet)
+        assert "3 shares still to be revoked" in visitor.text
+        assert "Settle" not in visitor.text
+        await visitor.get(f"{visitor.sheet}/undo?which=rows&rows=3-4,6")
+        assert "3 shares will be revoked from" in visitor.text
+
+
 async def test_no_get_revokes_anything_and_only_our_own_form_does(trial: Trial) -> None:
     async with visiting(trial) as visitor:
         await shared(visitor, sheet(3))
