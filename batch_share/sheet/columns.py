@@ -640,11 +640,15 @@ def _missing(
         f"{ask} Then add {' or '.join(map_option(*meant) for meant in each)}."
         for ask, each in zip(asked, close, strict=True)
     ]
+    typed_then, hint = "Rename one, or say which with --map", "Rename a column, or say which one it is."
+    if unusable and [*missing] == [USERS]:  # under another header, they would be names still
+        typed_then = f"Put e-mail addresses or user Ids in {columns[named[0]]!r}"
+        hint = f"{typed_then}."
     return SheetError(
         path,
-        f"{lacking}{''.join(typed)}{rest} Rename one, or say which with --map",
+        f"{lacking}{''.join(typed)}{rest} {typed_then}",
         problem=f"The sheet has {lacking}{''.join(asked)}{rest}",
-        hint="Rename a column, or say which one it is.",
+        hint=hint,
     )
 
 

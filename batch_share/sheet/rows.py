@@ -270,7 +270,12 @@ class RowRules:
             # The words of its own language as they are read here: the whole, else each by itself.
             meant = self.words.get(word_key(text))
             text = meant or _WORD.sub(lambda word: self.words.get(word_key(word[0]), word[0]), text)
-        return _PARSERS[each](text)
+        try:
+            return _PARSERS[each](text)
+        except ValueError as error:
+            if each not in USERS or each is Field.USER or "@" in text or kind_of(text) is not None:
+                raise
+            raise ValueError(f"{error}: a name does not say which user it is") from None
 
     def is_over(self, each: Field, value: Any) -> bool:
         """Whether this is the end of a share that is over."""

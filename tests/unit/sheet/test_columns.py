@@ -427,6 +427,9 @@ def test_a_name_does_not_say_which_user_it_is(header: str) -> None:
     problem = caught.value.wrong
     assert problem.startswith("no column for the user")
     assert f"{header!r}: not e-mail addresses or Ids in most of the first rows, and a name does not say" in problem
+    # Under whatever header, they would be names still.
+    assert problem.endswith(f"Put e-mail addresses or user Ids in {header!r}")
+    assert (caught.value.hint or "").startswith("Put e-mail addresses or user Ids in")
 
 
 def test_a_person_s_column_is_suggested_too_where_the_lead_is_missing() -> None:

@@ -116,7 +116,7 @@ TEXTS = [
     Text("both blank", "Lead Number,User Email,Access\n,,read\n", ["Row 2, Lead Number: blank", "Row 2, User Email: blank"]),
     Text("nothing that is read", "City,Lead Number,User Email\nPune,,\nNorth\n,1,a@x.com\n", ["ok 4"]),
     Text("a total under the leads", "City,Lead Number,User Email\n,Total,\n", ["Row 2, Lead Number 'Total': not a lead number: digits only", "Row 2, User Email: blank"]),
-    Text("NA and null are words", "Lead Number,User Email\nNA,null\n", ["Row 2, Lead Number 'NA': not a lead number: digits only", "Row 2, User Email 'null': not an e-mail address such as asha@example.com"]),
+    Text("NA and null are words", "Lead Number,User Email\nNA,null\n", ["Row 2, Lead Number 'NA': not a lead number: digits only", "Row 2, User Email 'null': not an e-mail address such as asha@example.com: a name does not say which user it is"]),
     Text("a date as days are counted elsewhere", "Lead Number,User Email,Until\n1,a@x.com,31/13/2026\n", ["Row 2, Until '31/13/2026': not a date: write 2026-12-31, or 2026-12-31 18:00"]),
     Text("an end that is over", "Lead Number,User Email,Until\n1,a@x.com,2025-12-31\n", ["Row 2, Until '2025-12-31': is over already"]),
     Text("a day that never was", "Lead Number,User Email,Until\n1,a@x.com,2026-02-30\n", ["Row 2, Until '2026-02-30': not a date: write 2026-12-31, or 2026-12-31 18:00"]),

@@ -265,7 +265,9 @@ def test_an_address_beside_an_id_is_looked_at_once_its_user_is_known() -> None:
         (Field.LEAD_PHONE, "none", "not a phone number"),
         (Field.LEAD_PHONE, "9.19810000019E+11", "last digits are lost"),
         (Field.USER_EMAIL, "Asha Rao", "not an e-mail address"),
-        (Field.USER, "Asha Rao", "a name does not say which user it is"),
+        (Field.USER_EMAIL, "Asha Rao", "asha@example.com: a name does not say which user it is"),
+        (Field.USER_ID, "Asha Rao", "70867728950e: a name does not say which user it is"),
+        (Field.USER, "Asha Rao", "neither an e-mail address nor a GUID: a name does not say which user it is"),
     ],
 )
 def test_a_name_that_names_nobody_is_reported(field: Field, text: str, wrong: str) -> None:
