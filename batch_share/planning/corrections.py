@@ -209,12 +209,14 @@ async def correct(
             now = _with_edit(raw, sheet.columns, before[key]) if key in before else raw
             said = dict(zip(sheet.columns, now.cells, strict=False))
             row = there.get(number)
-            if row is None or [*row.cells] not in (
-                [*raw.cells],
-                [*now.cells],
-            ):  # the sheet was sorted, or rows are new
-                row, elsewhere[tuple(now.cells)] = None, number
-            if raw.problem is not None or any(said.get(each.column) != each.before for each in cells):
+            if row is None or (row.edit != key and [*row.cells] not in ([*raw.cells], [*now.cells])):
+                row, elsewhere[tuple(now.cells)] = None, number  # the sheet was sorted, or rows are new
+            # Of a correction that was taken back since, the results show what the ledger still has.
+            is_back = row is not None and row.edit == key and key not in before
+            shown = dict(zip(sheet.columns, row.cells, strict=False)) if row is not None and is_back else said
+            if raw.problem is not None or any(
+                each.before not in (said.get(each.column), shown.get(each.column)) for each in cells
+            ):
                 raise BatchShareError(f"Row {number} says something else by now: look at it again.")
             if row is not None and not (row.state in NEVER_SENT or is_unsent(row)):
                 raise BatchShareError(NOT_CORRECTED.format(number))

@@ -142,6 +142,33 @@ async def test_a_correction_that_is_taken_back_after_the_run_is_taken_out_by_the
         assert len(it.leads_sent()) == 2
 
 
+async def test_a_cell_is_corrected_as_the_results_show_it_though_a_correction_was_taken_back(
+    tmp_path: Path,
+) -> None:
+    async with trial(tmp_path, rows=3) as it:
+        sheet, library = with_typos(it, 3, 1), of(it)
+        await library.correct(sheet, [Correction(2, "Duration", "soon", "later")])
+        await it.run()
+        await library.correct(sheet, [Correction(2, "Duration", "later", "soon")])
+        (line,) = await library.troubled(it.name)
+        assert [*line["wrong"]] == [("Duration", "later")], "nothing was run since"
+        with pytest.raises(BatchShareError, match="something else by now"):
+            await library.correct(sheet, [Correction(2, "Duration", "never seen", "7d")])
+        await library.correct(sheet, [Correction(2, "Duration", "later", "7d")])
+        assert (await it.run()).summary.states == {State.SHARED: 3}
+
+
+async def test_a_row_that_was_sent_as_it_was_corrected_first_is_not_corrected_again(tmp_path: Path) -> None:
+    async with trial(tmp_path, Fault(CREATE, [1], envelope(500, "No")), rows=1) as it:
+        sheet, library = with_typos(it, 1, 1), of(it)
+        await library.correct(sheet, [Correction(2, "Duration", "soon", "7d")])
+        assert (await it.run()).summary.states == {State.FAILED: 1}
+        await library.correct(sheet, [Correction(2, "Duration", "7d", "8d")])
+        assert (await library.retry(it.name, everything=True)).summary.states == {State.SHARED: 1}
+        with pytest.raises(BatchShareError, match="Row 2 was sent, or begun"):
+            await library.correct(sheet, [Correction(2, "Duration", "8d", "9d")])
+
+
 @on_both
 async def test_a_row_that_the_sheet_no_longer_has_so_is_read_as_it_is_and_that_is_told(
     tmp_path: Path, its_store: SecretStr | None
