@@ -135,11 +135,8 @@ async def run_by_command(trial: Trial) -> Path:
 
 
 def cells(file: Path) -> dict[str, list[list[str]]]:
-    """What stands in a workbook, but for what is of one run: Ids, times, and how failed rows are called."""
-    one = re.compile(
-        r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}|\d{4}-\d\d-\d\d \d\d:\d\d\S*|\d+ \w{3} 20\d\d.*"
-        r"|the rows to fix|leads\.failed\.xlsx|then (choose|run) that file"  # each in words of its own
-    )
+    """What stands in a workbook, but for what is of one run: Ids, times, and where its files are."""
+    one = re.compile(r"[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}|\d{4}-\d\d-\d\d \d\d:\d\d\S*|\d+ \w{3} 20\d\d.*")
     return {
         page.title: [[one.sub("…", str(cell)) for cell in row] for row in page.values]
         for page in load_workbook(file)
