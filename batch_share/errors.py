@@ -224,18 +224,21 @@ class HistoryError(BatchShareError):
 
 
 class Unreachable(BatchShareError):
-    """No connection to `host` came about in `tries` tries; nothing was sent for the rows that waited.
+    """No connection to `host` came about in `tries` tries; of the rows that were `left` to send nothing was sent.
 
-    `words` say why. After one try it was hopeless: `words` say what is to be fixed.
+    `words` say why. After one try it was hopeless: `words` say what is to be fixed. If no call was `answered`, it
+    may be the wrong host.
     """
 
-    def __init__(self, host: str, tries: int, words: str) -> None:
+    def __init__(self, host: str, tries: int, words: str, *, left: bool = True, answered: bool = True) -> None:
         how, when = (f" in {tries} tries", "it can be reached") if tries > 1 else ("", "that is fixed")
-        why = f"could not be reached{how}: {sentence(words)} Nothing was sent for the rows that are left"
+        why = f"could not be reached{how}: {sentence(words)}"
+        unsent = " Nothing was sent for the rows that are left." if left else ""
+        check = "" if answered or tries == 1 else "Check that the host that is set is right. "
         super().__init__(
-            f"{host} {why}; run the same command again when {when}.",
-            problem=f"LeadSquared {why}.",
-            hint=f"Resume when {when}.",
+            f"{host} {why}{unsent} {check}Run the same command again when {when}.",
+            problem=f"LeadSquared {why}{unsent}",
+            hint=f"{check}Resume when {when}.",
         )
         self.host = host
         self.tries = tries

@@ -238,7 +238,7 @@ def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
     from rich.text import Text
 
     from batch_share.cli.screen import UNBROKEN, say
-    from batch_share.results.wording import end_in_short
+    from batch_share.results.wording import DECLINED, NOT_BEGUN, end_in_short
 
     if not found:
         out.print("No runs yet on this machine.")
@@ -248,6 +248,7 @@ def _show_runs(out: Console, found: Sequence[KnownRun]) -> None:
         which = each.id, _local(each.started_at), each.command, each.sheet or ""
         counts = ", ".join(f"{count:,} {state}" for state, count in (each.counts or {}).items())
         how = "running" if each.ended_at is None else end_in_short(each.ended) if each.ended else ""
+        how = NOT_BEGUN if how == DECLINED else how
         how, style = (f"{how}; purged", "dim") if each.purged_at else (how, "")
         # Where its files are, unless that is here, or its name in the store; and whose, if not all are one's.
         folder, host = Path(str(each.ledger)).absolute().parent, urlsplit(each.host).netloc

@@ -348,7 +348,9 @@ class Display:
             say(self.console, intent)
         if self.yes or preview.changes_made <= self.ask_above:
             return True
-        rows = f"{plural(preview.changes_made, 'row')} to {preview.deed}"
+        # Of a row that was renewed two shares may stand, and each is revoked.
+        each = "share" if preview.deed == "revoke" else "row"
+        rows = f"{plural(preview.changes_made, each)} to {preview.deed}"
         many = f", more than {self.ask_above}," if self.ask_above else ""
         done = "revoked" if preview.deed == "revoke" else "sent"
         raise NotConfirmed(
@@ -428,7 +430,8 @@ class Display:
     def _estimate(self, preview: Preview) -> str:
         cost = spell_cost(preview.cost)
         if preview.to_send:
-            return f"{plural(preview.to_send, 'row')} to {preview.deed}: {cost}."
+            each = "share" if preview.deed == "revoke" else "row"
+            return f"{plural(preview.to_send, each)} to {preview.deed}: {cost}."
         if preview.revocations:
             return f"Nothing to send, only shares to revoke: {cost}."
         unknown = preview.states.get(State.UNKNOWN)

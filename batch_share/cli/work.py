@@ -233,10 +233,9 @@ def _ask_whether(asking: TerminalWatcher, found: Access, user: str) -> None:
     named = ", ".join(f"{sheet} ({count:,})" for sheet, count in sheets.most_common(_NAMED))
     more = f" and {plural(len(sheets) - _NAMED, 'other sheet')}" if len(sheets) > _NAMED else ""
     line = f"{plural(len(found.shares), 'share')} with {user} to revoke: {named}{more}."
-    if asking.yes:
-        if not asking.one_line:
-            say(asking.console, line)
-    elif not asking.is_sure(Doubt([line], "Revoke these shares?")):
+    if not (asking.yes and asking.one_line):  # also where nobody can be asked: who would agree is to see to what
+        say(asking.console, line)
+    if not asking.yes and not asking.is_sure(Doubt([], "Revoke these shares?")):
         raise NotConfirmed("Nothing was revoked: it was not confirmed. --yes confirms it.")
 
 

@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from batch_share.common import __version__
 from batch_share.errors import BatchShareError, SettingsError, sentence
+from batch_share.leadsquared.account import is_foreign
 from batch_share.leadsquared.guesses import CLOCK_SKEW, DAY_ZONE
 from batch_share.leadsquared.people import KEY_USER, KeyUser, read_key_user
 from batch_share.leadsquared.protocol import (
@@ -42,7 +43,7 @@ from batch_share.leadsquared.protocol import (
     share_status,
 )
 from batch_share.results.wording import spell_holder
-from batch_share.sending.calls import ask_key_user, ask_once
+from batch_share.sending.calls import FAILURES, ask_key_user, ask_once
 from batch_share.sending.session import open_connection, remembered
 from batch_share.settings import load_settings, origins, proxy_for
 
@@ -419,6 +420,10 @@ async def ask(settings: Settings, now: Callable[[], dt.datetime] = lambda: dt.da
                 asked.types = await ask_once(connection, ACTIVITY_TYPES, read_activity_types)
     except BatchShareError as error:
         asked.why_not = str(error)
+    told = [each for each in (asked.user, asked.sharing, asked.types) if each is not None]
+    if len(told) > 1 and all(isinstance(each, FAILURES) and is_foreign(each) for each in told):
+        # It is no LeadSquared, as far as can be told: what else it says is of something else, its time too.
+        asked.sharing = asked.types = asked.skew = None
     return asked
 
 

@@ -17,11 +17,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
 from batch_share.common import Cause, __version__, plural, utc_now
-from batch_share.errors import BatchShareError, OwnerNotVerified, SettingsError
+from batch_share.errors import BatchShareError, OwnerNotVerified, SettingsError, sentence
 from batch_share.jobs.job import Ending, do
 from batch_share.jobs.revoke import Revoke
 from batch_share.jobs.run import RunSheet
-from batch_share.leadsquared.account import NOT_THERE, name_of_account, names_of_account
+from batch_share.leadsquared.account import NOT_THERE, is_foreign, name_of_account, names_of_account
 from batch_share.leadsquared.people import (
     ALL_USERS,
     PAGE,
@@ -56,7 +56,7 @@ from batch_share.ledger.files import LedgerName, read_ledger
 from batch_share.ledger.states import ARE_SHARED, State
 from batch_share.outputs import write_private
 from batch_share.planning.intake import SheetJob
-from batch_share.sending.calls import ask_key_user, read
+from batch_share.sending.calls import FAILURES, ask_key_user, read
 from batch_share.sending.session import Course, open_connection
 
 if TYPE_CHECKING:
@@ -325,10 +325,20 @@ class Verification:
                     meant.append(each)
             if len(meant) == 1:
                 return meant[0]
+        if isinstance(found, FAILURES) and is_foreign(found) and not connection.apis.understood:
+            # Nothing was answered as LeadSquared answers: no other lead would be found there either.
+            host, why = connection.client.base_url, sentence(found.words)
+            raise BatchShareError(
+                f"{host} did not answer as LeadSquared does: {why} Check that the host is your region's.",
+                problem=f"The host that is set did not answer as LeadSquared does: {why}",
+                hint="Check that the host is your region's, and try again.",
+            )
         raise SettingsError(
             "lead",
-            f"no lead is found by {self._lead}: name one by its GUID, number or e-mail address, or by GUID and "
+            f"no lead is found by {self._lead!r}: name one by its GUID, number or e-mail address, or by GUID and "
             "number with a comma between them",
+            problem=f"No lead is found by {self._lead!r}.",
+            hint="Name one by its GUID, number or e-mail address, or by GUID and number with a comma between them.",
         )
 
     async def _find_user(self, connection: Connection) -> FoundUser:
@@ -342,11 +352,21 @@ class Verification:
             for each in found if isinstance(found, list) else ():
                 if each.id == id_of(self._user) if is_id else each.email.lower() == self._user.lower():
                     if not each.active:
-                        raise SettingsError("user", f"{each.name} <{each.email}> is not active: name another user")
+                        raise SettingsError(
+                            "user",
+                            f"{each.name} <{each.email}> is not active: name another user",
+                            problem=f"{each.name} <{each.email}> is not active.",
+                            hint="Name another user.",
+                        )
                     return each
         if is_id and not isinstance(found, list):
             return FoundUser(id_of(self._user), "", "", active=True)
-        raise SettingsError("user", f"no user is found by {self._user}: name one by GUID or e-mail address")
+        raise SettingsError(
+            "user",
+            f"no user is found by {self._user!r}: name one by GUID or e-mail address",
+            problem=f"No user is found by {self._user!r}.",
+            hint="Name one by GUID or e-mail address.",
+        )
 
     # ---------------------------------------------------------------------------------------------- shares
 

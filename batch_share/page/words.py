@@ -14,6 +14,7 @@ from batch_share.results.wording import (
     DECLINED,
     DONE,
     INTERRUPTED,
+    NOT_BEGUN,
     NOTHING_PROVED,
     RENEWED,
     STOPPED,
@@ -210,7 +211,7 @@ def how_it_stands(run: KnownRun, *, goes_on: bool, waits: bool, ahead: str = "")
     troubled = sum(counts.get(state, 0) for state in (State.FAILED, State.UNKNOWN, State.INVALID))
     ended = end_in_short(run.ended or "")
     if ended == DECLINED:
-        return DECLINED, "other"
+        return NOT_BEGUN, "other"
     if ended != DONE:
         return "stopped", "doubt"
     return ("done, with rows to look at", "wrong") if troubled else ("done", "good")

@@ -212,7 +212,7 @@ async def spell_standing(ledger: LedgerReader, stands: Standing) -> dict[str, st
     ]
     people = plural(len(stands.users), "person", "people")
     return {
-        "Access": f"{plural(stands.shares, 'lead')} shared with {people}: {stands.spell_access()}",
+        "Access": f"{plural(stands.shares, 'share')} with {people}: {stands.spell_access()}",
         "Until": stands.spell_until(),
         "Activity": ", ".join(types),
     }

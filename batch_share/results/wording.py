@@ -595,11 +595,12 @@ def answer(command: str, summary: Summary, became: Mapping[State, int], *, is_st
 def next_step(command: str, summary: Summary, became: Mapping[State, int], naming: Naming) -> list[Step]:
     """The one thing to do next after a command; nothing where all is well.
 
-    With it, what else helps refused rows if it helps some of them, and that an end changes nothing.
+    With it, what other command helps refused rows if it helps some of them, and that another end changes nothing.
     """
     if command != "revoke":
         steps = next_steps(summary, naming)
-        steps = steps[:1] + [each for each in steps[1:] if each.for_some and steps[0].for_some]
+        helping = [each for each in steps[1:] if each.for_some and each.command]
+        steps = steps[:1] + (helping if steps and steps[0].for_some else [])
         if other := summary.other_end:
             steps.append(Step(OTHER_END.format(say=plural(other, "row now says", "rows now say"))))
         return steps
@@ -891,6 +892,11 @@ class Advice:
 DONE: Final = "done"
 STOPPED: Final = "stopped"
 DECLINED: Final = "not confirmed"
+"""What a ledger notes of a run that nobody agreed to."""
+
+NOT_BEGUN: Final = "not begun, nobody confirmed it"
+"""What a person is told of it: of a revocation it would read as if LeadSquared had not confirmed that."""
+
 INTERRUPTED: Final = "interrupted by the user"
 CUT: Final = "cut off by the user"
 

@@ -18,7 +18,7 @@ from batch_share.leadsquared.account import MOST_LOST, NOT_THERE
 from batch_share.leadsquared.people import KEY_USER, read_key_user
 from batch_share.leadsquared.protocol import Answer, Denied, Done, Lost, NotSent, Refused, ShareStatus, Throttled
 from batch_share.ledger.records import Result, Why
-from batch_share.ledger.states import BEFORE, INTENT_OF, Stage, State
+from batch_share.ledger.states import BEFORE, INTENT_OF, TO_DO, Stage, State
 from batch_share.logs import log
 from batch_share.sending.onlookers import LONG_WAIT, Outage
 
@@ -244,7 +244,9 @@ async def before_repeating(
         session.health.refused(now, period, outcome.words)
         return
     if outcome.hopeless or unsent >= CONNECT_TRIES:
-        raise Unreachable(session.client.base_url, 1 if outcome.hopeless else unsent, outcome.words)
+        tally, tries = session.tally, 1 if outcome.hopeless else unsent
+        left = any(tally.states.get(state) for state in TO_DO)  # a plan, or a look at who has access, sends nothing
+        raise Unreachable(session.client.base_url, tries, outcome.words, left=left, answered=tally.calls > 0)
     session.tally.reached(Outage(outcome.words, unsent, CONNECT_TRIES))
     await session.stop.sleep(min(2.0**unsent, 30.0) * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
 

@@ -69,6 +69,7 @@ def test_what_one_user_has_by_every_job_is_revoked(shell: Shell, sandbox: Sandbo
     refused = shell.run("revoke", "--user", user, "--all-jobs")
     assert (refused.returncode, live(sandbox)) == (1, before)
     assert "Nothing was revoked: it was not confirmed. --yes confirms it." in refused.stderr
+    assert f"{len(theirs)} shares with {user} to revoke: minimal.csv (" in refused.stderr
 
     done = shell.run("revoke", "--user", user.upper(), "--all-jobs", "--yes")
     assert (done.returncode, live(sandbox)) == (0, before - len(theirs)), done.stderr

@@ -185,6 +185,17 @@ def test_a_sharing_api_that_is_closed_to_the_keys_is_a_problem(monkeypatch: pyte
     assert "You are not allowed to use this API" in found["sharing"].words
 
 
+def test_of_a_server_that_is_not_leadsquared_nothing_else_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def other(step: Step, call: SandboxCall) -> Reply:
+        await step(call)
+        return Reply(404, b"<h1>File not found</h1>")
+
+    found, _ = checked(monkeypatch, other)
+    assert levels(found) == ["ok", "problem", *["warning"] * 5]
+    assert "did not answer as LeadSquared does" in found["keys"].words
+    assert all(found[each].words.startswith("Unknown") for each in (*ACCOUNT[2:], "activity types"))
+
+
 def test_without_a_host_this_machine_is_checked_all_the_same() -> None:
     found = {finding.check: finding for finding in asyncio.run(check_up())}
     assert levels(found) == ["problem", *["warning"] * 6]

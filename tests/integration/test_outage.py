@@ -39,6 +39,7 @@ def test_calls_that_reach_nobody_are_neither_reported_nor_spent(
     onlooker = Onlooker()
     ending = run_virtually(it.run(onlooker))
     assert isinstance(ending.error, Unreachable)
+    assert "Nothing was sent for the rows that are left. Run the same command" in str(ending.error)
     arrived, reported, spent = counted(it, onlooker)
     assert (reported, spent) == (arrived, arrived)
 

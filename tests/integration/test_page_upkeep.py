@@ -49,7 +49,7 @@ def aged(visitor: Visitor, days: int) -> None:
     ("ended", "stands", "said"),
     [
         ("done (1,204 calls were refused; the limit is 25/5s)", "done", ""),
-        ("not confirmed", "not confirmed", ""),
+        ("not confirmed", "not begun, nobody confirmed it", ""),
         ("stopped", "stopped", "It was stopped"),
         ("https://x.example could not be reached (7 tries).", "stopped", "It ended before it was done"),
     ],

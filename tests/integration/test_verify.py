@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from trial import CREATE, REVOKE, SHARE, STATUS, Onlooker, trial
 
-from batch_share.errors import SettingsError
+from batch_share.errors import BatchShareError, SettingsError
 from batch_share.jobs.verify import Verification
 from batch_share.ledger.states import State
 from batch_share.sandbox.wire import Reply
@@ -187,9 +187,22 @@ async def test_a_lead_or_user_that_is_not_there_is_said_before_anything_is_sent(
     async with trial(tmp_path) as it:
         lead, user = it.sandbox.world.leads[9], it.sandbox.world.users[2]
         for given in (("999999999", user.id), (lead.id, "nobody@example.com")):
-            with pytest.raises(SettingsError, match="is found by"):
+            with pytest.raises(SettingsError, match="is found by '") as found:
                 await Verification(it.settings(event="201"), Onlooker(), *given).carry_out()
+            assert found.value.problem.startswith(("No lead is found by '", "No user is found by '"))
         assert not it.sent(CREATE)
+
+
+async def test_of_a_server_that_is_not_leadsquared_the_host_is_said_to_be_wrong(tmp_path: Path) -> None:
+    async def other(step: Step, call: SandboxCall) -> Reply:
+        await step(call)
+        return Reply(404, b"<h1>File not found</h1>")
+
+    async with trial(tmp_path, other) as it:
+        lead, user = it.sandbox.world.leads[9], it.sandbox.world.users[2]
+        for named in (str(lead.number), lead.id, lead.email):
+            with pytest.raises(BatchShareError, match="did not answer as LeadSquared does: HTTP 404"):
+                await Verification(it.settings(event="201"), Onlooker(), named, user.id).carry_out()
 
 
 async def test_what_an_account_lacks_is_not_asked_for_until_it_is_tried_again(tmp_path: Path) -> None:

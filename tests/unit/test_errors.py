@@ -103,6 +103,14 @@ EXAMPLES: Final[list[tuple[BatchShareError, str, dict[str, Any]]]] = [
         {"host": "https://api.example", "tries": 7, "words": "no connection"},
     ),
     (
+        Unreachable("https://api.example", 7, "refused", left=False, answered=False),
+        (
+            "https://api.example could not be reached in 7 tries: refused. Check that the host that is set is "
+            "right. Run the same command again when it can be reached."
+        ),
+        {},
+    ),
+    (
         AccessDenied(401, "bad keys"),
         "LeadSquared refused access (HTTP 401): bad keys. Check the keys",
         {"status": 401, "words": "bad keys"},

@@ -124,7 +124,7 @@ def test_of_how_a_run_ended_a_word_is_listed_and_status_has_the_rest(ledger: Pat
     assert (
         listed(known(f"{UNREACHED}. Run it again."), width=60)[1] == "  stopped: 1,057 shared, 1 unknown, 22 failed"
     )
-    assert listed(known(DECLINED), width=60)[1].startswith("  not confirmed: ")
+    assert listed(known(DECLINED), width=60)[1].startswith("  not begun, nobody confirmed it")
 
     async def stop() -> None:
         async with working(ledger) as opened:

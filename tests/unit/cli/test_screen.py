@@ -197,6 +197,16 @@ def test_where_nobody_can_be_asked_more_than_50_rows_need_yes(
     assert not display.is_sure(Doubt([], "Sure?"))
 
 
+def test_what_is_revoked_is_counted_as_shares_of_which_a_renewed_row_has_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    preview = previewed({State.SHARED: 2}, to_do={State.TO_REVOKE: 3}, deed="revoke", events=0)
+    assert "  3 shares to revoke: " in screen(preview)
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(NotConfirmed, match="Nothing was revoked: 3 shares to revoke and nobody to ask"):
+        Display(ask_above=0, console=console(file=io.StringIO())).agree(preview)
+
+
 def test_a_question_that_nobody_would_see_is_not_put(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin, out = io.StringIO("y\n"), io.StringIO()
     monkeypatch.setattr(stdin, "isatty", lambda: True)

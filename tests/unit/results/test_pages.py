@@ -114,7 +114,7 @@ async def test_the_summary_says_what_access_who_has_until_when_by_which_activity
         ledger.now = lambda: NOON + dt.timedelta(minutes=2)  # the shortest has ended by then
         await write_results(ledger, target)
     reported = facts(target)
-    assert reported["Access"][0] == "17 leads shared with 3 people: 9 to read, 8 to write"
+    assert reported["Access"][0] == "17 shares with 3 people: 9 to read, 8 to write"
     assert reported["Until"][0] == "12 Feb 2026 17:30 IST at the latest, the first 3 Jan 2026 17:30"
     assert reported["Activity"][0] == "Site visit (201)"
     assert reported["Ends"][:4] == ("Shares", "Read", "Write", "People")

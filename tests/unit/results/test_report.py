@@ -123,7 +123,7 @@ async def test_it_tells_what_access_who_has_until_when_by_which_activity_and_wha
             await advance(ledger, at, State.SHARED)
         page = await report_of(ledger, tmp_path)
     for reported in (
-        "3 leads shared with 1 person: 2 to read, 1 to write",
+        "3 shares with 1 person: 2 to read, 1 to write",
         "11 Jan 2026 17:30 IST at the latest, the first 3 Jan 2026 17:30",
         "Site visit (201)",
         "2 to read, 1 to write, until 11 Jan 2026",
