@@ -29,7 +29,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from batch_share.common import ON_PAGE, Action, Cause, chunks, utc_now
+from batch_share.common import ON_PAGE, Action, Cause, chunks
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     ASKED_ANEW,
@@ -155,10 +155,10 @@ class LedgerReader:
     to be sent too, once more; None: no row is. `forced_by`: the number of the store's job that has this done.
     """
 
-    def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] | None = None) -> None:
         self.name = name
         self._database = opened
-        self.now = now
+        self.now = now or opened.now
         self._only_looked_up_in: int | None = None
         self.renew_before: datetime | None = None
         self.renews_all = False
