@@ -34,6 +34,7 @@ from batch_share.ledger.states import State
 from batch_share.planning.access import who_has_access
 from batch_share.planning.intake import show_sheet
 from batch_share.planning.plan import SheetOptions
+from batch_share.sandbox.sheets import active_users
 from batch_share.sending.session import Course, _account_file, open_connection
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ async def test_old_ledgers_are_purged_by_any_host_and_their_runs_stay(tmp_path: 
         assert (await it.run()).summary.states == {State.SHARED: 12}
 
 
-async def test_a_host_whose_clock_is_ahead_purges_nothing_that_is_live(
+async def test_a_host_whose_clock_is_ahead_purges_and_forgets_nothing_that_is_live(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the next run of the sheet, on a host whose clock is right, would share all of it again."""
@@ -298,6 +299,9 @@ async def test_a_host_whose_clock_is_ahead_purges_nothing_that_is_live(
             pass  # it goes on until the server has seen that its connection was closed
         sweep = await bs.purge("90d")
         assert it.name not in {each.ledger for each in (*(old.known for old in sweep.old), *sweep.kept)}
+        user = active_users(it.sandbox.world)[0]
+        theirs = [share for share in (await bs.access(user.email)).shares if share.ledger == it.name]
+        assert {share.user_id for share in theirs} == {user.id}
         number = cast("StoredName", it.name).number()
         with store.looking() as connection:
             ended = text("UPDATE batch_share.runs SET ended_at = '2020-01-01' WHERE ledger = :number")
