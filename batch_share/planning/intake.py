@@ -110,12 +110,12 @@ class SheetJob:
 
 
 async def plan_job(job: SheetJob, settings: Settings, opened: Sheet | None = None) -> Plan:
-    """The plan of a sheet, which may be `opened` already, as of now.
+    """The plan of a sheet, which may be `opened` already, as of now by its ledger's clock.
 
     What the job's ledger knows of how its dates are written counts, and of how its rows were corrected. Raises
     SheetError, also if it has no row or none is chosen, SettingsError, LedgerError.
     """
-    now = utc_now().replace(tzinfo=dt.UTC)
+    now = job.ledger.now().replace(tzinfo=dt.UTC)  # a worker on a host whose clock is off plans as it was approved
     if job.corrects:
         async with read_ledger(job.ledger) as ledger:
             sheet, corrections = await read_corrections(job.sheet, ledger, job.options, settings)
@@ -419,7 +419,7 @@ async def show_sheet(
     else:
         plan = await _ask(plan, settings, watcher, directory, first, course or Course())
     directory.trusts_ids = settings.trust_ids
-    live = live_for(settings, job.ledger, before.job, utc_now())
+    live = live_for(settings, job.ledger, before.job, job.ledger.now())
     return await asyncio.to_thread(overview, plan, settings, directory, remembered(settings), live, before)
 
 

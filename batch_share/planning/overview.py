@@ -278,10 +278,10 @@ _MOST_ALIKE: Final = 1 << 16
 """Different things that rows told together ask for, of which it is kept how many: 20 MB."""
 
 
-def _is_long(lasting: int | dt.datetime | None) -> bool:
+def _is_long(lasting: int | dt.datetime | None, now: dt.datetime) -> bool:
     """Whether so many minutes, or a share that ends then (UTC), are worth a second look."""
     if isinstance(lasting, dt.datetime):
-        return (lasting.replace(tzinfo=None) - utc_now()).total_seconds() / 60 > ODD_MINUTES
+        return (lasting.replace(tzinfo=None) - now).total_seconds() / 60 > ODD_MINUTES
     return (lasting or 0) > ODD_MINUTES
 
 
@@ -295,6 +295,7 @@ class Counts:
     |---|---|
     | `record`, `settings` | the sheet as it was read, and what the run is to be done with |
     | `account` | what earlier runs left to know of it: the limit that it told, the calls made today |
+    | `now` | by the ledger's clock, UTC without a zone: what starts later waits |
     | `zone` | of the times that the sheet says; None: this machine's |
     | `notes` | how the sheet was read |
     | `user_name` | what people call the user with an Id |
@@ -323,6 +324,7 @@ class Counts:
     record: SheetRecord
     settings: Settings
     account: Account = field(default_factory=Account)
+    now: dt.datetime = field(default_factory=utc_now)
     zone: dt.tzinfo | None = None
     notes: Sequence[str] = ()
     user_name: Callable[[str], str] = str
@@ -382,7 +384,7 @@ class Counts:
                 if is_due:
                     self.claims.append(asked)
             if asked.action.shares:
-                if _is_long(asked.until or asked.duration):
+                if _is_long(asked.until or asked.duration, self.now):
                     self.long.append(row.sheet_row)
                 key = asked.lead_id, asked.user_id, asked.event
                 first, before = divmod(self._first.setdefault(key, 4 * row.sheet_row + asked.access), 4)
@@ -406,7 +408,7 @@ class Counts:
         self._alike.update(zip(asked.users, asked.access, asked.lasting, asked.events, asked.starts, strict=True))
         if len(self._alike) > _MOST_ALIKE:
             self.count_alike()
-        if long := {each for each in {*asked.lasting} if _is_long(each)}:
+        if long := {each for each in {*asked.lasting} if _is_long(each, self.now)}:
             self.long += [n for n, lasting in zip(asked.numbers, asked.lasting, strict=True) if lasting in long]
 
     def count_alike(self) -> None:
@@ -422,7 +424,7 @@ class Counts:
     def _add_to_do(self, state: State, asked: Instruction, rows: int) -> bool:
         """Count rows that ask for the same, be it of several leads. Whether their time has come."""
         # What was begun goes on, whatever the sheet says of its start by now.
-        is_due = state is not State.PENDING or asked.start is None or asked.start <= utc_now()
+        is_due = state is not State.PENDING or asked.start is None or asked.start <= self.now
         if not is_due and asked.start is not None:
             first = min(asked.start, self.waiting.first or asked.start)
             self.waiting = Waiting(self.waiting.rows + rows, first)
@@ -702,6 +704,7 @@ def overview(
         record=plan.record,
         settings=settings,
         account=account or Account(),
+        now=plan.rules.now.replace(tzinfo=None) if plan.rules.now is not None else utc_now(),
         zone=plan.zone,
         user_name=directory.user_name,
         recalled=directory.kept,
