@@ -75,9 +75,10 @@ class KnownRows:
     """The rows that were sent before, or begun, by their keys. None, by default.
 
     `job` is the ledger's, `sheet` the one in force, `zone` that of its dates if it was asked for, `in_vain` whether
-    somebody whom it names was not there. `refusal` says why a run would not go on with it, `hint` what to do then.
-    `unchanged` are the rows that it has shared as the sheet asks for them, `found` how many a run finds in which
-    state: of these nothing more is to be told.
+    somebody whom it names was not there, `dates` how many rows are invalid for one that time may have made right.
+    `refusal` says why a run would not go on with it, `hint` what to do then. `unchanged` are the rows that it has
+    shared as the sheet asks for them, `found` how many a run finds in which state: of these nothing more is to be
+    told.
     """
 
     job: str = ""
@@ -86,6 +87,7 @@ class KnownRows:
     sheet: SheetRecord | None = None
     zone: ZoneInfo | None = None
     in_vain: bool = True
+    dates: Mapping[Cause, int] = field(default_factory=dict)
     unchanged: Unchanged | None = None
     found: Counter[State] = field(default_factory=Counter)
     _known: Numbers = field(default_factory=Numbers)  # by key, whether unchanged, the state, the time to end after
@@ -100,7 +102,7 @@ class KnownRows:
         """Take in what the ledger knows, and which failed rows are to be tried `again`. Raises LedgerError."""
         self.unchanged, same = unchanged, {*unchanged.ids} if unchanged else set[int]()
         self.sheet, self.in_vain = await ledger.sheet(), await ledger.asked_in_vain()
-        zone = (await ledger.facts()).zone
+        self.dates, zone = await ledger.wrong_dates(), (await ledger.facts()).zone
         with suppress(KeyError, ValueError, OSError):  # another machine may not know it
             self.zone = ZoneInfo(zone) if zone else self.zone
         async for row_id, key, state, renewed_after in ledger.keys():

@@ -298,7 +298,7 @@ async def test_a_host_whose_clock_is_ahead_purges_and_forgets_nothing_that_is_li
         while all(run.ended is None for run in (await bs.runs()).runs if run.ledger == it.name):
             pass  # it goes on until the server has seen that its connection was closed
         sweep = await bs.purge("90d")
-        assert it.name not in {each.ledger for each in (*(old.known for old in sweep.old), *sweep.kept)}
+        assert it.name not in {*(old.known.ledger for old in sweep.old), *(kept.ledger for kept in sweep.kept)}
         user = active_users(it.sandbox.world)[0]
         theirs = [share for share in (await bs.access(user.email)).shares if share.ledger == it.name]
         assert {share.user_id for share in theirs} == {user.id}
