@@ -40,6 +40,9 @@ class Cause(StrEnum):
     NO_LEAD = "no_lead"
     NO_TYPE = "no_type"
     OVER = "over"
+    TOO_FAR = "too_far"
+    """A date that is too many years away."""
+
     MARKUP = "markup"
     TOO_LONG = "too_long"
     INVALID = "invalid"

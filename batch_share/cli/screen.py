@@ -196,6 +196,7 @@ CHANGED: Final = {
     Occasion.SHEET: "The sheet or its options changed since this ledger was started",
     Occasion.CHOICE: "Different rows are chosen than last time; the sheet is the same",
     Occasion.FOUND: "Someone was found who was not found last time",
+    Occasion.TIME: "Dates that were over, or too far away, last time are not now",
 }
 """Why rows may be other ones than at the last run."""
 

@@ -13,7 +13,7 @@ from batch_share.ledger.files import read_ledger
 from batch_share.ledger.states import OPEN, State, rows_in
 from batch_share.outputs import Output
 from batch_share.planning.already_shared import choose_renewals
-from batch_share.planning.intake import plan_meant
+from batch_share.planning.intake import as_in_force, plan_meant
 from batch_share.results.answers import (
     FailedSheet,
     failed_path,
@@ -52,6 +52,8 @@ async def unchanged(job: SheetJob, settings: Settings) -> Summary | None:
     async with read_ledger(job.ledger) as ledger:
         in_force = await ledger.sheet()
         if in_force is None or in_force.digest != planned.digest:
+            return None
+        if (await as_in_force(ledger, plan))[1]:
             return None
         await choose_renewals(ledger, settings)
         return await _at_rest(ledger)

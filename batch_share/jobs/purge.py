@@ -84,16 +84,15 @@ class Sweep:
 
 async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
     """What may be deleted of runs that ended more than so many minutes ago. Raises HistoryError."""
-    now = utc_now()
     with open_history(settings.data_folder, store=settings.store) as history:
         await catch_up(history)
         everything = history.all_ledgers()
         old, kept = [], []
         for known in everything:
             ended = history.last_end(known)
-            if ended is None or ended > now - dt.timedelta(minutes=minutes):
+            if ended is None or ended > known.ledger.now() - dt.timedelta(minutes=minutes):
                 continue
-            if why := await _why_kept(history, known, now, force=force):
+            if why := await _why_kept(history, known, force=force):
                 kept.append(Kept(known.ledger, why))
             else:
                 old.append(known)
@@ -101,7 +100,7 @@ async def find_old(settings: Settings, minutes: int, *, force: bool) -> Sweep:
         return Sweep([await _with_files(known, sheets) for known in old], kept, force=force, minutes=minutes)
 
 
-async def _why_kept(history: History, known: KnownLedger, now: dt.datetime, *, force: bool) -> str | None:
+async def _why_kept(history: History, known: KnownLedger, *, force: bool) -> str | None:
     """Why a ledger must stay; None if it may go."""
     if history.store is not None and known.ledger.in_store and (why := history.store.needed_for(known.ledger)):
         return why
@@ -118,6 +117,7 @@ async def _why_kept(history: History, known: KnownLedger, now: dt.datetime, *, f
             if going_on:
                 reported = ", ".join(f"{counts[state]:,} {state}" for state in going_on)
                 return f"rows are unfinished: {reported}"
+            now = ledger.now()
             ends = [share.ends_at or now async for share in ledger.shares()]
             live = [end for end in ends if end > now]
             words = f"{len(live):,} of its shares are live, the last until "
@@ -164,10 +164,10 @@ async def delete(settings: Settings, sweep: Sweep) -> Sweep:
 
 async def _delete(history: History, old: Old, folder: Path, *, force: bool) -> list[Path]:
     """Under the ledger's lock, which is the last file to go; the ledger itself is the last but one."""
-    if why := await _why_kept(history, old.known, utc_now(), force=force):
+    if why := await _why_kept(history, old.known, force=force):
         raise BatchShareError(why)
     if history.store is not None and old.known.ledger.in_store:
-        history.store.purge(old.known, utc_now())
+        history.store.purge(old.known, old.known.ledger.now())
         CallCount(folder, old.known.job).forget()
         files = [file for file in old.written if digest_of(file) in old.digests]
         for file in files:

@@ -171,6 +171,7 @@ class Resume(Kind):
             record=await sheet_of(ledger),
             settings=session.settings,
             account=session.memory.account,
+            now=ledger.now(),
             zone=zone,
             notes=self.read_notes,
             user_name=lambda user: users.get(user, user),

@@ -19,11 +19,13 @@ from sqlalchemy import URL, create_engine, event, insert, inspect, select, updat
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from batch_share.common import utc_now
 from batch_share.errors import LedgerError, LedgerMoved, LedgerTooNew, NoLedger
 from batch_share.ledger import schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Connection, CursorResult, Engine, Insert, Select, Update
@@ -182,9 +184,16 @@ class Database:
     """
 
     def __init__(
-        self, engine: Engine, ledger: LedgerName | Path, held: Held | None = None, *, is_shared: bool = False
+        self,
+        engine: Engine,
+        ledger: LedgerName | Path,
+        held: Held | None = None,
+        *,
+        is_shared: bool = False,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.held = held  # the lock of one in a store, by the connection that works on it
+        self.now = now  # of one that is looked at: the time by its store's clock, of a file by this machine's
         self._is_shared = is_shared  # others look at it by the same engine
         self._engine = engine
         self._is_file = engine.dialect.name == "sqlite"  # a store begins by itself, and knows a writer by this

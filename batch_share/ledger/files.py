@@ -56,6 +56,8 @@ class LedgerName:
     _file: Path
     in_store: ClassVar[bool] = False
 
+    now = staticmethod(utc_now)  # by the clock that its jobs go by: of a file, this machine's
+
     @classmethod
     def of(cls, named: str | PathLike[str] | LedgerName, store: SecretStr | None = None) -> LedgerName:
         """The ledger that is called so: a file, by its path; or in the `store` in force, by its name there.

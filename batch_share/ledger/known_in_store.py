@@ -156,6 +156,12 @@ class StoreHistory:
         except LedgerError as error:
             raise HistoryError(Path(str(self.store)), error.wrong, problem=error.problem, hint=error.hint) from None
 
+    def now(self) -> datetime:
+        """By the store's clock, in UTC: whether a share has ended is no matter of the host that asks."""
+        ((now,),) = self._all("SELECT now() AT TIME ZONE 'UTC'")
+        moment: datetime = now
+        return moment
+
     # ------------------------------------------------------------------------------------------ ledgers
 
     def _ledgers(self, ids: Iterable[int] | None = None, host: str | None = None) -> dict[int, _Ledger]:

@@ -74,7 +74,7 @@ from batch_share.outputs import check_apart
 from batch_share.settings import STORES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Executor
     from datetime import datetime
 
@@ -329,6 +329,11 @@ class Store:
         except SQLAlchemyError as error:
             raise explain(self, error) from None
 
+    def clock(self) -> Callable[[], datetime]:
+        """What tells the time by its clock. Raises LedgerError."""
+        with self.looking() as connection:
+            return clock_by(connection)
+
     def init(self) -> bool:
         """Make the tables where there are none; whether there were none. Raises LedgerError."""
         with self.looking() as connection:
@@ -414,6 +419,10 @@ class StoredName(LedgerName):
         return self
 
     absolute = resolved
+
+    def now(self) -> datetime:
+        """By the store's clock, which every job of its ledgers goes by. Raises LedgerError."""
+        return self.store.clock()()
 
     def number(self, *, make: bool = False) -> int:
         """Its number in the store; it can be made. Raises LedgerError if it is not there."""
@@ -505,14 +514,17 @@ class StoredName(LedgerName):
 
     def database(self) -> Database:
         """What is looked at, whoever works on it. Raises LedgerError."""
-        return Database(shared(self.store).execution_options(ledger=self.number()), self, is_shared=True)
+        engine, clock = shared(self.store).execution_options(ledger=self.number()), self.store.clock()
+        return Database(engine, self, is_shared=True, now=clock)
 
 
 class Held:
     """The one connection that works on a ledger and holds its lock, as long as it is heard.
 
-    Without the ledger's `number` it is of none, and for locks of accounts alone.
+    Without the ledger's `number` it is of none, and for locks of accounts alone. `now` is there with the lock.
     """
+
+    now: Callable[[], datetime]
 
     def __init__(self, store: Store, name: StoredName | Store, number: int | None = None) -> None:
         self._name, self._number = name, number
@@ -549,16 +561,10 @@ class Held:
         try:
             with self._whole.connect() as connection:
                 has = try_lock(self._name, connection, LOCKS, self._number)
-                began: datetime = connection.execute(text("SELECT now() AT TIME ZONE 'UTC'")).scalar_one()
-                self._began = began, now()
+                self.now = clock_by(connection)
                 return has
         except SQLAlchemyError as error:
             raise explain(self._name, error) from None
-
-    def now(self) -> datetime:
-        """In UTC, by the store's clock as the lock was had and what passed since: those of hosts may differ."""
-        began, at = self._began
-        return began + timedelta(seconds=now() - at)
 
     def beat(self, thread: Executor) -> None:
         """From now on have the server hear of us, in the thread that works on the ledger."""
@@ -607,6 +613,13 @@ class Held:
                 connection.execute(text("SELECT pg_advisory_unlock_all()"))
         self._done.set()
         self.engine.dispose()
+
+
+def clock_by(connection: Connection) -> Callable[[], datetime]:
+    """What tells the time, in UTC, by the store's clock as it is now and what passes: those of hosts may differ."""
+    began: datetime = connection.execute(text("SELECT now() AT TIME ZONE 'UTC'")).scalar_one()
+    at = now()
+    return lambda: began + timedelta(seconds=now() - at)
 
 
 def try_lock(named: object, connection: Connection, kind: int, number: int | None) -> bool:

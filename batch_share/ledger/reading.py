@@ -29,7 +29,7 @@ from sqlalchemy import (
     tuple_,
 )
 
-from batch_share.common import ON_PAGE, Action, Cause, chunks, utc_now
+from batch_share.common import ON_PAGE, Action, Cause, chunks
 from batch_share.ledger.database import check_version
 from batch_share.ledger.queries import (
     ASKED_ANEW,
@@ -166,10 +166,10 @@ class LedgerReader:
     to be sent too, once more; None: no row is. `forced_by`: the number of the store's job that has this done.
     """
 
-    def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] | None = None) -> None:
         self.name = name
         self._database = opened
-        self.now = now
+        self.now = now or opened.now
         self._only_looked_up_in: int | None = None
         self.renew_before: datetime | None = None
         self.renews_all = False
@@ -599,6 +599,18 @@ class LedgerReader:
         nobody_told = lookups.c.cause.is_(None) | lookups.c.cause.in_((Cause.INVALID, Cause.NOT_TOLD))
         in_vain = lookups.c.found.is_(None) & (nobody_told if unanswered else true())
         return bool(await self._all(select(lookups.c.value).where(in_vain).limit(1)))
+
+    async def wrong_dates(self) -> dict[Cause, int]:
+        """How many rows are invalid for a date of which time may say otherwise by now, by cause.
+
+        An end that was over goes on only where the clock was put back since the sheet was taken in.
+        """
+        taken = select(sheets.c.taken_at).order_by(sheets.c.id.desc()).limit(1)
+        was_ahead = any(row["taken_at"] > self.now() for row in await self._all(taken))
+        causes = [Cause.TOO_FAR, *([Cause.OVER] if was_ahead else [])]
+        dated = MEANT & (rows.c.state == State.INVALID) & rows.c.cause.in_(causes)
+        found = await self._all(select(rows.c.cause, func.count().label("n")).where(dated).group_by(rows.c.cause))
+        return {Cause(row["cause"]): row["n"] for row in found}
 
     async def unsent(self, keys: Iterable[str]) -> list[str]:
         """Those of these rows, by key, that nothing was sent for; new ones are among them."""

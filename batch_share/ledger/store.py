@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import bindparam, delete, false, func, insert, or_, select, true, update
 
-from batch_share.common import Action, Cause, chunks, utc_now
+from batch_share.common import Action, Cause, chunks
 from batch_share.errors import GIVEN_UP, IllegalTransition, LedgerError, OfAnotherSheet
 from batch_share.ledger import database
 from batch_share.ledger.accounts import Accounts
@@ -167,7 +167,7 @@ class Ledger(LedgerReader):
     LedgerError, in one sentence, when the file can't be written; then nothing of it was done.
     """
 
-    def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, name: LedgerName, opened: Database, now: Callable[[], datetime] | None = None) -> None:
         super().__init__(name, opened, now)
         self.run_id = 0
         self._last_attempt = 0

@@ -190,8 +190,8 @@ async def _told(
         foreign = set[str]()
         with suppress(SettingsError):  # nobody needs keys to look at what is here
             foreign = names_of_others(settings)
-        seen = await _look(history, settings.host, foreign)
-        now = utc_now()
+        now = utc_now() if history.store is None else history.store.now()
+        seen = await _look(history, settings.host, foreign, now)
         live = history.live_after(now)
     last = None if ending is None else now + dt.timedelta(minutes=ending)
     shares = []
@@ -211,7 +211,7 @@ async def _told(
     lead_ids = {ascii_lower(lead.strip())} if lead is not None else set[str]()
     if connection is not None:
         with ending_early(connection.stop):
-            shares += await _of_others(connection, seen, shares, remarks)
+            shares += await _of_others(connection, seen, shares, remarks, now)
             shares.sort(key=lambda share: share.ends_at)
             lead_ids |= await _lead_with_number(connection, lead_ids, remarks)
     user_ids: set[str] = set()
@@ -238,10 +238,10 @@ async def _told(
 
 
 async def _of_others(
-    connection: Connection, seen: _Seen, ours: Sequence[KnownShare], remarks: list[str]
+    connection: Connection, seen: _Seen, ours: Sequence[KnownShare], remarks: list[str], now: dt.datetime
 ) -> list[KnownShare]:
     """The shares that go on by our activities in LeadSquared, and are of no ledger here."""
-    event, now = connection.settings.event.strip(), utc_now()
+    event = connection.settings.event.strip()
     events = sorted(seen.events | (await _event_named(connection, event) if event else set()))
     if not events:
         remarks.append(NO_TYPES_KNOWN)
@@ -310,7 +310,7 @@ def _share_of(view: ActivityView, end: dt.datetime, seen: _Seen, by_address: Map
     return KnownShare(*whose, None, True, end, "", None, None, "")
 
 
-async def _look(history: History, host: str | None, others: AbstractSet[str]) -> _Seen:
+async def _look(history: History, host: str | None, others: AbstractSet[str], now: dt.datetime) -> _Seen:
     """Bring what is known of a host's ledgers up to date, but of no `others`, and read what else they tell.
 
     Raises HistoryError.
@@ -337,7 +337,7 @@ async def _look(history: History, host: str | None, others: AbstractSet[str]) ->
         except BatchShareError:
             seen.unseen.append(known)
     if history.store is not None:  # of all its ledgers at once
-        told = history.store.seen(host, utc_now())
+        told = history.store.seen(host, now)
         seen.here |= told.here
         seen.numbers |= told.numbers
         seen.events |= told.events

@@ -134,7 +134,8 @@ class AlreadyShared:
             with _index(self.settings, self.ledger, self.remarks.append) as history:
                 if history is not None:
                     check_whole(history)
-                    shares.update(*shares_meant(history, self.host, claims, utc_now()))
+                    now = utc_now() if history.store is None else history.store.now()
+                    shares.update(*shares_meant(history, self.host, claims, now))
         return len(shares)
 
 

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from batch_share.ledger.reading import LedgerReader
     from batch_share.ledger.records import Changes, SheetRecord
     from batch_share.ledger.store import Ledger
     from batch_share.planning.plan import Approval, Plan
@@ -115,12 +116,12 @@ class SheetJob:
 
 
 async def plan_job(job: SheetJob, settings: Settings, opened: Sheet | None = None) -> Plan:
-    """The plan of a sheet, which may be `opened` already, as of now.
+    """The plan of a sheet, which may be `opened` already, as of now by its ledger's clock.
 
     What the job's ledger knows of how its dates are written counts, and of how its rows were corrected. Raises
     SheetError, also if it has no row or none is chosen, SettingsError, LedgerError.
     """
-    now = utc_now().replace(tzinfo=dt.UTC)
+    now = job.ledger.now().replace(tzinfo=dt.UTC)  # a worker on a host whose clock is off plans as it was approved
     if job.corrects:
         async with read_ledger(job.ledger) as ledger:
             sheet, corrections = await read_corrections(job.sheet, ledger, job.options, settings)
@@ -172,12 +173,13 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher) -> Changes | 
     """Bring the ledger up to the sheet; None if it was already, or if the work is to end.
 
     Asks LeadSquared only for those that the ledger does not know. Rows that are unchanged stay as they are, unless
-    what was learned meanwhile says that all must be judged. Raises BatchShareError.
+    what was learned meanwhile, or time, says that all must be judged. Raises BatchShareError.
     """
     ledger, directory = session.ledger, Directory()
     occasion = _occasion(await ledger.sheet(), whole.record)
     is_same = occasion is Occasion.FOUND
-    if is_same and not await ledger.asked_in_vain():
+    whole, is_time = await as_in_force(ledger, whole) if is_same else (whole, False)
+    if is_same and not is_time and not await ledger.asked_in_vain():
         return None
     # Of a sheet in force the ledger is told once its rows are judged by it: cut off before, a run must ask again.
     held = _Held() if is_same else None
@@ -186,7 +188,7 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher) -> Changes | 
     kept.forget()
     wanted = await asyncio.to_thread(_recall, plan, directory, first.unknown, kept)
     _foresee(watcher, plan, first, wanted, directory, session)
-    asks_zone = not is_same and plan.needs_zone and first.may_do
+    asks_zone = plan.needs_zone and first.may_do
     zone, is_new_type = None, False
     session.tally.phase = LOOKING_UP
     async with watcher.watch(session.progress, session.stop.ask) if wanted or asks_zone else nullcontext():
@@ -198,7 +200,7 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher) -> Changes | 
     if session.stop.asked:
         return None
     finds_nobody = is_same and not (
-        directory.unanswered or is_new_type or any(map(directory.is_found, first.unknown))
+        is_time or directory.unanswered or is_new_type or any(map(directory.is_found, first.unknown))
     )
     if unchanged is not None and not finds_nobody and not unchanged.is_meant(directory):
         await learn_all(ledger, directory)
@@ -225,6 +227,7 @@ async def take_in(session: Session, whole: Plan, watcher: Watcher) -> Changes | 
         plan = plan.in_zone(zone)
         await ledger.note(zone=zone.key)
     try:
+        occasion = Occasion.TIME if is_time else occasion
         changes = await commit(ledger, plan, directory, occasion, recalled, unchanged)
     except Repeated:
         await learn_all(ledger, directory)
@@ -395,6 +398,8 @@ async def show_sheet(
     job, settings, plan = await plan_meant(named, settings)
     directory = Unasked() if watcher is None else Directory()
     before, kept = await before_of(job.ledger, settings, directory, plan), kept_answers(settings)
+    if before.zone and plan.needs_zone:
+        plan = plan.in_zone(before.zone)
     same = before.unchanged
     rest = plan if same is None else same.rest_of(plan)
     asks = watcher is not None or kept.holds_anything
@@ -404,10 +409,9 @@ async def show_sheet(
     if watcher is not None and (before.refusal or not first.may_do):  # no answer would change that
         watcher, directory = None, Unasked()
         before = await before_of(job.ledger, settings, directory, plan)
-    if before.zone and plan.needs_zone:
-        plan = plan.in_zone(before.zone)
     # A run of a sheet that its ledger has as it is asks nobody; whom it recalled once is in its rows.
-    is_known = not before.in_vain and _occasion(before.sheet, plan.record) is Occasion.FOUND
+    in_vain = before.in_vain or first.says_otherwise(before.dates)
+    is_known = not in_vain and _occasion(before.sheet, plan.record) is Occasion.FOUND
     if watcher is None or is_known:
         directory.learn(kept.types())
         _recall(plan, directory, first.unknown, kept)
@@ -415,7 +419,7 @@ async def show_sheet(
     else:
         plan = await _ask(plan, settings, watcher, directory, first, course or Course())
     directory.trusts_ids = settings.trust_ids
-    live = live_for(settings, job.ledger, before.job, utc_now())
+    live = live_for(settings, job.ledger, before.job, job.ledger.now())
     return await asyncio.to_thread(overview, plan, settings, directory, remembered(settings), live, before)
 
 
@@ -519,6 +523,15 @@ async def account_zone(connection: Connection) -> ZoneInfo | None:
             problem="The account's time zone could not be found out, and the sheet has dates.",
             hint="Name the time zone, such as Asia/Kolkata.",
         ) from None
+
+
+async def as_in_force(ledger: LedgerReader, plan: Plan) -> tuple[Plan, bool]:
+    """The plan of the sheet in force, in the zone of its dates; whether time has changed which are wrong."""
+    if plan.needs_zone:
+        with suppress(KeyError, ValueError, OSError):  # another machine may not know it
+            plan = plan.in_zone(ZoneInfo((await ledger.facts()).zone or ""))
+    dates = await ledger.wrong_dates()  # most have none, and are not read for that
+    return plan, bool(dates) and (await asyncio.to_thread(plan.first_look, Directory())).says_otherwise(dates)
 
 
 def _occasion(in_force: SheetRecord | None, planned: SheetRecord) -> Occasion:

@@ -94,9 +94,10 @@ class KnownRows:
     """The rows that were sent before, or begun, by their keys. None, by default.
 
     `job` is the ledger's, `sheet` the one in force, `zone` that of its dates if it was asked for, `in_vain` whether
-    somebody whom it names was not there. `refusal` says why a run would not go on with it, `hint` what to do then.
-    `unchanged` are the rows that it has shared as the sheet asks for them, `found` how many a run finds in which
-    state: of these nothing more is to be told.
+    somebody whom it names was not there, `dates` how many rows are invalid for one that time may have made right.
+    `refusal` says why a run would not go on with it, `hint` what to do then. `unchanged` are the rows that it has
+    shared as the sheet asks for them, `found` how many a run finds in which state: of these nothing more is to be
+    told.
     """
 
     job: str = ""
@@ -105,6 +106,7 @@ class KnownRows:
     sheet: SheetRecord | None = None
     zone: ZoneInfo | None = None
     in_vain: bool = True
+    dates: Mapping[Cause, int] = field(default_factory=dict)
     unchanged: Unchanged | None = None
     found: Counter[State] = field(default_factory=Counter)
     _known: Numbers = field(default_factory=Numbers)  # by key, whether unchanged, the state, the time to end after
@@ -120,7 +122,7 @@ class KnownRows:
         """Take in what the ledger knows, and which failed rows are to be tried `again`. Raises LedgerError."""
         self.unchanged, same = unchanged, {*unchanged.ids} if unchanged else set[int]()
         self.sheet, self.in_vain = await ledger.sheet(), await ledger.asked_in_vain()
-        zone = (await ledger.facts()).zone
+        self.dates, zone = await ledger.wrong_dates(), (await ledger.facts()).zone
         with suppress(KeyError, ValueError, OSError):  # another machine may not know it
             self.zone = ZoneInfo(zone) if zone else self.zone
         async for row_id, key, state, renewed_after in ledger.keys():
@@ -306,10 +308,10 @@ _MOST_ALIKE: Final = 1 << 16
 """Different things that rows told together ask for, of which it is kept how many: 20 MB."""
 
 
-def _minutes(lasting: int | dt.datetime | None) -> float:
+def _minutes(lasting: int | dt.datetime | None, now: dt.datetime) -> float:
     """How long a share lasts that is made now, if it lasts so many minutes, or ends then (UTC)."""
     if isinstance(lasting, dt.datetime):
-        return (lasting.replace(tzinfo=None) - utc_now()).total_seconds() / 60
+        return (lasting.replace(tzinfo=None) - now).total_seconds() / 60
     return lasting or 0
 
 
@@ -323,6 +325,7 @@ class Counts:
     |---|---|
     | `record`, `settings` | the sheet as it was read, and what the run is to be done with |
     | `account` | what earlier runs left to know of it: the limit that it told, the calls made today |
+    | `now` | by the ledger's clock, UTC without a zone: what starts later waits |
     | `zone` | of the times that the sheet says; None: this machine's |
     | `notes` | how the sheet was read |
     | `user_name` | what people call the user with an Id |
@@ -352,6 +355,7 @@ class Counts:
     record: SheetRecord
     settings: Settings
     account: Account = field(default_factory=Account)
+    now: dt.datetime = field(default_factory=utc_now)
     zone: dt.tzinfo | None = None
     notes: Sequence[str] = ()
     user_name: Callable[[str], str] = str
@@ -413,7 +417,7 @@ class Counts:
                 if is_due:
                     self.claims.append(asked)
             if asked.action.shares:
-                minutes = _minutes(asked.until or asked.duration)
+                minutes = _minutes(asked.until or asked.duration, self.now)
                 if minutes > ODD_MINUTES:
                     self.long.append(row.sheet_row)
                 if 0 < minutes < _SHORT_MINUTES:
@@ -440,7 +444,7 @@ class Counts:
         self._alike.update(zip(asked.users, asked.access, asked.lasting, asked.events, asked.starts, strict=True))
         if len(self._alike) > _MOST_ALIKE:
             self.count_alike()
-        minutes = {each: _minutes(each) for each in {*asked.lasting}}
+        minutes = {each: _minutes(each, self.now) for each in {*asked.lasting}}
         long = {each for each, lasts in minutes.items() if lasts > ODD_MINUTES}
         short = {each for each, lasts in minutes.items() if 0 < lasts < _SHORT_MINUTES}
         for found, odd in ((self.long, long), (self.short, short)):
@@ -460,7 +464,7 @@ class Counts:
     def _add_to_do(self, state: State, asked: Instruction, rows: int) -> bool:
         """Count rows that ask for the same, be it of several leads. Whether their time has come."""
         # What was begun goes on, whatever the sheet says of its start by now.
-        is_due = state is not State.PENDING or asked.start is None or asked.start <= utc_now()
+        is_due = state is not State.PENDING or asked.start is None or asked.start <= self.now
         if not is_due and asked.start is not None:
             first = min(asked.start, self.waiting.first or asked.start)
             self.waiting = Waiting(self.waiting.rows + rows, first)
@@ -743,6 +747,7 @@ def overview(
         record=plan.record,
         settings=settings,
         account=account or Account(),
+        now=plan.rules.now.replace(tzinfo=None) if plan.rules.now is not None else utc_now(),
         zone=plan.zone,
         checks={**plan.sheet.checks},
         user_name=directory.user_name,

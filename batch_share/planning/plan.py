@@ -116,15 +116,20 @@ class Checked:
 class FirstLook:
     """What the chosen rows of a sheet say by themselves: `wrong` of them can't be sent, for `mistakes`.
 
-    `may_do`: some row may be sent, once its people are known and the time zone of its dates. `unknown` of them are
-    not known yet.
+    So many have a date that is `too_far` away. `may_do`: some row may be sent, once its people are known and the
+    time zone of its dates. `unknown` of them are not known yet.
     """
 
     rows: int = 0
     wrong: int = 0
+    too_far: int = 0
     may_do: bool = False
     mistakes: Reasons = field(default_factory=Reasons)
     unknown: Names = field(default_factory=lambda: Names(()))
+
+    def says_otherwise(self, dates: Mapping[Cause, int]) -> bool:
+        """Whether time has changed what rows are invalid for that a ledger has as invalid for their `dates`."""
+        return Cause.OVER in dates or dates.get(Cause.TOO_FAR, 0) != self.too_far
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +251,7 @@ class Plan:
                 problems = [over] if over else each.asked
                 why = _wrong(problems) if isinstance(problems, list) else None
                 seen.wrong += 1
+                seen.too_far += why is not None and why.cause is Cause.TOO_FAR
                 seen.mistakes.add(NewRow("", each.raw.number, (), State.INVALID, why=why))
 
         seen.unknown = Names(ref for ref in named() if not directory.is_found(ref))

@@ -773,6 +773,7 @@ _ACTIVE: Final = "Name an active user in {place}"
 _LEAD: Final = "Correct the lead in {place}, or create it in LeadSquared"
 _TYPE: Final = "Give the code of an activity type of the account in {place}"
 _LATER: Final = "Give the row a later end in {place}"
+_SOONER: Final = "Correct the date in {place}, or wait until it is less than ten years away"
 _PLAIN: Final = "Remove characters such as < and > from its texts in {place}"
 _SHORTER: Final = "Shorten the text in {place}"
 
@@ -784,6 +785,7 @@ _FIXING: Final = {
     Cause.NO_LEAD: _LEAD,
     Cause.NO_TYPE: _TYPE,
     Cause.OVER: _LATER,
+    Cause.TOO_FAR: _SOONER,
     Cause.TOO_LATE: _LATER,
     Cause.MARKUP: _PLAIN,
     Cause.TOO_LONG: _SHORTER,

@@ -264,7 +264,7 @@ class RowRules:
         if each in DATED:
             moment = parse_moment(text, self.zone, self.orders.get(each), is_end=each is Field.UNTIL)
             if self.now is not None and moment - self.now > _LONGEST:
-                raise ValueError("is more than ten years away")
+                raise Wrong("is more than ten years away", Cause.TOO_FAR)
             return moment
         if self.words and each in _IN_WORDS:
             # The words of its own language as they are read here: the whole, else each by itself.

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from trial import Onlooker, Trial, ask_to_stop, options
+from ledgers import set_clock
+from trial import Onlooker, Trial, ask_to_stop, options, sheet_rows, trial
 from virtual_time import run_virtually
 from virtual_trial import in_virtual_time
 
+from batch_share import BatchShare
+from batch_share.common import MAX_DURATION_MINUTES, utc_now
+from batch_share.ledger.records import Occasion
+from batch_share.ledger.states import State
 from batch_share.planning import intake
 
 if TYPE_CHECKING:
@@ -138,3 +144,55 @@ def test_nobody_is_asked_for_twice_where_a_row_repeats_an_unchanged_one(
 
 async def never(*_: Any) -> None:
     """All is judged."""
+
+
+def write_ends(it: Trial, *ends: str) -> None:
+    lines = "".join(f"{lead},{user},{end}\n" for (lead, _, user, *_), end in zip(sheet_rows(9), ends, strict=False))
+    (it.folder / "leads.csv").write_text(f"Lead Id,User Id,Until\n{lines}", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("minutes", "ahead", "later"),
+    [(MAX_DURATION_MINUTES + 1440, 0, 3), (1440, 3, 0)],
+    ids=["too far away", "over by a clock that was ahead"],
+)
+async def test_rows_that_are_invalid_for_a_date_are_judged_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: int, ahead: int, later: int
+) -> None:
+    """A plan says what a run does then; and one with `--if-changed` does not say that nothing is to be done."""
+    end = utc_now() + timedelta(minutes=minutes)
+    onlooker, sheet = Onlooker(), tmp_path / "leads.csv"
+    async with trial(tmp_path) as it:
+        write_ends(it, *[f"{end:%Y-%m-%d %H:%M}Z"] * 3)
+        set_clock(monkeypatch, timedelta(days=ahead))
+        assert (await it.run(event="201")).summary.states == {State.INVALID: 3}
+        bs = BatchShare(it.settings(event="201"))
+        assert await bs.unchanged(sheet) is not None
+        set_clock(monkeypatch, timedelta(days=later))
+        assert (await bs.plan(sheet)).to_send == 3
+        assert await bs.unchanged(sheet) is None
+        assert (await it.run(onlooker, event="201")).summary.states == {State.SHARED: 3}
+    assert [preview.changes and preview.changes.occasion for preview in onlooker.previews] == [Occasion.TIME]
+
+
+async def test_what_is_still_too_far_away_is_not_taken_in_again(tmp_path: Path) -> None:
+    onlooker = Onlooker()
+    async with trial(tmp_path) as it:
+        write_ends(it, "2099-12-31", f"{utc_now() + timedelta(days=9):%Y-%m-%d}")
+        for _ in range(2):
+            ending = await it.run(onlooker, event="201")
+            assert ending.summary.states == {State.INVALID: 1, State.SHARED: 1}
+        assert await BatchShare(it.settings(event="201")).unchanged(tmp_path / "leads.csv") is not None
+    assert [preview.changes is None for preview in onlooker.previews] == [False, True]
+
+
+async def test_who_is_found_later_has_an_end_in_the_accounts_time_zone_too(tmp_path: Path) -> None:
+    async with trial(tmp_path) as it:
+        end = f"{utc_now() + timedelta(days=9):%Y-%m-%d}"
+        write_ends(it, *[f"{end} 18:00"] * 3)
+        leads = it.sandbox.world._leads
+        late = leads.pop(sheet_rows(3)[1][0])
+        await it.run(event="201")
+        leads[late.id] = late
+        await it.run(event="201")
+        assert it.rows("state", "until") == [("shared", f"{end} 12:30:00.000000")] * 3

@@ -9,9 +9,11 @@ import re
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from ledgers import set_clock
 from pydantic import SecretStr
 from sqlalchemy import text
 from trial import CREATE, KEY, SHARE, Fault, Onlooker, Trial, envelope, sheet_rows, trial
@@ -32,6 +34,7 @@ from batch_share.ledger.states import State
 from batch_share.planning.access import who_has_access
 from batch_share.planning.intake import show_sheet
 from batch_share.planning.plan import SheetOptions
+from batch_share.sandbox.sheets import active_users
 from batch_share.sending.session import Course, _account_file, open_connection
 
 if TYPE_CHECKING:
@@ -282,6 +285,29 @@ async def test_old_ledgers_are_purged_by_any_host_and_their_runs_stay(tmp_path: 
         with pytest.raises(LedgerError, match="was purged on"):
             bs.ledger_of(runs[0].id)
         assert (await it.run()).summary.states == {State.SHARED: 12}
+
+
+async def test_a_host_whose_clock_is_ahead_purges_and_forgets_nothing_that_is_live(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next run of the sheet, on a host whose clock is right, would share all of it again."""
+    async with stored(tmp_path, store) as it:
+        await it.run()
+        bs = BatchShare(it.settings(store=SecretStr(str(store))))
+        set_clock(monkeypatch, timedelta(days=100))
+        while all(run.ended is None for run in (await bs.runs()).runs if run.ledger == it.name):
+            pass  # it goes on until the server has seen that its connection was closed
+        sweep = await bs.purge("90d")
+        assert it.name not in {*(old.known.ledger for old in sweep.old), *(kept.ledger for kept in sweep.kept)}
+        user = active_users(it.sandbox.world)[0]
+        theirs = [share for share in (await bs.access(user.email)).shares if share.ledger == it.name]
+        assert {share.user_id for share in theirs} == {user.id}
+        number = cast("StoredName", it.name).number()
+        with store.looking() as connection:
+            ended = text("UPDATE batch_share.runs SET ended_at = '2020-01-01' WHERE ledger = :number")
+            connection.execute(ended, {"number": number})
+        (kept,) = (each for each in (await bs.purge("90d")).kept if each.ledger == it.name)
+        assert kept.why.startswith("12 of its shares are live, the last until ")
 
 
 async def test_a_ledger_with_live_shares_or_of_a_schedule_is_kept(tmp_path: Path, store: Store) -> None:

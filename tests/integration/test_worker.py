@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections import Counter
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from ledgers import set_clock
 from psycopg_pool import AsyncConnectionPool
 from pydantic import SecretStr
 from queues import emptied, ended, hand_over, places
@@ -19,7 +21,7 @@ from trial import KEY, SECRET, Trial, sheet_rows, trial
 from batch_share.cluster.engine import waking
 from batch_share.cluster.queue import Queue, Wanted
 from batch_share.cluster.worker import Worker
-from batch_share.common import Rate
+from batch_share.common import Rate, utc_now
 from batch_share.errors import LedgerTooNew
 from batch_share.ledger.files import read_ledger
 from batch_share.ledger.postgres import ENGINE, StoredName, shared
@@ -58,6 +60,21 @@ async def test_what_is_submitted_is_done_and_its_results_are_those_of_a_run(tmp_
         assert over.progress is not None
         assert over.progress["states"] == {"shared": 12}
     assert [line.partition(" ")[0] for line in said] == ["job", "job"]
+
+
+async def test_what_was_approved_is_done_also_where_a_workers_clock_is_ahead(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, said, end = emptied(store), list[str](), utc_now() + timedelta(days=1)
+    async with trial(tmp_path) as it:
+        leads = "".join(f"{lead},{user},{end.isoformat()}Z\n" for lead, _, user, *_ in sheet_rows(3))
+        (tmp_path / "leads.csv").write_text(f"Lead Id,User Id,Until\n{leads}", encoding="utf-8")
+        job = await hand_over(it, queue, f"{tmp_path}-u", event="201")
+        set_clock(monkeypatch, timedelta(days=3))
+        await worker_for(it, store, said).work(once=True)
+        assert queue.job(job.id).exit_code == 0
+        async with read_ledger(StoredName(store, job.ledger)) as ledger:
+            assert await ledger.counts() == {State.SHARED: 3}
 
 
 async def test_whoever_is_called_looks_at_once(

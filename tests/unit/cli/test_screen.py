@@ -241,6 +241,7 @@ def test_where_nobody_can_be_asked_shares_are_revoked_only_as_the_settings_allow
         (Occasion.SHEET, "The sheet or its options changed since this ledger was started"),
         (Occasion.CHOICE, "Different rows are chosen than last time; the sheet is the same"),
         (Occasion.FOUND, "Someone was found who was not found last time"),
+        (Occasion.TIME, "Dates that were over, or too far away, last time are not now"),
     ],
 )
 def test_why_rows_are_other_ones_than_last_time(occasion: Occasion, why: str) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from ledgers import HOST, NOON, new_row, working
+from ledgers import HOST, NOON, new_row, set_clock, working
 from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,7 +26,6 @@ from batch_share.planning.already_shared import choose_renewals
 from batch_share.settings import Settings
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
     from pathlib import Path
 
 PASSWORD = "hunter2"
@@ -174,13 +173,7 @@ async def test_a_host_whose_clock_is_off_notes_the_time_of_the_store(
 
     Nor is anything renewed sooner, or later, by the host that has the job.
     """
-
-    class Off(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            return datetime.now(tz) + timedelta(hours=hours)
-
-    monkeypatch.setattr("batch_share.common.datetime", Off)
+    set_clock(monkeypatch, timedelta(hours=hours))
     async with open_ledger(name, host=HOST) as ledger:
         await ledger.begin_run("run", "1", {})
         (run,) = await ledger.runs()
@@ -192,7 +185,9 @@ async def test_a_host_whose_clock_is_off_notes_the_time_of_the_store(
         await choose_renewals(ledger, Settings(renew="2d"))
         assert ledger.renew_before is not None
         renewed = ledger.renew_before - timedelta(days=2)
-        for noted in (run.started_at, ledger.now(), accounts.today().replace(tzinfo=None), renewed):
+        async with read_ledger(name) as looked_at:
+            told = [ledger.now(), looked_at.now(), name.now()]
+        for noted in (run.started_at, accounts.today().replace(tzinfo=None), renewed, *told):
             assert abs((noted - now).total_seconds()) < 60
 
 

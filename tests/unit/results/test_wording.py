@@ -62,6 +62,7 @@ TOO_LATE = Why(Cause.TOO_LATE, {"until": "2026-01-01 18:00"})
         (failed("Event Code is invalid or empty"), "Give the code of an activity type"),
         (row(State.FAILED, stage=Stage.ACTIVITY, why=TOO_LATE), "Give the row a later end"),
         (invalid(Cause.OVER), "Give the row a later end"),
+        (invalid(Cause.TOO_FAR), "or wait until it is less than ten years away"),
         (failed("A potentially dangerous value was detected in the request"), "Remove characters such as < and >"),
         (invalid(Cause.MARKUP), "Remove characters such as < and >"),
         (failed("A note has at most 1,755 characters"), "Shorten the text"),

@@ -392,7 +392,8 @@ def test_an_end_that_is_not_after_its_start_is_wrong() -> None:
     ],
 )
 def test_a_start_that_is_none_is_reported(text: str, wrong: str) -> None:
-    assert problems({Field.START: text}) == [Problem(7, "START", text, wrong)]
+    cause = Cause.TOO_FAR if "ten years" in wrong else Cause.INVALID
+    assert problems({Field.START: text}) == [Problem(7, "START", text, wrong, cause)]
 
 
 # ---------------------------------------------------------------------------------------------------- actions
