@@ -209,6 +209,31 @@ def test_only_one_of_the_three_stops_a_run(tmp_path: Path, monkeypatch: pytest.M
     assert ending.exit_code == 1
 
 
+def test_a_missing_status_api_stops_the_next_run_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = in_virtual_time(tmp_path, monkeypatch, options(without=("Status",)), rows=6, wait=15.0)
+    for job in (it.run, it.run, it.follow_up):
+        ending = run_virtually(job())
+        assert isinstance(ending.error, NoSuchApi)
+        assert ending.exit_code == 1
+        assert ending.summary.states == {State.ACCEPTED: 6}
+
+
+def test_requests_that_are_forgotten_stop_no_run_where_a_status_was_read_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forgets(step: Step, call: SandboxCall) -> Reply:
+        return Reply(404, b"") if is_over and call.endpoint == STATUS else await step(call)
+
+    is_over = False
+    it = in_virtual_time(tmp_path, monkeypatch, options(), forgets, rows=4)
+    assert run_virtually(it.run()).summary.states == {State.SHARED: 4}
+    it.write(sheet_rows(12, it.sandbox.world))
+    run_virtually(it.run(follow_up=False))
+    is_over = True
+    ending = run_virtually(it.follow_up(wait=15.0))
+    assert (ending.error, ending.summary.states) == (None, {State.SHARED: 4, State.ACCEPTED: 8})
+
+
 # ------------------------------------------------------------------------------------------------ owners
 
 
