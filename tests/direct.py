@@ -70,20 +70,20 @@ class DirectClient:
         task.add_done_callback(self._under_way.discard)
         # Not wait_for: it would cancel the call, and a caller that has gone changes nothing.
         done, _ = await asyncio.wait({task}, timeout=self._answer_seconds)
-        return await self._hear(task.result(), began) if done else Lost(NO_ANSWER)
+        return await self._hear(task.result(), began) if done else Lost(NO_ANSWER, is_silence=True)
 
     async def _hear(self, reply: Reply, began: float) -> Answer | Lost:
         """What a caller hears of a reply to a call that left at `began`."""
         if reply.silent:
             await self._wait_until(began + self._answer_seconds)
-            return Lost(NO_ANSWER)
+            return Lost(NO_ANSWER, is_silence=True)
         if reply.drop:
             return Lost(CONNECTION_LOST)
         await self._wait_until(
             min(self._now + reply.drip, patience := began + CONNECT_SECONDS + self._answer_seconds)
         )
         if reply.drip and self._now >= patience:
-            return Lost(NO_ANSWER)
+            return Lost(NO_ANSWER, is_silence=True)
         if reply.missing:
             return Lost(BROKEN_OFF)
         headers = {"content-type": reply.content_type} if reply.content_type is not None else {}

@@ -284,7 +284,8 @@ class Client:
                 self._lost_reused += 1
                 if self._lost_reused == MOST_LOST_REUSED:
                     self._session = await self._open(force_close=True)
-            return Lost(next((words for kind, words in _AFTER if isinstance(error, kind)), CONNECTION_LOST))
+            lost = next((words for kind, words in _AFTER if isinstance(error, kind)), CONNECTION_LOST)
+            return Lost(lost, is_silence=isinstance(error, TimeoutError))
 
 
 def _not_sent(error: Exception, proxy: Proxy | None) -> NotSent:

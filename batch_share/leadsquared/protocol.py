@@ -150,10 +150,11 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """It was sent, and nobody knows whether it was done."""
+    """It was sent, and nobody knows whether it was done; `is_silence`: nothing came for as long as it is waited."""
 
     words: str
     status: int | None = None
+    is_silence: bool = field(default=False, compare=False)
 
 
 Failure: TypeAlias = Refused | Throttled | Denied | NotSent | Lost

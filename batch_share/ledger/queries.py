@@ -32,7 +32,7 @@ from batch_share.ledger.records import (
     why_of,
 )
 from batch_share.ledger.schema import attempts, lookups, rows
-from batch_share.ledger.states import ARE_SHARED, MAY_STAND, TROUBLED, UNTIL_ENDED, Stage, State
+from batch_share.ledger.states import ARE_SHARED, MAY_STAND, PROCESSING, TROUBLED, UNTIL_ENDED, Stage, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -86,6 +86,11 @@ IS_DOUBLE: Final = rows.c.notice_kind == Cause.DOUBLE
 
 TROUBLE: Final = or_(rows.c.state.in_(TROUBLED) & MATTERS, IS_DOUBLE)
 """Rows that a person has to look at; of one that was corrected, no more as it was."""
+
+STATUS_NOT_READ: Final = rows.c.state.in_(PROCESSING) & rows.c.cause.in_(
+    (Cause.STATUS_UNREAD, Cause.STATUS_REFUSED)
+)
+"""Rows of which nobody knows whether LeadSquared is still processing them: why is to be told."""
 
 # By the index of states, a database would read and sort all of a state for every page.
 TROUBLE_IN_ORDER: Final = or_((rows.c.state + "").in_(TROUBLED) & MATTERS, IS_DOUBLE)

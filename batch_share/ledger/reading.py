@@ -56,6 +56,7 @@ from batch_share.ledger.queries import (
     SHARE_NOT_ENDED,
     SHARES,
     STATES,
+    STATUS_NOT_READ,
     TROUBLE,
     TROUBLE_IN_ORDER,
     UNTIL_NOW,
@@ -324,7 +325,9 @@ class LedgerReader:
             states=states,
             earlier=earlier,
             corrected={row["source"]: row["n"] for row in await self._all(of_source)},
-            troubles=await self._database.read(lambda connection: reasons_of(connection, TROUBLE)),
+            troubles=await self._database.read(
+                lambda connection: reasons_of(connection, TROUBLE | STATUS_NOT_READ)
+            ),
             skipped=await self._database.read(lambda connection: reasons_of(connection, skipped)),
             waiting=Waiting(counted.pop("waiting"), counted.pop("first_due")),
             ending=EndingSoon(counted.pop("ending"), counted.pop("first_end")),

@@ -524,7 +524,7 @@ def next_steps(summary: Summary, naming: Naming = BY_NAME) -> list[Step]:
         command = f"batch-share revoke {ledger}{rows}"
         steps.append(Step(f"{plural(revoking, 'share')} still to be revoked", command))
     if processing := rows_in(states, PROCESSING):
-        words = f"{plural(processing, 'row')} still being processed; to ask again"
+        words = f"{plural(processing, 'row')} not yet confirmed as processed; to ask again"
         steps.append(Step(words, f"batch-share follow-up {ledger}"))
     refused = states[State.FAILED] + states[State.INVALID]
     if failed := summary.failed_sheet:
@@ -609,7 +609,7 @@ def next_step(command: str, summary: Summary, became: Mapping[State, int], namin
         stands = "share stands" if stand == 1 else "shares stand"
         return [Step(f"{stand:,} {stands}, or may; to revoke again", f"batch-share revoke {ledger}")]
     if ending := became.get(State.ENDING):
-        words = f"{plural(ending, 'share')} still being revoked; to ask again"
+        words = f"{plural(ending, 'share')} not yet confirmed as revoked; to ask again"
         return [Step(words, f"batch-share follow-up {ledger}")]
     return []
 
@@ -618,10 +618,11 @@ def troubles_of(command: str, summary: Summary, became: Mapping[State, int]) -> 
     """The reasons that matter after a command: of what was sent, and of a run then those of what was not sent."""
     if command not in _ANSWERS:
         return [*sorted(summary.troubles, key=lambda each: each.row.state is State.INVALID), *summary.skipped]
-    kinds = [each for each in summary.troubles if isinstance(each.row, Row) and each.row.state is not State.INVALID]
+    rows = [(each, each.row) for each in summary.troubles]
+    kinds = [(each, row) for each, row in rows if isinstance(row, Row) and row.state is not State.INVALID]
     if command == "revoke":
-        kinds = [each for each in kinds if isinstance(each.row, Row) and each.row.stage is Stage.REVOKE]
-    return kinds if sum(became.values()) else []
+        kinds = [(each, row) for each, row in kinds if row.stage is Stage.REVOKE or row.state is State.ENDING]
+    return [each for each, _ in kinds] if sum(became.values()) else []
 
 
 def spell_holder(holder: Holder) -> str:
@@ -673,7 +674,7 @@ _SAID: Final = {
     State.UNKNOWN: "unknown (may have arrived)",
     State.INVALID: "invalid (not sent)",
     State.SKIPPED: "skipped",
-    State.ACCEPTED: "accepted (still being processed)",
+    State.ACCEPTED: "accepted (processing not yet confirmed)",
 }
 
 
@@ -1159,7 +1160,7 @@ class ExitCode(IntEnum):
     | 2 | the command, a setting or the sheet is to be corrected |
     | 3 | rows failed, are invalid, or need a person's look |
     | 4 | rows are unknown |
-    | 5 | rows are accepted, and still being processed |
+    | 5 | rows are accepted, and not yet confirmed as processed |
     | 6 | nothing was sent, since shares have ended that may be renewed |
     | 130 | a person ended it |
     """
@@ -1219,7 +1220,8 @@ class Summary:
 
     `states` are of the rows of the sheet, `earlier` of those that only earlier sheets had and of which something is
     at LeadSquared, or may be. `corrected` rows, by the name of the file, are as that has them.
-    `troubles` are all reasons why rows are, the most frequent first, `skipped` those why most rows are skipped.
+    `troubles` are all reasons why rows are, the most frequent first, those why the status of some could not be read
+    among them; `skipped` those why most rows are skipped.
     `run` is the Id of the last run of `ledger`, `ended` how that ended as it was noted, `results` where these were
     written (None: they were not).
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.

@@ -149,7 +149,8 @@ async def _own(session: Session, step: Stage, outcome: Outcome, rows: Sequence[R
 async def consult(session: Connection, call: Call, parse: Callable[[Answer], T | Failure]) -> T | Failure:
     """Ask an API that a run can do without: whatever it answers ends nothing, and in vain it is not asked for ever.
 
-    Only a few ask at a time until it has answered once as it should: one that is missing is asked no more then.
+    Only a few ask at a time until it has answered once as it should: one that is missing is asked no more then, nor
+    one that was silent through all its tries. Each of these takes a minute, so after one such API others have one.
     Raises as `read`, but for a 403, which is this API's alone: refused keys are a 401.
     """
     apis, path = session.apis, call.path
@@ -160,9 +161,13 @@ async def consult(session: Connection, call: Call, parse: Callable[[Answer], T |
             await few.aclose()
         if (failure := apis.gone.get(path)) is not None:
             return failure
-        answer = await read(session, call, parse, spared=403)
+        others_silent = any(isinstance(each, Lost) and each.is_silence for each in apis.gone.values())
+        tries = 1 if others_silent and path not in apis.worked else READ_TRIES
+        answer = await read(session, call, parse, tries=tries, spared=403)
         if isinstance(answer, FAILURES):
             apis.failed(path, answer)
+            if isinstance(answer, Lost) and answer.is_silence and path not in apis.worked:
+                apis.gone[path] = answer
         else:
             apis.answered(path)
         return answer

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batch_share.sending.session import Session
 
 MOST_NOT_THERE: Final = 3
-"""Requests of this run that were answered 404 more than once, after which there is no status API."""
+"""Requests that were answered 404 more than once, after which there is no status API."""
 
 FOLLOWING_UP: Final = "following up"
 """What the progress display calls it."""
@@ -248,7 +248,10 @@ async def _ask(session: Session, poll: Poll) -> bool:
     if isinstance(answer, ShareStatus):
         session.apis.worked.add(call.path)
     elif answer.status == 404:
-        if poll.accepted_at is not None and poll.until is not None:  # others may be forgotten, or not known yet
+        # It may not be known yet when it is first asked for. One of an earlier run may be forgotten by now, but not
+        # where no status was ever read: then the API is missing, as that run said.
+        is_known = poll.accepted_at is not None or not session.memory.account.shared
+        if is_known and poll.until is not None:
             session.not_there.add(request_id)
         if call.path not in session.apis.worked and len(session.not_there) >= MOST_NOT_THERE:
             raise NoSuchApi(session.client.base_url, call.path, answer.words)

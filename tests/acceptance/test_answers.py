@@ -187,10 +187,29 @@ def test_what_is_still_being_processed_is_asked_for_with_one_command(tmp_path: P
     few(tmp_path / SHEET)
     with broken(tmp_path, "Status:pending=100%") as shell:
         screen = seen(shell, "run", SHEET, *OF_SHEET, "--wait", "0s")
-        assert "0 of 3 rows are shared. 3 accepted (still being processed).\n" in screen
+        assert "0 of 3 rows are shared. 3 accepted (processing not yet confirmed).\n" in screen
         assert COMMAND.findall(screen) == ["batch-share follow-up 'my leads.csv'"]
         asked = seen(shell, "follow-up", SHEET, "--wait", "0s")
-        assert "3 rows asked about: 3 accepted (still being processed).\n" in asked
+        assert "3 rows asked about: 3 accepted (processing not yet confirmed).\n" in asked
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("500", "HTTP 500: Internal Server Error"),
+        ("500-mx", "The entity does not exist. Check the lead in LeadSquared"),
+    ],
+)
+def test_a_status_that_could_not_be_read_is_said_once_with_why(tmp_path: Path, kind: str, words: str) -> None:
+    few(tmp_path / SHEET)
+    with broken(tmp_path, f"Status:{kind}=100%") as shell:
+        for command in (("run", SHEET, *OF_SHEET), ("follow-up", SHEET)):
+            screen = seen(shell, *command, "--wait", "0s")
+            said = f"All 3 rows: accepted; its status could not be read: {words} Next: "
+            assert " ".join(screen.split()).count(said) == 1
+            assert COMMAND.findall(screen) == ["batch-share follow-up 'my leads.csv'"]
+        screen = seen(shell, "revoke", SHEET, "--yes", "--wait", "0s")
+        assert "; its status could not be read: " in " ".join(screen.split())
 
 
 def test_a_retry_says_how_many_went_through(tmp_path: Path, changing: SandboxProcess) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 import re
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from trial import Step
 
+    from batch_share.jobs.job import Ending
     from batch_share.sandbox.wire import SandboxCall
 
 HELPERS = sorted(path.rpartition("/")[2] for path in NAMES["helpers"])
@@ -207,6 +209,31 @@ def test_only_one_of_the_three_stops_a_run(tmp_path: Path, monkeypatch: pytest.M
     assert ending.error.path in NAMES[api]
     assert ending.summary.states.get(State.FAILED, 0) == ending.summary.states.get(State.UNKNOWN, 0) == 0
     assert ending.exit_code == 1
+
+
+def test_a_missing_status_api_stops_the_next_run_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    it = in_virtual_time(tmp_path, monkeypatch, options(without=("Status",)), rows=6, wait=15.0)
+    for job in (it.run, it.run, it.follow_up):
+        ending = run_virtually(job())
+        assert isinstance(ending.error, NoSuchApi)
+        assert ending.exit_code == 1
+        assert ending.summary.states == {State.ACCEPTED: 6}
+
+
+def test_requests_that_are_forgotten_stop_no_run_where_a_status_was_read_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forgets(step: Step, call: SandboxCall) -> Reply:
+        return Reply(404, b"") if is_over and call.endpoint == STATUS else await step(call)
+
+    is_over = False
+    it = in_virtual_time(tmp_path, monkeypatch, options(), forgets, rows=4)
+    assert run_virtually(it.run()).summary.states == {State.SHARED: 4}
+    it.write(sheet_rows(12, it.sandbox.world))
+    run_virtually(it.run(follow_up=False))
+    is_over = True
+    ending = run_virtually(it.follow_up(wait=15.0))
+    assert (ending.error, ending.summary.states) == (None, {State.SHARED: 4, State.ACCEPTED: 8})
 
 
 # ------------------------------------------------------------------------------------------------ owners
@@ -406,6 +433,35 @@ async def test_a_server_that_is_not_leadsquared_is_told_as_that_and_no_row_as_wr
         assert (ending.summary.rows, it.sent(CREATE)) == (0, [])
         with pytest.raises(NoSuchApi):
             await show_sheet(it.folder / "leads.csv", SheetOptions(), it.settings(), Onlooker())
+
+
+def test_apis_that_never_answer_hold_up_no_run_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def mute(step: Step, call: SandboxCall) -> Reply:
+        return Reply(200, b"", silent=True) if call.endpoint in NAMES["helpers"] else await step(call)
+
+    async def lasting() -> tuple[Ending, float]:
+        ending = await it.run(trust_ids=True, trust_owner=True)
+        assert is_right(it, 12)
+        return ending, asyncio.get_running_loop().time()
+
+    it = in_virtual_time(tmp_path, monkeypatch, options(), mute, rows=12, answer_timeout=60.0)
+    ending, seconds = run_virtually(lasting())
+    assert ending.summary.states == {State.SHARED: 12}
+    assert seconds < 14 * 60.0  # whose keys they are, in one try; the first one thrice; each of eight others; again
+
+
+@pytest.mark.parametrize("owner", ["GetActivityDetails", "RetrieveByActivityEvent"])
+def test_the_owner_is_checked_by_the_api_that_is_not_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    async def mute(step: Step, call: SandboxCall) -> Reply:
+        is_other = call.endpoint.startswith("ProspectActivity.svc/") and call.endpoint not in NAMES[owner]
+        is_read = call.endpoint in NAMES["helpers"]
+        return Reply(200, b"", silent=True) if is_other and is_read else await step(call)
+
+    it = in_virtual_time(tmp_path, monkeypatch, options(), mute, rows=12, answer_timeout=60.0)
+    ending = run_virtually(it.run())
+    assert (ending.error, ending.summary.states, ending.summary.unchecked) == (None, {State.SHARED: 12}, [])
 
 
 async def test_rows_whose_people_nobody_can_tell_of_are_not_said_to_be_wrong(tmp_path: Path) -> None:

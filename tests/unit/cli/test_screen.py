@@ -395,7 +395,7 @@ def test_how_rows_that_are_still_being_processed_are_asked_for_is_reported(
 ) -> None:
     Display().totals(Summary(states, LedgerName.of("/of mine/leads.db")))
     command = "batch-share follow-up '/of mine/leads.db'"
-    assert f"\nNext: {rows} still being processed; to ask again:\n  {command}\n" in capsys.readouterr().out
+    assert f"\nNext: {rows} not yet confirmed as processed; to ask again:\n  {command}\n" in capsys.readouterr().out
 
 
 def test_where_all_is_processed_no_follow_up_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,7 +97,7 @@ async def test_it_tells_in_plain_words_what_became_of_the_rows(tmp_path: Path) -
     assert "1 of 8 rows are shared." in page.text
     assert (
         "1 failed, 1 unknown (may have arrived), 1 invalid (not sent), 1 skipped, "
-        "1 accepted (still being processed), 2 still to be sent."
+        "1 accepted (processing not yet confirmed), 2 still to be sent."
     ) in page.text
     for reported in (
         HOST,

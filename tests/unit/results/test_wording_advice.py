@@ -89,7 +89,7 @@ def test_every_state_is_at_rest_or_has_a_next_step(state: State) -> None:
             f"1 row unknown; to settle them, and send nothing else: {SETTLE}",
         ),
         (State.REVOKING, "1 share still to be revoked: batch-share revoke x.db"),
-        (State.ACCEPTED, "1 row still being processed; to ask again: batch-share follow-up x.db"),
+        (State.ACCEPTED, "1 row not yet confirmed as processed; to ask again: batch-share follow-up x.db"),
         (State.FAILED, "1 row failed or invalid: the results say why"),
         (State.INVALID, "1 row failed or invalid: the results say why"),
     ],
