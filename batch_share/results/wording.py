@@ -1132,7 +1132,7 @@ def spell_guards(settings: Settings) -> str:
     return ", ".join(filter(None, guards))
 
 
-SAYS_ANOTHER: Final = "in {} {} says somebody else than {}: row {} {!r}, not {}"
+SAYS_ANOTHER: Final = "in {} {} names somebody else than {}: row {} {!r}, not {}"
 REPEATS_OTHERWISE: Final = "{} {} with another {}"
 ODD_LENGTHS: Final = "{} longer than 90 days: {}", "{} less than an hour: {}"
 ANOTHER_HOST: Final = "the ledger {} belongs to {}, and the host is {}"

@@ -346,7 +346,7 @@ class _Reading:
             ref = self._parsed(parse_user, text, header, index)
             if ref is not None and said.setdefault(ref.field, ref.value) != ref.value:
                 than = self._cell(ref.field if ref.field in self._rules.found.fields else Field.USER)
-                wrong = f"says somebody else than {than[0]} {than[1]!r}: correct one of them, or leave this blank"
+                wrong = f"names somebody else than {than[0]} {than[1]!r}: correct one of them, or leave this blank"
                 self.problems.append(Problem(self._row.number, header, text, wrong))
             elif ref is not None and ref not in found:
                 found = (*found, ref)

@@ -271,7 +271,7 @@ def test_a_name_beside_the_user_that_is_somebody_elses_is_odd(see: See) -> None:
     alike = ["asha", "A. RAO", "Rao, Asha", "-", "", " a@x.example "]
     header, rows = ["Sales User", *HEADER], [[name, *row(at)] for at, name in enumerate(alike)]
     assert see(*rows, header=header, directory=directory, allow_duplicates=True).checks == {}
-    rows[0][0], reported = "Isha Das", "in 1 row Sales User says somebody else than User Email: row 2 'Isha Das', "
+    rows[0][0], reported = "Isha Das", "in 1 row Sales User names somebody else than User Email: row 2 'Isha Das', "
     seen = see(*rows, header=header, directory=directory, allow_duplicates=True)
     assert seen.oddities()[0] == f"{reported}not Asha Rao"
     rows[2][0] = "A. Das"

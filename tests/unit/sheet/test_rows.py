@@ -229,9 +229,9 @@ OTHER_ID = GUID.replace("0", "1")
         ("a@x.com", "", None),
         ("a@x.com", "Asha Rao", None),
         ("a@x.com", "A@x.com", None),
-        ("a@x.com", "b@x.com", "says somebody else than USER 'a@x.com': correct one of them, or leave this blank"),
+        ("a@x.com", "b@x.com", "names somebody else than USER 'a@x.com': correct one of them, or leave this blank"),
         (GUID, GUID.upper(), None),
-        (GUID, OTHER_ID, f"says somebody else than USER '{GUID}': correct one of them, or leave this blank"),
+        (GUID, OTHER_ID, f"names somebody else than USER '{GUID}': correct one of them, or leave this blank"),
         ("", "b@x.com", "blank"),
     ],
 )
