@@ -1175,8 +1175,8 @@ class Summary:
     written (None: they were not).
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
-    activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself. Of `untold` rows LeadSquared
-    did not tell whom they name. `noticed` rows have something a person must know, whatever became of them: an
+    activity stands, nor are those of all `fixable` rows that can only be fixed `in_sheet`, the sheet itself. Of
+    `untold` rows LeadSquared did not tell whom they name. `noticed` rows have something a person must know, whatever became of them: an
     activity that is there twice. `renewable` shares have ended, and the sheet does not say so; `ending` shares do
     so soon. `held` rows wait for another job that has their lead and user under way. `unchecked` is what it
     could not be asked about, so that a run went on without. `audit` is what the last look at all its activities
@@ -1194,6 +1194,7 @@ class Summary:
     sheet: str = ""
     failed_sheet: Path | None = None
     standing: int = 0
+    fixable: int = 0
     in_sheet: int = 0
     untold: int = 0
     unchecked: Sequence[Why] = ()
