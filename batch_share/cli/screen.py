@@ -515,7 +515,9 @@ class Display:
             more = len(kinds) - REASONS_SHOWN
             for each in summary.unchecked:
                 say(out, f"{spell_unchecked(each)}.", head="Not checked:", most=LINES)
-        step = next((each for each in audit if each.command), step)
+        # What the audit waits for is said above: what is to be done with rows comes first, as in `status`.
+        is_about_rows = step is not None and (not audited or summary.states.get(State.UNKNOWN))
+        step = step if is_about_rows else next((each for each in audit if each.command), step)
         if step is not None and ending.error is None:
             say_step(out, step.with_typed(self.typed))
         if summary.results:

@@ -1176,11 +1176,12 @@ class Summary:
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
     activity stands, nor are those of all `fixable` rows that can only be fixed `in_sheet`, the sheet itself. Of
-    `untold` rows LeadSquared did not tell whom they name. `noticed` rows have something a person must know, whatever became of them: an
-    activity that is there twice. `renewable` shares have ended, and the sheet does not say so; `ending` shares do
-    so soon. `held` rows wait for another job that has their lead and user under way. `unchecked` is what it
-    could not be asked about, so that a run went on without. `audit` is what the last look at all its activities
-    found, as it is noted in the ledger. Before `waiting_until` (with its zone) it wants no call.
+    `untold` rows LeadSquared did not tell whom they name. `noticed` rows have something a person must know,
+    whatever became of them: an activity that is there twice. `renewable` shares have ended, and the sheet does not
+    say so; `ending` shares do so soon. `held` rows wait for another job that has their lead and user under way.
+    `unchecked` is what it could not be asked about, so that a run went on without. `audit` is what the last look
+    at all its activities found, as it is noted in the ledger. Before `waiting_until` (with its zone) it wants no
+    call.
     """
 
     states: Mapping[State, int]
