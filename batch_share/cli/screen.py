@@ -522,7 +522,9 @@ class Display:
             more = len(kinds) - REASONS_SHOWN
             for each in summary.unchecked:
                 say(out, f"{spell_unchecked(each)}.", head="Not checked:", most=LINES)
-        steps = [each for each in audit if each.command][:1] or steps
+        # What the audit waits for is said above: what is to be done with rows comes first, as in `status`.
+        is_about_rows = steps and (not audited or summary.states.get(State.UNKNOWN))
+        steps = steps if is_about_rows else [each for each in audit if each.command][:1] or steps
         for step in steps if ending.error is None else ():
             say_step(out, step.with_typed(self.typed))
         if summary.results:

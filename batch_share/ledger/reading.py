@@ -300,6 +300,7 @@ class LedgerReader:
         which = {
             "noticed": IS_DOUBLE,
             "standing": and_(rows.c.state == State.FAILED, IN_SHEET, stands),
+            "fixable": FIXABLE,
             "in_sheet": FIXABLE_IN_SHEET,
             "lost": lost,
             "untold": FIXABLE & rows.c.cause.in_((Cause.NOT_TOLD, Cause.UNCHECKED)),

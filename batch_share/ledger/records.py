@@ -422,6 +422,7 @@ class Totals:
     ending: EndingSoon
     noticed: int
     standing: int
+    fixable: int
     in_sheet: int
     untold: int
     lost: int

@@ -122,6 +122,7 @@ class Server:
         )
         self._templates.globals |= {"static": {name: f"/static/{path}" for path, (name, _) in self._static.items()}}
         self._templates.globals |= {"version": __version__, "plural": plural, "words": words}
+        self._templates.globals |= {"in_store": store is not None}  # all that share it see the same runs
         self.app = web.Application(middlewares=[self._guarded])
         self.app.on_response_prepare.append(_add_headers)
         self.app.on_shutdown.append(lambda _: self.drain())
@@ -622,7 +623,7 @@ class Server:
         helped = await library.retryable(desk.ledger) if is_counted else failed
         is_told = interrupted or elsewhere or desk.error is not None
         ended = words.how_it_ended(last) if last is not None and not is_told else ""
-        can_fix = summary.failed_sheet is not None
+        can_fix = summary.fixable > summary.in_sheet  # whether or not a file of them lies here: workers write none
         counts_people = summary.rows <= _COUNTED_AT_ONCE or "people" in request.query
         corrections, more, to_come = await library.corrections(desk.ledger, ROWS_ON_PAGE)
         ahead = BatchShare(desk.settings_with(renew=RENEWED_AHEAD))

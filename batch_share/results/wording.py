@@ -1226,14 +1226,14 @@ class Summary:
     written (None: they were not).
     `waiting` rows are pending until their time has come: no fault. `sheet` is the name of what the rows are from.
     `failed_sheet` is where rows can be fixed and run again; `standing` failed rows are not in it, for their
-    activity stands, nor are those that can only be fixed `in_sheet`, the sheet itself. Of `untold` rows
-    LeadSquared did not tell whom they name; of unknown ones the revocation was `lost`, and `unrevoked` are the
-    numbers of all whose revocation was begun, if the sheet has them all. `noticed` rows have something a person
-    must know, whatever became of them: an activity that is there twice. `renewable` shares have ended, and the
-    sheet does not say so; `ending` shares do so soon; of `other_end` shared rows the sheet says another end.
-    `held` rows wait for another job that has their lead and user under way. `unchecked` is what it could not be
-    asked about, so that a run went on without. `audit` is what the last look at all its activities found, as it
-    is noted in the ledger. Before `waiting_until` (with its zone) it wants no call.
+    activity stands, nor are those of all `fixable` rows that can only be fixed `in_sheet`, the sheet itself. Of
+    `untold` rows LeadSquared did not tell whom they name; of unknown ones the revocation was `lost`, and
+    `unrevoked` are the numbers of all whose revocation was begun, if the sheet has them all. `noticed` rows
+    have something a person must know, whatever became of them: an activity that is there twice. `renewable`
+    shares have ended, and the sheet does not say so; `ending` shares do so soon; of `other_end` shared rows the
+    sheet says another end. `held` rows wait for another job that has their lead and user under way. `unchecked`
+    is what it could not be asked about, so that a run went on without. `audit` is what the last look at all its
+    activities found, as it is noted in the ledger. Before `waiting_until` (with its zone) it wants no call.
     """
 
     states: Mapping[State, int]
@@ -1247,6 +1247,7 @@ class Summary:
     sheet: str = ""
     failed_sheet: Path | None = None
     standing: int = 0
+    fixable: int = 0
     in_sheet: int = 0
     untold: int = 0
     lost: int = 0

@@ -150,3 +150,31 @@ async def test_what_is_cut_off_ends_at_once_and_is_looked_up_by_whoever_goes_on(
         text = await visitor.results()
         assert its.queue.job(job.id).state == "cancelled"
         assert "interrupted" in text.casefold()
+
+
+async def test_rows_that_a_worker_could_not_send_can_be_fixed_on_the_page(tmp_path: Path, store: Store) -> None:
+    async with hosts(tmp_path, store) as its, its.working(), visiting(its.one) as visitor:
+        lines = its.sheet(3).decode().splitlines()
+        cells = lines[2].split(",")
+        cells[2] = "00000000-0000-4000-8000-000000000000"  # nobody's Id
+        await visitor.plan("\n".join([*lines[:2], ",".join(cells), *lines[3:]]).encode())
+        await visitor.approve()
+        text = await visitor.results()
+        assert its.queue.jobs()[0].state == "ended"
+        assert "Some rows can be fixed" in text
+        assert "Rows to fix" in text
+        assert "<p>Nothing" not in text
+        await visitor.get(f"{visitor.sheet}/files/failed.xlsx")
+        assert visitor.status == 200
+
+
+async def test_a_page_in_a_store_says_whose_runs_it_shows(tmp_path: Path, store: Store) -> None:
+    async with hosts(tmp_path, store) as its:
+        its.sheet(3)
+        await its.one.run()
+        async with visiting(its.two) as visitor:
+            for path in ("/", "/access", "/history"):
+                text = await visitor.get(path)
+                assert "by all that share this store" in text
+                assert "on this machine" not in text.replace("times are those of this machine", "")
+                assert "from this machine" not in text

@@ -398,6 +398,28 @@ def test_how_rows_that_are_still_being_processed_are_asked_for_is_reported(
     assert f"\nNext: {rows} not yet confirmed as processed; to ask again:\n  {command}\n" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("states", "command", "then"),
+    [
+        ({State.UNKNOWN: 1}, "run", "resume leads.db --only-unknown --set on_unknown=settle"),
+        ({State.UNKNOWN: 1}, "status --audit", "resume leads.db --only-unknown --set on_unknown=settle"),
+        ({State.ACCEPTED: 1}, "run", "follow-up leads.db"),
+        ({State.ACCEPTED: 1}, "status --audit", "status leads.db --audit"),
+        ({State.SHARED: 1}, "run", "status leads.db --audit"),
+    ],
+)
+def test_what_is_to_be_done_with_rows_comes_before_another_look_at_all(
+    capsys: pytest.CaptureFixture[str], states: dict[State, int], command: str, then: str
+) -> None:
+    found = {"expected": 9, "seen": 0, "found": 0, "named": [], "unread": {}, "again": "2026-11-29T11:36:00Z"}
+    audit = {"verdict": "not conclusive", "looked": 9} | found
+    Display().end(Ending(Summary(states, LedgerName.of("leads.db"), audit=audit), sent=1, command=command))
+    said = capsys.readouterr().out
+    assert f":\n  batch-share {then}\n" in said
+    assert said.count("batch-share ") == 1
+    assert "Not proved yet: LeadSquared showed 0 of 9 activities." in said
+
+
 def test_where_all_is_processed_no_follow_up_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "follow-up" not in " ".join(
         reported(capsys, states={State.SHARED: 1, State.REVOKED: 1, State.UNKNOWN: 1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import re
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -333,7 +334,8 @@ async def test_tables_of_another_version_are_refused(store: Store, name: StoredN
 
 
 def test_a_database_without_tables_is_told_apart(store: Store) -> None:
-    other = Store.of(str(store).replace("/store1?", "/postgres?"))
+    other = Store.of(re.sub(r"/store\d+\?", "/postgres?", str(store)))
+    assert str(other) != str(store)
     with pytest.raises(LedgerError, match="store init"):
         StoredName(other, "spring").exists()
     postgres.shared(other).dispose()
