@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from batch_share.cluster.queue import Queue, QueuedJob
     from batch_share.ledger.files import LedgerName
-    from batch_share.ledger.postgres import Store
     from batch_share.library import BatchShare
     from batch_share.settings import Settings
 
@@ -47,13 +46,13 @@ def _queue(given: Given) -> Queue:
     return Queue.at(store.get_secret_value())
 
 
-def _moment(words: str, settings: Settings, store: Store) -> datetime:
+def _moment(words: str, settings: Settings, queue: Queue) -> datetime:
     """When `--at` means, by the clock of the store, which jobs are due by. Raises SettingsError, LedgerError."""
     import datetime as dt
     from zoneinfo import ZoneInfo
 
     zone = ZoneInfo(settings.timezone) if settings.timezone else None
-    now = store.clock()().replace(tzinfo=dt.UTC).astimezone(zone)
+    now = queue.store.clock()().replace(tzinfo=dt.UTC).astimezone(zone)
     try:
         if len(words) <= len("07:00"):  # the next time that clocks say so
             meant = dt.datetime.combine(now.date(), dt.time.fromisoformat(words), now.tzinfo)
@@ -152,7 +151,7 @@ def submit(
 
     settings, queue = given.settings(), _queue(given)
     settings.credentials()
-    due = _moment(at, settings, queue.store) if at is not None else None
+    due = _moment(at, settings, queue) if at is not None else None
     library = BatchShare(settings)
     told = _overrides(given, settings)
     options = sheet_options(given, settings)
