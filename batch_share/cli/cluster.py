@@ -46,13 +46,13 @@ def _queue(given: Given) -> Queue:
     return Queue.at(store.get_secret_value())
 
 
-def _moment(words: str, settings: Settings) -> datetime:
-    """When `--at` means. Raises SettingsError."""
+def _moment(words: str, settings: Settings, queue: Queue) -> datetime:
+    """When `--at` means, by the clock of the store, which jobs are due by. Raises SettingsError, LedgerError."""
     import datetime as dt
     from zoneinfo import ZoneInfo
 
     zone = ZoneInfo(settings.timezone) if settings.timezone else None
-    now = dt.datetime.now(zone).astimezone(zone)
+    now = queue.store.clock()().replace(tzinfo=dt.UTC).astimezone(zone)
     try:
         if len(words) <= len("07:00"):  # the next time that clocks say so
             meant = dt.datetime.combine(now.date(), dt.time.fromisoformat(words), now.tzinfo)
@@ -151,7 +151,7 @@ def submit(
 
     settings, queue = given.settings(), _queue(given)
     settings.credentials()
-    due = _moment(at, settings) if at is not None else None
+    due = _moment(at, settings, queue) if at is not None else None
     library = BatchShare(settings)
     told = _overrides(given, settings)
     options = sheet_options(given, settings)

@@ -457,7 +457,7 @@ class Occasion(StrEnum):
     SHEET = "its bytes or its options changed"
     CHOICE = "other rows were chosen"
     FOUND = "somebody was found who was not found before"
-    TIME = "dates that could not be taken then can be now"
+    TIME = "time says otherwise"
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,7 @@ async def find_missing(session: Session, *, recovers: bool) -> Missing | None:
             return None
         if not may_recover:
             raise _is_older(ledger.name, calls)
-        since = min([*began, *(run.started_at for run in history.runs(job=job))], default=utc_now())
+        since = min([*began, *(run.started_at for run in history.runs(job=job))], default=ledger.now())
         if gone is not None:
             await ledger.take_up(job, since, calls)
         history.take_aside(job)

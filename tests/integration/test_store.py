@@ -310,6 +310,22 @@ async def test_a_host_whose_clock_is_ahead_purges_and_forgets_nothing_that_is_li
         assert kept.why.startswith("12 of its shares are live, the last until ")
 
 
+async def test_what_is_to_be_renewed_is_to_be_done_also_where_a_hosts_clock_is_behind(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stored(tmp_path, store) as it:
+        await it.run()
+        with store.looking() as connection:
+            sooner = text(
+                "UPDATE batch_share.rows SET ends_at = ends_at - interval '6 days' WHERE ledger = :number"
+            )
+            connection.execute(sooner, {"number": cast("StoredName", it.name).number()})
+        set_clock(monkeypatch, timedelta(days=-2))
+        for renew, is_due in (("2d", True), ("12h", False)):
+            bs = BatchShare(it.settings(store=SecretStr(str(store)), renew=renew))
+            assert (await bs.unchanged(tmp_path / "leads.csv", ledger=it.name) is None) is is_due
+
+
 async def test_a_ledger_with_live_shares_or_of_a_schedule_is_kept(tmp_path: Path, store: Store) -> None:
     async with stored(tmp_path, store) as it:
         await it.run()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 from queues import emptied
 from sqlalchemy import text
 
+from batch_share.cli.cluster import _moment
 from batch_share.cluster.queue import (
     FOLLOW_UP_AFTER,
     FOLLOW_UP_EVERY,
@@ -22,6 +24,7 @@ from batch_share.cluster.queue import (
 )
 from batch_share.errors import BatchShareError, LedgerTooNew, SettingsError, StoreTrouble
 from batch_share.ledger import schema
+from batch_share.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +55,13 @@ def post(store: Store) -> Iterator[Callable[[], Post]]:
 
 def wanted(ledger: str = "spring", account: str = "europe", **more: object) -> Wanted:
     return Wanted(ledger, account, "asha", sheet=SHEET, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("at", "due"), [("07:00", "2026-06-02 05:00"), ("13:00", "2026-06-01 11:00")])
+def test_the_time_of_day_at_which_a_job_begins_comes_next_by_the_stores_clock(at: str, due: str) -> None:
+    """A host whose clock is days ahead would hand it over for days later."""
+    store = Mock(clock=lambda: lambda: utc("2026-06-01 06:30").replace(tzinfo=None))
+    assert _moment(at, Settings(timezone=BERLIN), Mock(store=store)) == utc(due)
 
 
 def utc(words: str) -> dt.datetime:

@@ -233,7 +233,7 @@ def test_what_ledgers_hold_keeps_its_name() -> None:
         "contradicted not_told unchecked left_out repeat already_shared gone being_taken taken_back not_taken "
         "nothing_known refused not_processed waiting status_unread status_refused revoked too_late no_address "
         "anothers lost cut_off repeated unread unshown parked sent_again double nobody_else sent_before "
-        "taken_before ids owner held recovered perhaps_revoked"
+        "taken_before ids owner held recovered perhaps_revoked too_far"
     )
     assert sorted(Cause) == sorted(names.split())
     assert max(map(len, Cause)) <= 20
