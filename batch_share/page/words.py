@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from batch_share import State
 from batch_share.common import parse_duration, plural, spell_rows
 from batch_share.errors import first_of
-from batch_share.ledger.states import BEING_REVOKED, rows_in
 from batch_share.results.wording import (
     CUT_OFF,
     DECLINED,
@@ -287,7 +286,8 @@ def buttons(summary: Summary, helped: int, *, interrupted: bool) -> list[Button]
 
 def begun_with(summary: Summary) -> dict[str, Any]:
     """How many shares are still to be revoked, or perhaps, and what chooses them where shares are revoked."""
-    begun = summary.lost + sum(rows_in(each, BEING_REVOKED) for each in (summary.states, summary.earlier))
+    of_all = (summary.states, summary.earlier)
+    begun = summary.lost + sum(each.get(state, 0) for each in of_all for state in (State.TO_REVOKE, State.REVOKING))
     rows = spell_ranges(summary.unrevoked)
     return {"shares": begun, "which": f"which=rows&rows={rows}" if rows else "which=all"}
 
