@@ -451,7 +451,8 @@ async def test_an_attempt_belongs_to_its_run(file: Path) -> None:
         await advance(ledger, 1, State.POSTED)
     async with working(file) as ledger:
         await ledger.intend([await row_of(ledger, 1)], Stage.SHARE, [None])
-    assert seen_from_outside(file, "select run_id, step from attempts order by id") == [(1, "activity"), (2, "share")]
+    seen = seen_from_outside(file, "select run_id, step from attempts order by id")
+    assert seen == [(1, "activity"), (2, "share")]
 
 
 async def test_the_last_owner_check_of_each_activity_type_is_kept(file: Path) -> None:
