@@ -39,7 +39,6 @@ from batch_share.results.wording import (
     end_in_short,
     headline,
     lasting,
-    next_step,
     spell_alike,
     spell_audit,
     spell_by_number,
@@ -49,6 +48,7 @@ from batch_share.results.wording import (
     spell_recalled,
     spell_unchecked,
     spell_waiting,
+    steps_after,
     troubles_of,
 )
 
@@ -462,7 +462,7 @@ class Display:
 
     def end(self, ending: Ending, asked: Asked | None = None) -> None:
         """Say how it ended and where everything is; as JSON if that was asked for, with what was `asked`."""
-        steps = next_step(ending.command, ending.summary, ending.became, near)
+        steps = steps_after(ending.command, ending.summary, ending.became, near)
         if ending.error is not None:
             say(self.console, str(ending.error), "red", head="Stopped:")
         elif ending.interrupted:
@@ -589,7 +589,7 @@ class Display:
         audit = spell_audit(summary, near)
         for found in audit:
             say(out, found.words)
-        for step in next_step("status", summary, {}, near) or [each for each in audit if each.command][:1]:
+        for step in steps_after("status", summary, {}, near) or [each for each in audit if each.command][:1]:
             say_step(out, step.with_typed(self.typed))
         stopped = summary.ended if end_in_short(summary.ended) == STOPPED != summary.ended else ""
         results = near(summary.results) if summary.results else ""

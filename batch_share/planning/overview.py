@@ -13,6 +13,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
+from functools import partial
 from itertools import groupby, islice
 from math import ceil
 from operator import attrgetter
@@ -946,19 +947,10 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
     """Look at a sheet; nobody is asked, and no ledger is. Raises SheetError if there is no table, SettingsError."""
     sheet, lacking = open_sheet(path, options.read)
     defaults, rows, problems = defaults_of(settings), 0, list[Problem]()
+    looked = partial(Look, path.name, sheet.worksheets, sheet.worksheet, sheet.header_row, _columns(sheet))
     if job_named(sheet) is not None:
-        return Look(
-            name=path.name,
-            worksheets=sheet.worksheets,
-            worksheet=sheet.worksheet,
-            header_row=sheet.header_row,
-            columns=_columns(sheet),
-            rows=sum(1 for _ in sheet.rows()),
-            notes=[],
-            defaults={},
-            problems=[],
-            is_of_job=True,
-        )
+        of_job = sum(1 for _ in sheet.rows())
+        return looked(rows=of_job, notes=[], defaults={}, problems=[], is_of_job=True)
     try:
         if (wrong := lacking and all_lacking(sheet, settings, lacking)) is not None:
             raise wrong
@@ -977,12 +969,7 @@ def look_at(path: Path, options: SheetOptions, settings: Settings) -> Look:
         words, _ = doubt_of(sheet.columns, found)
         hint = "Say whether each lead is to be shared with the person there, or choose another column."
         problems = [Problem(None, "", "", f"{words}.", hint=hint), *problems]
-    return Look(
-        name=path.name,
-        worksheets=sheet.worksheets,
-        worksheet=sheet.worksheet,
-        header_row=sheet.header_row,
-        columns=_columns(sheet),
+    return looked(
         rows=rows,
         notes=[*sheet.notes(), *spell_unread(sheet.columns, found), *sheet.checks],
         defaults={str(each): text for each, text in defaults.items()},

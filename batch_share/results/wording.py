@@ -592,7 +592,7 @@ def answer(command: str, summary: Summary, became: Mapping[State, int], *, is_st
     return f"{rows_in(became, states):,} of {asked:,} {done}. {_counted(rest)}".strip()
 
 
-def next_step(command: str, summary: Summary, became: Mapping[State, int], naming: Naming) -> list[Step]:
+def steps_after(command: str, summary: Summary, became: Mapping[State, int], naming: Naming) -> list[Step]:
     """The one thing to do next after a command; nothing where all is well.
 
     With it, what other command helps refused rows if it helps some of them, and that another end changes nothing.
